@@ -1,0 +1,4 @@
+//! The guest's side.
+#[path = "../wire/mod.rs"]
+mod wire;
+fn main() {}

@@ -1,0 +1,4 @@
+//! Dispatch, nothing more.
+fn main() -> std::process::ExitCode {
+    cofferdam::main()
+}

@@ -1,0 +1,68 @@
+//! What PID 1 is told before there is a stream: a file in the initramfs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Where PID 1 finds its [`BootConfig`] in the initramfs.
+pub const BOOT_CONFIG_PATH: &str = "/cofferdam.json";
+
+/// Everything that PID 1 must know to bring the machine up. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootConfig {
+    /// Protocol version of the host.
+    pub version: u16,
+    /// Host name inside the guest: the sandbox's name.
+    pub hostname: String,
+    /// virtio-blk serials in the order: template, modules, system, data. Serials are at most 20 bytes.
+    pub disks: Disks,
+    /// Kernel modules to load before the root is mounted: paths in the initramfs, in dependency order.
+    pub modules: Vec<String>,
+    /// Host folders to mount, in order.
+    pub mounts: Vec<GuestMount>,
+    /// Certificate of the sandbox's interception CA, PEM. Its key never enters.
+    pub ca_pem: String,
+    /// Environment of every process that is started for the agent, ours (proxy, CA) included.
+    pub env: BTreeMap<String, String>,
+    /// Working directory of the agent; created when missing.
+    pub working_dir: Option<String>,
+    /// Files to write before the agent can run.
+    pub files: Vec<GuestFile>,
+}
+
+/// The block devices, by virtio-blk serial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disks {
+    /// squashfs, read-only: the template's root file system.
+    pub template: String,
+    /// squashfs, read-only: the kernel's modules, mounted at `/lib/modules`.
+    pub modules: String,
+    /// ext4: the overlay's upper layer, dropped when the sandbox is replaced.
+    pub system: String,
+    /// ext4: home, workspace, caches; kept when the sandbox is replaced.
+    pub data: String,
+}
+
+/// A host folder, served over virtio-fs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestMount {
+    /// virtio-fs tag.
+    pub tag: String,
+    /// Absolute path in the guest; missing parents are made 0755.
+    pub target: String,
+    /// A courtesy to the guest's programs (`EROFS` early). What enforces it is the server.
+    pub read_only: bool,
+}
+
+/// A file to write at boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestFile {
+    /// Absolute path in the guest.
+    pub path: String,
+    /// Contents.
+    pub content: String,
+    /// Permission bits; set-id bits are ignored.
+    pub mode: u32,
+    /// Owned by the agent's user, else by root.
+    pub agent: bool,
+}
