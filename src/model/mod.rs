@@ -1,1 +1,12 @@
-//! (to be written)
+//! What everything speaks of: typed names, units, the desired and the observed state, rules and events.
+//! Level 0: data without behaviour beyond parsing and printing itself; imports nothing of ours.
+
+pub mod api;
+pub mod desired;
+pub mod event;
+pub mod name;
+pub mod redacted;
+pub mod rule;
+pub mod secret;
+pub mod status;
+pub mod unit;

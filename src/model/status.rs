@@ -1,0 +1,94 @@
+//! The observed state of one sandbox.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the machine stands. Drawn in `lifecycle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Phase {
+    /// No process of it runs.
+    Stopped,
+    /// Its processes start, its guest boots.
+    Starting,
+    /// The guest answers.
+    Running,
+    /// It goes down.
+    Stopping,
+    /// It ended without being told to; the reason stands beside.
+    Failed,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// What separates the guest from the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Isolation {
+    /// Hardware virtualisation.
+    Hardware,
+    /// An emulator's process jail.
+    Emulated,
+}
+
+impl std::fmt::Display for Isolation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Hardware => "hardware",
+            Self::Emulated => "emulated",
+        })
+    }
+}
+
+/// One line of `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxStatus {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub id: String,
+    /// Its agent's kit.
+    pub agent: String,
+    /// Where the machine stands.
+    pub phase: Phase,
+    /// Why, when that needs a word: the last line of a failure, or what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What separates guest and host, once the machine has started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// Layers of the jail that this host lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jail_missing: Vec<String>,
+    /// Kernel release of the guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// The workspace's path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// What the guest wants a person to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Milliseconds from start to the guest's first answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_ms: Option<u64>,
+    /// SHA-256 of the effective policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_hash: Option<String>,
+    /// File that it was applied from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Commit of that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
