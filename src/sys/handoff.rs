@@ -7,16 +7,12 @@
 //! * keeper → `vsock`: dial guest port P and join it to this stream.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut},
-    mem::MaybeUninit,
+    io,
     os::fd::{AsFd, OwnedFd},
     os::unix::net::UnixStream,
 };
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use super::packet;
 
 /// A stream and the vsock port that it is for.
 #[derive(Debug)]
@@ -32,7 +28,7 @@ pub struct Handoff {
 /// # Errors
 /// When the kernel has no descriptor left.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+    packet::pair()
 }
 
 /// Sends one stream.
@@ -40,12 +36,7 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// `WouldBlock` when the socket is non-blocking and its queue full; others when the peer is gone.
 pub fn send(socket: impl AsFd, port: u32, stream: impl AsFd) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [stream.as_fd()];
-    control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(socket, &[IoSlice::new(&port.to_le_bytes())], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
+    packet::send(socket, &port.to_le_bytes(), &[stream.as_fd()])
 }
 
 /// Receives one stream; `None` when the peer has closed.
@@ -53,24 +44,9 @@ pub fn send(socket: impl AsFd, port: u32, stream: impl AsFd) -> io::Result<()> {
 /// # Errors
 /// `WouldBlock` when the socket is non-blocking and nothing is queued; `InvalidData` for a message of another form.
 pub fn receive(socket: impl AsFd) -> io::Result<Option<Handoff>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut port = [0; 4];
-    let message = recvmsg(socket, &mut [IoSliceMut::new(&mut port)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let mut descriptors = Vec::new();
-    for ancillary in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = ancillary {
-            descriptors.extend(rights);
-        }
-    }
-    if message.bytes == 0 && descriptors.is_empty() {
-        return Ok(None);
-    }
-    let truncated = message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
-    match (message.bytes, truncated, <[OwnedFd; 1]>::try_from(descriptors)) {
-        (4, false, Ok([stream])) => {
-            Ok(Some(Handoff { port: u32::from_le_bytes(port), stream: stream.into() }))
-        }
+    let Some((port, descriptors)) = packet::receive(socket, 4)? else { return Ok(None) };
+    match (<[u8; 4]>::try_from(port), <[OwnedFd; 1]>::try_from(descriptors)) {
+        (Ok(port), Ok([stream])) => Ok(Some(Handoff { port: u32::from_le_bytes(port), stream: stream.into() })),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "handoff message of an unknown form")),
     }
 }
