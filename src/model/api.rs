@@ -19,8 +19,8 @@ pub const VERSION: u16 = 1;
 
 /// First message from keeper to egress; it answers with [`EgressReport::Ready`].
 ///
-/// Secret values and the CA's key do not travel here: they are sealed memory files, handed over as descriptors in
-/// the order of [`EgressSetup::secrets`].
+/// Secret values do not travel here: they are sealed memory files, handed over as descriptors in the order of
+/// [`EgressSetup::secrets`]. Neither does the CA: its memory file is empty at the first start, and egress fills it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EgressSetup {
@@ -28,8 +28,6 @@ pub struct EgressSetup {
     pub version: u16,
     /// The sandbox's name, for messages to the guest.
     pub sandbox: String,
-    /// Certificate of the interception CA, PEM; its key is a descriptor.
-    pub ca_pem: String,
     /// Synthetic addresses are handed out from here (IPv4 network, at least a /16).
     pub synthetic: ipnet::Ipv4Net,
     /// Names that have an address already: a name keeps it for the sandbox's life.
@@ -109,7 +107,12 @@ pub enum EgressOrder {
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum EgressReport {
     /// Set up; streams are judged from now on.
-    Ready,
+    #[serde(rename_all = "camelCase")]
+    Ready {
+        /// Certificate of the sandbox's interception CA, PEM. Egress made it; its key is in the memory file that
+        /// the keeper holds unmapped.
+        ca_pem: String,
+    },
     /// A decision. With a ticket, egress waits for [`EgressOrder::Recorded`] before it goes on.
     #[serde(rename_all = "camelCase")]
     Event {

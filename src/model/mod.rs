@@ -4,6 +4,7 @@
 pub mod api;
 pub mod desired;
 pub mod event;
+pub mod launch;
 pub mod name;
 pub mod redacted;
 pub mod rule;

@@ -1,0 +1,186 @@
+//! Starting a sandbox's processes: brokers for its secrets, then its launcher, then the wait for its guest.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Read},
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    process::Stdio,
+};
+
+use super::Host;
+use crate::{
+    cli::{
+        client::{self, Client},
+        failure::{Failure, Kind},
+        ops::Progress,
+    },
+    model::{
+        desired::IsolationWish,
+        launch::{self, BrokerConfig, KeeperConfig},
+        secret::SecretBinding,
+        status::{Phase, SandboxStatus},
+    },
+    store::Record,
+    sys::{
+        descriptors::{CONFIG, FIRST, LIFELINE},
+        memory_file,
+        process::Start,
+    },
+};
+
+/// Longest word of a keeper or broker about its failure, in bytes.
+const WORDS_MAX: u64 = 8 * 1024;
+
+impl Host {
+    /// Starts a sandbox and waits until its guest answers.
+    pub(super) fn start_record(&self, record: &Record, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
+        let hardware = self.hardware(record.desired.isolation)?;
+        let boot = self.ensure_boot_files(&record.desired.template, on)?;
+        on.step("fetching secrets", None, "");
+        let (names, values): (Vec<_>, Vec<_>) = self.fetch_secrets(&record.desired.secrets)?.into_iter().unzip();
+        let config = KeeperConfig {
+            version: launch::VERSION,
+            id: record.id.clone(),
+            places: self.places_config(),
+            boot,
+            hardware,
+            homes: self.homes.clone(),
+            resolve: self.config.egress.resolve.clone(),
+            upstream_ca: self.upstream_ca()?,
+            secrets: names,
+            user: self.user.clone(),
+            boot_timeout_s: self.config.boot_timeout_s(hardware),
+        };
+        on.step("booting", None, record.name.as_str());
+        self.start_launcher(record, &config, values)?;
+        self.await_guest(record)
+    }
+
+    /// Whether hardware virtualisation is used; an error where the sandbox demands it, or where it is there but
+    /// closed to this user.
+    fn hardware(&self, wish: IsolationWish) -> Result<bool, Failure> {
+        use crate::vmm::KvmState;
+        let lacks = |message: String| Failure::new(Kind::HostLacks, "no_hardware_isolation", message);
+        match (self.kvm()?, wish) {
+            (KvmState::Usable, _) => Ok(true),
+            (KvmState::Denied { path, hint }, _) => {
+                Err(lacks(format!("{} is there, and closed to you", path.display())).hint(hint))
+            }
+            (KvmState::Absent, IsolationWish::Hardware) => {
+                Err(lacks("the sandbox demands `isolation: hardware`, and this host has no /dev/kvm".to_owned())
+                    .hint("run it on a host with KVM, or write `isolation: emulation-ok`"))
+            }
+            (KvmState::Unusable { reason }, IsolationWish::Hardware) => Err(lacks(format!(
+                "the sandbox demands `isolation: hardware`, and this host's /dev/kvm cannot run a guest: {reason}"
+            ))
+            .hint("run it on a host with KVM, or write `isolation: emulation-ok`")),
+            (KvmState::Absent | KvmState::Unusable { .. }, IsolationWish::EmulationOk) => Ok(false),
+        }
+    }
+
+    /// A sealed memory file for each secret that has a value; each is fetched by a broker of its own.
+    fn fetch_secrets(&self, bindings: &[SecretBinding]) -> Result<Vec<(String, OwnedFd)>, Failure> {
+        let mut fetched = BTreeMap::new();
+        for binding in bindings {
+            match self.fetch_secret(binding) {
+                Ok(value) => {
+                    fetched.insert(binding.name.clone(), value);
+                }
+                Err(_) if !binding.required => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        // In the order of the bindings, which is the order that egress is told.
+        Ok(bindings.iter().filter_map(|it| fetched.remove(&it.name).map(|value| (it.name.clone(), value))).collect())
+    }
+
+    fn fetch_secret(&self, binding: &SecretBinding) -> Result<OwnedFd, Failure> {
+        let missing = |message: String| Failure::new(Kind::HostLacks, "secret_missing", message);
+        let name = &binding.name;
+        let Some(source) = self.config.secrets.sources.get(name) else {
+            return Err(missing(format!("secret `{name}` has no value")).hint(format!(
+                "say where it is in {}: `secrets: {{sources: {{{name}: {{env: VARIABLE}}}}}}` (or file:, command:)",
+                self.places.config.display()
+            )));
+        };
+        let config = BrokerConfig { name: name.clone(), source: source.clone() };
+        let value = self.run_broker(&config).map_err(|why| {
+            missing(format!("secret `{name}` could not be fetched: {why}"))
+                .hint(format!("its source stands in {}", self.places.config.display()))
+        })?;
+        Ok(value)
+    }
+
+    fn run_broker(&self, config: &BrokerConfig) -> io::Result<OwnedFd> {
+        let value = memory_file::empty("secret")?;
+        let config = memory_file::sealed("broker", &serde_json::to_vec(config)?)?;
+        let mut start = Start::this_program()
+            .argument("__zone")
+            .argument("broker")
+            .stderr(Stdio::piped())
+            .descriptor(config, CONFIG)
+            .descriptor(value.try_clone()?, FIRST);
+        // A source may be a variable, and password managers find their agents by theirs.
+        #[expect(clippy::disallowed_methods, reason = "the broker gets the operator's environment, as it is")]
+        for (name, variable) in std::env::vars_os() {
+            start = start.variable(name, variable);
+        }
+        let mut broker = start.spawn()?;
+        let words = broker.stderr.take().map(words_of).unwrap_or_default();
+        if broker.wait()?.success() && memory_file::is_sealed(&value)? {
+            return Ok(value);
+        }
+        Err(io::Error::other(words.strip_prefix("broker: ").unwrap_or(&words).to_owned()))
+    }
+
+    /// Starts the launcher, which survives this command, and waits until the keeper answers.
+    fn start_launcher(&self, record: &Record, config: &KeeperConfig, secrets: Vec<OwnedFd>) -> Result<(), Failure> {
+        let failed = |what: &'static str| {
+            move |error: io::Error| Failure::new(Kind::Failed, "start", format!("cannot start the sandbox: {what}: {error}"))
+        };
+        let json = serde_json::to_vec(config).map_err(io::Error::other).map_err(failed("its configuration"))?;
+        let config = memory_file::sealed("keeper", &json).map_err(failed("its configuration"))?;
+        let (heard, announce) = io::pipe().map_err(failed("the announcement"))?;
+        let log = self.store.sandbox(&record.id).path().join("launcher.log");
+        let log = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(log);
+        let mut start = Start::this_program()
+            .argument("__zone")
+            .argument("launcher")
+            .stderr(log.map_err(failed("its log"))?)
+            .new_session()
+            .descriptor(config, CONFIG)
+            .descriptor(OwnedFd::from(announce), LIFELINE);
+        for (number, secret) in (FIRST..).zip(secrets) {
+            start = start.descriptor(secret, number);
+        }
+        // It is nobody's child once this command has ended; the kernel hands it to init.
+        drop(start.spawn().map_err(failed("its launcher"))?);
+        let words = words_of(File::from(OwnedFd::from(heard)));
+        if words.is_empty() { Ok(()) } else { Err(Failure::new(Kind::Failed, "start", words)) }
+    }
+
+    fn await_guest(&self, record: &Record) -> Result<SandboxStatus, Failure> {
+        let socket = self.socket(&record.id)?;
+        let waited = client::block_on(async { Client::new(socket).wait().await.map_err(Failure::from) });
+        let status = match waited {
+            Ok(status) => status,
+            // The keeper is gone: what it wrote last says why.
+            Err(_) => self.last_status(record)?,
+        };
+        if status.phase == Phase::Running {
+            return Ok(status);
+        }
+        let reason = status.reason.clone().unwrap_or_else(|| format!("it is {}", status.phase));
+        let kind = if reason.contains("did not answer within") { Kind::TimedOut } else { Kind::Failed };
+        Err(Failure::new(kind, "start", format!("sandbox {} did not start: {reason}", record.name))
+            .hint(format!("cofferdam logs {} --console", record.name)))
+    }
+}
+
+fn words_of(mut stream: impl Read) -> String {
+    let mut words = Vec::new();
+    // What cannot be read is what was not said.
+    let _ = stream.by_ref().take(WORDS_MAX).read_to_end(&mut words);
+    String::from_utf8_lossy(&words).trim_end().to_owned()
+}

@@ -1,0 +1,254 @@
+//! Sandboxes of this user: found, listed, made, stopped and removed.
+
+use std::{fs, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::Map;
+
+use super::Host;
+use crate::{
+    cli::{
+        client::{self, Client, ClientError},
+        failure::{Failure, Kind},
+        ops::{Found, Progress},
+    },
+    model::{
+        desired::Sandbox,
+        event::{Decision, Draft},
+        launch::CONTROL_SOCKET,
+        name::SandboxId,
+        status::{Phase, SandboxStatus},
+    },
+    policy::fs as floor,
+    store::{CreateError, FindError, NewSandbox, Record, RemoveError},
+    template,
+};
+
+/// Size of the disk that holds what is installed on top of the template, in bytes. Sparse: it costs what is written.
+const SYSTEM_DISK: u64 = 20 << 30;
+
+impl Host {
+    /// The record that a reference names from here.
+    pub(super) fn record(&self, reference: &str) -> Result<Record, Failure> {
+        let records = self.records()?;
+        crate::store::find(&records, Some(&self.here), reference).cloned().map_err(|error| match &error {
+            FindError::None(_) => Failure::new(Kind::NotFound, "sandbox_not_found", error.to_string()),
+            FindError::NotAName { .. } => Failure::new(Kind::Usage, "not_a_name", error.to_string()),
+            FindError::Several { .. } => Failure::new(Kind::Usage, "several_sandboxes", error.to_string()),
+        })
+    }
+
+    /// Every record that can be read. Unreadable ones are the business of `doctor`.
+    pub(super) fn records(&self) -> Result<Vec<Record>, Failure> {
+        Ok(self.store.list().map_err(state_failure)?.records)
+    }
+
+    pub(super) fn found(&self, record: &Record) -> Result<Found, Failure> {
+        let dir = self.store.sandbox(&record.id);
+        Ok(Found {
+            id: record.id.to_string(),
+            desired: record.desired.clone(),
+            socket: self.socket(&record.id)?,
+            console_log: dir.console_log(),
+            audit: dir.audit(),
+        })
+    }
+
+    /// The record behind a [`Found`].
+    pub(super) fn record_of(&self, found: &Found) -> Result<Record, Failure> {
+        let id = SandboxId::try_from(found.id.clone())
+            .map_err(|error| Failure::new(Kind::Failed, "state", error.to_string()))?;
+        self.store.load(&id).map_err(state_failure)
+    }
+
+    /// The control socket; a path where nobody listens when the sandbox never ran.
+    pub(super) fn socket(&self, id: &SandboxId) -> Result<std::path::PathBuf, Failure> {
+        let folder = self.store.sandbox(id).socket_folder().map_err(state_failure)?;
+        Ok(folder.unwrap_or_else(|| self.places.runtime.join(id.as_str())).join(CONTROL_SOCKET))
+    }
+
+    /// Where a sandbox stands: asked of its keeper, else what that noted last.
+    pub(super) fn status_of(&self, record: &Record) -> Result<SandboxStatus, Failure> {
+        let client = Client::new(self.socket(&record.id)?);
+        match client::block_on(async { Ok(client.status().await) })? {
+            Ok(status) => Ok(status),
+            Err(ClientError::NotRunning) => self.last_status(record),
+            Err(error) => {
+                let mut status = self.last_status(record)?;
+                status.reason = Some(format!("its keeper does not answer: {error}"));
+                Ok(status)
+            }
+        }
+    }
+
+    /// What a keeper noted last. One that was killed could not note its end.
+    pub(super) fn last_status(&self, record: &Record) -> Result<SandboxStatus, Failure> {
+        let dir = self.store.sandbox(&record.id);
+        let mut status = match dir.read_status().map_err(state_failure)? {
+            Some(status) => status,
+            None => never_started(record),
+        };
+        if !matches!(status.phase, Phase::Stopped | Phase::Failed) {
+            status.phase = Phase::Failed;
+            status.reason = Some("its keeper was killed; start it again".to_owned());
+        }
+        Ok(status)
+    }
+
+    /// Makes a sandbox: asks the policy, writes record and disks. Nothing is left when it fails.
+    pub(super) fn create_record(&self, wanted: &Sandbox, on: &dyn Progress) -> Result<Record, Failure> {
+        self.judge(wanted)?;
+        self.judge_memory(wanted)?;
+        self.ensure_boot_files(&wanted.template, on)?;
+        on.step("making disks", None, "");
+        let new = NewSandbox {
+            name: wanted.name.clone(),
+            owner: self.here.clone(),
+            created_at: Timestamp::now().to_string(),
+            desired: wanted.clone(),
+        };
+        let record = self.store.create(new).map_err(|error| match error {
+            CreateError::Exists(_) => Failure::new(Kind::Failed, "sandbox_exists", error.to_string()),
+            other => Failure::new(Kind::Failed, "state", other.to_string()),
+        })?;
+        if let Err(failure) = self.make_disks(&record) {
+            // A record without disks is half a sandbox.
+            self.store.remove(&record.id).map_err(remove_failure)?;
+            return Err(failure);
+        }
+        Ok(record)
+    }
+
+    fn make_disks(&self, record: &Record) -> Result<(), Failure> {
+        let dir = self.store.sandbox(&record.id);
+        let host = template::Host::this();
+        let data = record.desired.resources.disk.0;
+        for (path, size, label) in [(dir.system_disk(), SYSTEM_DISK, "system"), (dir.data_disk(), data, "data")] {
+            template::create_disk(&host, &path, size, label)
+                .map_err(|error| Failure::caused(Kind::Failed, "disk", "cannot make the sandbox's disks", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Asks the floor for every folder; a denial is an event and exit code 4.
+    pub(super) fn judge(&self, wanted: &Sandbox) -> Result<(), Failure> {
+        let workspace = wanted.workspace.iter().map(|workspace| (&workspace.path, &workspace.origin));
+        let mounts = wanted.mounts.iter().map(|mount| (&mount.source, &mount.origin));
+        for (path, origin) in workspace.chain(mounts) {
+            let canonical = path.canonicalize().map_err(|error| {
+                Failure::new(Kind::File, "no_such_folder", format!("{}: {error}", path.display()))
+            })?;
+            let places = self.floor_places();
+            // The path as it is written counts too: what it leads to can change.
+            let verdict = floor::mount(&canonical, &places).and_then(|()| floor::mount(path, &places));
+            let Err(denied) = verdict else { continue };
+            self.note_denied_mount(wanted, path, &denied)?;
+            return Err(Failure::new(Kind::Denied, "mount_denied", format!("sandbox {}: {denied}", wanted.name))
+                .at(origin.file.as_deref(), origin.line)
+                .hint("share a folder that holds no credentials, or give the secret by reference under `secrets:`"));
+        }
+        Ok(())
+    }
+
+    fn note_denied_mount(
+        &self,
+        wanted: &Sandbox,
+        path: &std::path::Path,
+        denied: &floor::MountDenied,
+    ) -> Result<(), Failure> {
+        let draft = Draft {
+            time: Timestamp::now().to_string(),
+            action: "fs.mount".to_owned(),
+            resource: path.display().to_string(),
+            decision: Decision::Deny,
+            rule: Some(denied.rule.clone()),
+            reason: denied.rule.id.clone(),
+            detail: Map::from_iter([("sandbox".to_owned(), wanted.name.to_string().into())]),
+        };
+        self.note(draft, Some(wanted))
+    }
+
+    /// Promised memory may not exceed nine tenths of the host's.
+    fn judge_memory(&self, wanted: &Sandbox) -> Result<(), Failure> {
+        let Some(total) = host_memory() else { return Ok(()) };
+        let mut promised = wanted.resources.memory.0;
+        for record in self.records()? {
+            if matches!(self.status_of(&record)?.phase, Phase::Starting | Phase::Running) {
+                promised = promised.saturating_add(record.desired.resources.memory.0);
+            }
+        }
+        let limit = total / 10 * 9;
+        if promised <= limit {
+            return Ok(());
+        }
+        let mib = |bytes: u64| bytes >> 20;
+        Err(Failure::new(
+            Kind::HostLacks,
+            "memory",
+            format!("{} MiB would be promised to sandboxes, and this host may give {} MiB", mib(promised), mib(limit)),
+        )
+        .hint("write a smaller resources.memory, or stop another sandbox"))
+    }
+
+    /// Stops a sandbox and gives where it stands then.
+    pub(super) fn stop_record(&self, record: &Record, grace: Duration) -> Result<SandboxStatus, Failure> {
+        let client = Client::new(self.socket(&record.id)?);
+        match client::block_on(async { Ok(client.stop(grace).await) })? {
+            Ok(status) => {
+                self.await_end(record)?;
+                Ok(status)
+            }
+            Err(ClientError::NotRunning) => self.last_status(record),
+            // The keeper ends with its machine, perhaps before its answer has left.
+            Err(_) => {
+                self.await_end(record)?;
+                self.last_status(record)
+            }
+        }
+    }
+
+    /// Waits until the keeper has let the sandbox go.
+    fn await_end(&self, record: &Record) -> Result<(), Failure> {
+        self.store.sandbox(&record.id).await_end().map_err(state_failure)
+    }
+
+    pub(super) fn remove_record(&self, record: &Record) -> Result<(), Failure> {
+        self.store.remove(&record.id).map_err(remove_failure)
+    }
+}
+
+fn never_started(record: &Record) -> SandboxStatus {
+    let desired = &record.desired;
+    SandboxStatus {
+        name: record.name.to_string(),
+        id: record.id.to_string(),
+        agent: desired.agent.kit.clone(),
+        phase: Phase::Stopped,
+        reason: None,
+        isolation: None,
+        jail_missing: Vec::new(),
+        kernel: None,
+        workspace: desired.workspace.as_ref().map(|workspace| workspace.path.display().to_string()),
+        notes: Vec::new(),
+        boot_ms: None,
+        policy_hash: None,
+        file: desired.provenance.file.as_ref().map(|file| file.display().to_string()),
+        commit: desired.provenance.commit.clone(),
+    }
+}
+
+/// The host's memory in bytes.
+fn host_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+pub(super) fn state_failure(error: crate::store::StoreError) -> Failure {
+    Failure::new(Kind::Failed, "state", error.to_string())
+}
+
+fn remove_failure(error: RemoveError) -> Failure {
+    let kind = if matches!(error, RemoveError::Alive(_)) { Kind::Usage } else { Kind::Failed };
+    Failure::new(kind, "remove", error.to_string())
+}

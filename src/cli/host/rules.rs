@@ -1,0 +1,200 @@
+//! Rules that commands add: edited in one revision, and in force in running sandboxes before the command ends.
+
+use std::convert::Infallible;
+
+use jiff::Timestamp;
+use serde_json::{Map, json};
+
+use super::{Host, machines::state_failure};
+use crate::{
+    cli::{
+        client::{self, Client, ClientError},
+        failure::{Failure, Kind},
+        ops::{RuleChange, RuleEdit, RuleScope},
+    },
+    model::{
+        api::PolicyRevision,
+        desired::Preset,
+        event::{Decision, Draft, RuleRef},
+        name::SandboxId,
+        rule::{Effect, Layer, NetworkRule, Origin},
+    },
+    policy::{floor, preset},
+    store::{Record, RuleSet, Scope},
+};
+
+impl Host {
+    /// The whole policy as it is in force for a sandbox, or for any without rules of its own.
+    pub(super) fn effective(&self, record: Option<&Record>, wanted: Option<Preset>) -> Result<PolicyRevision, Failure> {
+        let scopes = match record {
+            Some(record) => vec![Scope::User, Scope::Owner(&record.owner), Scope::Sandbox(&record.id)],
+            None => vec![Scope::User, Scope::Owner(&self.here)],
+        };
+        let sets = scopes
+            .into_iter()
+            .map(|scope| self.store.rules(scope))
+            .collect::<Result<Vec<RuleSet>, _>>()
+            .map_err(state_failure)?;
+        let chosen = wanted.or_else(|| sets.iter().rev().find_map(|set| set.preset));
+        let declared = record.map(|record| record.desired.network.preset).unwrap_or_default();
+        let layer = if chosen.is_some() { Layer::User } else { Layer::Repository };
+        let origin = Origin { layer, file: None, line: None };
+        let mut rules = floor::rules();
+        rules.extend(preset::rules(chosen.unwrap_or(declared), &origin));
+        rules.extend(record.into_iter().flat_map(|record| record.desired.network.rules.iter().cloned()));
+        rules.extend(sets.into_iter().flat_map(|set| set.rules));
+        let host_services = record.map(|record| record.desired.network.host_services.clone()).unwrap_or_default();
+        Ok(PolicyRevision { revision: 0, hash: String::new(), rules, host_services })
+    }
+
+    /// Changes the rules of one scope.
+    pub(super) fn edit(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
+        let record = match scope {
+            RuleScope::Sandbox(found) => Some(self.record_of(found)?),
+            RuleScope::User | RuleScope::Here => None,
+        };
+        if let RuleEdit::Add(added) = &edit {
+            if let Some(denied_by) = self.still_denied(record.as_ref(), scope, added)? {
+                return Ok(RuleChange { scope: words(scope), denied_by: Some(denied_by), ..RuleChange::default() });
+            }
+        }
+        let place = match (scope, &record) {
+            (RuleScope::Sandbox(_), Some(record)) => Scope::Sandbox(&record.id),
+            (RuleScope::Here, _) => Scope::Owner(&self.here),
+            _ => Scope::User,
+        };
+        let prefix = match scope {
+            RuleScope::User => "user".to_owned(),
+            RuleScope::Here => "local".to_owned(),
+            RuleScope::Sandbox(found) => format!("session.{}", found.desired.name),
+        };
+        let (_, (added, removed)) = self
+            .store
+            .edit_rules(place, |set| Ok::<_, Infallible>(apply(set, &prefix, edit)))
+            .map_err(state_failure)?
+            .unwrap_or_else(|never| match never {});
+        self.note_change(&added, &removed, &words(scope))?;
+        let (live, closed) = self.enforce(scope, record.as_ref().map(|record| &record.id))?;
+        Ok(RuleChange { added, removed, scope: words(scope), live, closed, denied_by: None })
+    }
+
+    /// A deny of another scope that an allow of the same pattern would not lift.
+    fn still_denied(
+        &self,
+        record: Option<&Record>,
+        scope: &RuleScope,
+        added: &[NetworkRule],
+    ) -> Result<Option<NetworkRule>, Failure> {
+        let own: Vec<NetworkRule> = match (scope, record) {
+            (RuleScope::Sandbox(_), Some(record)) => self.store.rules(Scope::Sandbox(&record.id)),
+            (RuleScope::Here, _) => self.store.rules(Scope::Owner(&self.here)),
+            _ => self.store.rules(Scope::User),
+        }
+        .map_err(state_failure)?
+        .rules;
+        let policy = self.effective(record, None)?;
+        let lifted = |deny: &NetworkRule, allow: &NetworkRule| {
+            deny.host == allow.host && own.iter().any(|rule| rule.id == deny.id)
+        };
+        for allow in added.iter().filter(|rule| rule.effect == Effect::Allow) {
+            let denies = |rule: &&NetworkRule| {
+                rule.effect == Effect::Deny
+                    && rule.http.is_empty()
+                    && crate::policy::covers(rule, allow)
+                    && !lifted(rule, allow)
+            };
+            if let Some(rule) = policy.rules.iter().find(denies) {
+                return Ok(Some(rule.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts the rules in force in every running sandbox of the scope; gives their names and how many connections
+    /// were closed.
+    pub(super) fn enforce(
+        &self,
+        scope: &RuleScope,
+        only: Option<&SandboxId>,
+    ) -> Result<(Vec<String>, u32), Failure> {
+        let (mut live, mut closed) = (Vec::new(), 0_u32);
+        for record in self.records()? {
+            let concerned = match scope {
+                RuleScope::User => true,
+                RuleScope::Here => record.owner == self.here,
+                RuleScope::Sandbox(_) => Some(&record.id) == only,
+            };
+            if !concerned {
+                continue;
+            }
+            let client = Client::new(self.socket(&record.id)?);
+            match client::block_on(async { Ok(client.reload_policy().await) })? {
+                Ok(reloaded) => {
+                    closed = closed.saturating_add(reloaded.closed);
+                    live.push(record.name.to_string());
+                }
+                Err(ClientError::NotRunning) => {}
+                // A sandbox that runs on under old rules is worth a failure.
+                Err(error) => {
+                    let message = format!("the rules are written, but sandbox {} has not taken them", record.name);
+                    return Err(Failure::caused(Kind::Failed, "not_in_force", message, &error)
+                        .hint(format!("cofferdam restart {}", record.name)));
+                }
+            }
+        }
+        Ok((live, closed))
+    }
+
+    fn note_change(&self, added: &[NetworkRule], removed: &[NetworkRule], scope: &str) -> Result<(), Failure> {
+        for (verb, rule) in added.iter().map(|rule| ("added", rule)).chain(removed.iter().map(|rule| ("removed", rule))) {
+            let draft = Draft {
+                time: Timestamp::now().to_string(),
+                action: "policy.change".to_owned(),
+                resource: rule.pattern(),
+                decision: Decision::Allow,
+                rule: Some(RuleRef::from(rule)),
+                reason: verb.to_owned(),
+                detail: Map::from_iter([
+                    ("effect".to_owned(), json!(rule.effect)),
+                    ("scope".to_owned(), json!(scope)),
+                ]),
+            };
+            self.note(draft, None)?;
+        }
+        Ok(())
+    }
+}
+
+/// Carries an edit out on one set of rules; gives what was added and removed.
+fn apply(set: &mut RuleSet, prefix: &str, edit: RuleEdit) -> (Vec<NetworkRule>, Vec<NetworkRule>) {
+    match edit {
+        RuleEdit::Add(rules) => {
+            let opposite = |mine: &NetworkRule| {
+                rules.iter().any(|new| mine.host == new.host && (mine.effect != new.effect || same(mine, new)))
+            };
+            let removed = set.remove(opposite);
+            let added = rules.iter().map(|rule| set.add(prefix, rule.clone()).clone()).collect();
+            (added, removed)
+        }
+        RuleEdit::RemovePatterns(patterns) => (Vec::new(), set.remove(|rule| patterns.contains(&rule.pattern()))),
+        RuleEdit::RemoveId(id) => (Vec::new(), set.remove(|rule| rule.id == id)),
+        RuleEdit::Reset(preset) => {
+            set.preset = preset;
+            (Vec::new(), set.remove(|_| true))
+        }
+    }
+}
+
+/// Whether two rules say the same: adding one again changes nothing but its place.
+fn same(left: &NetworkRule, right: &NetworkRule) -> bool {
+    (left.effect, left.ports, left.protocol, &left.http, left.addresses)
+        == (right.effect, right.ports, right.protocol, &right.http, right.addresses)
+}
+
+fn words(scope: &RuleScope) -> String {
+    match scope {
+        RuleScope::User => "every sandbox of this user".to_owned(),
+        RuleScope::Here => "the sandboxes of this repository".to_owned(),
+        RuleScope::Sandbox(found) => format!("sandbox {}", found.desired.name),
+    }
+}

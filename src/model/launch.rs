@@ -1,0 +1,60 @@
+//! What a command tells the launcher and the brokers that it starts. Travels as a sealed memory file.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::name::SandboxId;
+
+/// Name of the control socket in a sandbox's socket folder.
+pub const CONTROL_SOCKET: &str = "control";
+
+/// Version of the types here; they never outlive the build that made them, so a difference is an error.
+pub const VERSION: u16 = 1;
+
+/// The launcher's and the keeper's configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeeperConfig {
+    /// [`VERSION`].
+    pub version: u16,
+    /// Which sandbox.
+    pub id: SandboxId,
+    /// Where files lie.
+    pub places: PlacesConfig,
+    /// Whether the KVM probe passed.
+    pub hardware: bool,
+    /// `$HOME` and the account's home: the floor follows both.
+    pub homes: Vec<PathBuf>,
+    /// `host:port` → address, from the operator.
+    pub resolve: BTreeMap<String, SocketAddr>,
+    /// Certificates of further roots, PEM, from the operator.
+    pub upstream_ca: Vec<String>,
+    /// Names of the secrets whose sealed values follow as descriptors, in order.
+    pub secrets: Vec<String>,
+    /// Who started it, for the audit trail.
+    pub user: String,
+    /// How long the guest may take to its first answer, in seconds.
+    pub boot_timeout_s: u64,
+}
+
+/// The directories of this installation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlacesConfig {
+    /// Operator's configuration.
+    pub config: PathBuf,
+    /// State.
+    pub state: PathBuf,
+    /// Cache.
+    pub cache: PathBuf,
+    /// Sockets.
+    pub runtime: PathBuf,
+}
+
+/// Configuration of the `broker` zone. Descriptors: an empty memory file for the value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BrokerConfig {
+    /// The secret's name, for messages.
+    pub name: String,
+    /// Where the value is.
+    pub source: super::secret::SecretSource,
+}

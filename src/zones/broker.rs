@@ -1,0 +1,24 @@
+//! A `broker`: fetches one secret from where the operator keeps it, hands it over as a sealed memory file, and ends.
+//! It sees no byte of a guest, and no other process sees the value but egress.
+
+use super::entry::{self, ZoneError};
+use crate::{
+    model::launch::BrokerConfig,
+    secret,
+    sys::{
+        descriptors::{self, FIRST},
+        memory_file,
+    },
+};
+
+pub(super) fn main() -> Result<(), ZoneError> {
+    let config: BrokerConfig = entry::config()?;
+    let file = entry::take(FIRST, "the memory file")?;
+    descriptors::close_from(FIRST + 1);
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(ZoneError::failed("cannot forbid core dumps"))?;
+    #[expect(clippy::disallowed_methods, reason = "a source may be a variable of the operator's environment")]
+    let value = secret::fetch(&config.source, &|name| std::env::var_os(name))
+        .map_err(ZoneError::failed("cannot fetch the secret"))?;
+    memory_file::fill(&file, value.expose()).map_err(ZoneError::failed("cannot seal the secret"))
+}

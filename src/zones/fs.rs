@@ -1,0 +1,25 @@
+//! An `fs` zone: one host folder as a virtio-fs device. Assume it taken over by the guest: it holds the guest's
+//! memory and that one folder; read-only and the floor are enforced here.
+
+use std::os::unix::net::UnixListener;
+
+use super::{
+    config::FsConfig,
+    entry::{self, ZoneError},
+};
+use crate::{devices::fs, sys::descriptors::FIRST};
+
+pub(super) fn main() -> Result<(), ZoneError> {
+    let config: FsConfig = entry::config()?;
+    let listener = UnixListener::from(entry::take(FIRST, "the device's listener")?);
+    let root = entry::take(FIRST + 1, "the folder")?;
+    entry::enter(&config.jail)?;
+    let served = fs::FsConfig {
+        root,
+        read_only: config.read_only,
+        owner: fs::Owner::AGENT,
+        hidden: config.hidden.iter().map(|(dev, ino)| fs::FileId { dev: *dev, ino: *ino }).collect(),
+        guard: if config.guard { fs::Guard::Direct } else { fs::Guard::Off },
+    };
+    fs::serve(listener, &config.tag, served).map_err(ZoneError::failed("the device ended"))
+}

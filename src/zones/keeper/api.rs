@@ -1,0 +1,151 @@
+//! The control API: HTTP over a unix socket, for this user's commands (and root's), told by peer credentials.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/status` | the status |
+//! | `GET /v1/wait` | the status, once the sandbox no longer starts |
+//! | `POST /v1/stop` `{"grace_ms"}` | the status, once it is down |
+//! | `POST /v1/policy/reload` | `{"revision","hash","closed"}`, once the policy is in force |
+//! | `POST /v1/exec` with `Upgrade: cofferdam-exec` | 101, then the exec stream of `wire::exec`, reply first |
+
+use std::{convert::Infallible, io, rc::Rc, time::Duration};
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::{UnixListener, UnixStream};
+
+use super::{Keeper, frames};
+use crate::{
+    lifecycle,
+    model::status::Phase,
+    wire::{self, ExecRequest, frame::HOST_FRAME_MAX, port},
+};
+
+/// Longest body of a request, in bytes.
+const BODY_MAX: usize = HOST_FRAME_MAX;
+/// Longest grace that a stop may ask for.
+const GRACE_MAX: Duration = Duration::from_secs(600);
+
+type Answer = Response<Full<Bytes>>;
+
+#[derive(Deserialize)]
+struct Stop {
+    grace_ms: u64,
+}
+
+/// Accepts commands until the keeper ends.
+pub(super) async fn serve(listener: UnixListener, keeper: Rc<Keeper>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors for the moment: let others run first.
+            tokio::task::yield_now().await;
+            continue;
+        };
+        if peer_is_allowed(&stream) {
+            tokio::task::spawn_local(connection(stream, Rc::clone(&keeper)));
+        }
+    }
+}
+
+fn peer_is_allowed(stream: &UnixStream) -> bool {
+    let us = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == us || peer.uid() == 0)
+}
+
+async fn connection(stream: UnixStream, keeper: Rc<Keeper>) {
+    let service = service_fn(move |request| {
+        let keeper = Rc::clone(&keeper);
+        async move { Ok::<_, Infallible>(answer(request, keeper).await.unwrap_or_else(|refusal| refusal)) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+    // A command that went away is no event of ours.
+    drop(served);
+}
+
+async fn answer(request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer, Answer> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/v1/status") => Ok(ok(&keeper.status())),
+        (&Method::GET, "/v1/wait") => {
+            keeper.wait_for(|phase| phase != Phase::Starting).await;
+            Ok(ok(&keeper.status()))
+        }
+        (&Method::POST, "/v1/stop") => {
+            let stop: Stop = body(request).await?;
+            keeper.grace.set(Duration::from_millis(stop.grace_ms).min(GRACE_MAX));
+            keeper.happened(lifecycle::Event::StopAsked);
+            keeper.wait_for(|phase| matches!(phase, Phase::Stopped | Phase::Failed)).await;
+            Ok(ok(&keeper.status()))
+        }
+        (&Method::POST, "/v1/policy/reload") => match keeper.reload_policy().await {
+            Ok((policy, closed)) => {
+                Ok(ok(&json!({"revision": policy.revision, "hash": policy.hash, "closed": closed})))
+            }
+            Err(error) => Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, "policy", &error.to_string())),
+        },
+        (&Method::POST, "/v1/exec") => exec(request, keeper).await,
+        _ => Err(refuse(
+            StatusCode::NOT_FOUND,
+            "version",
+            "this keeper does not know the request; it may be of another version: stop and start the sandbox",
+        )),
+    }
+}
+
+async fn exec(mut request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer, Answer> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let mut asked: ExecRequest = body(request).await?;
+    asked.version = wire::VERSION;
+    if keeper.status().phase != Phase::Running {
+        return Err(refuse(StatusCode::CONFLICT, "not_running", "the sandbox does not run"));
+    }
+    let failed = |error: io::Error| refuse(StatusCode::BAD_GATEWAY, "guest", &format!("the guest does not answer: {error}"));
+    let mut guest = keeper.guest.dial(port::GUEST_EXEC).await.map_err(failed)?;
+    frames::write(&mut guest, &asked, HOST_FRAME_MAX).await.map_err(failed)?;
+    tokio::task::spawn_local(async move {
+        if let Ok(client) = upgrade.await {
+            // Ends when both directions have, or when one fails: the guest then hangs up the command.
+            let _ = tokio::io::copy_bidirectional_with_sizes(&mut TokioIo::new(client), &mut guest, 1 << 17, 1 << 17).await;
+        }
+    });
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "cofferdam-exec")
+        .body(Full::default())
+        .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()))
+}
+
+async fn body<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Result<T, Answer> {
+    let bad = |message: String| refuse(StatusCode::BAD_REQUEST, "usage", &message);
+    let bytes = Limited::new(request.into_body(), BODY_MAX).collect().await.map_err(|error| bad(error.to_string()))?;
+    serde_json::from_slice(&bytes.to_bytes()).map_err(|error| bad(error.to_string()))
+}
+
+fn ok(value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(json) => respond(StatusCode::OK, json),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()),
+    }
+}
+
+fn refuse(status: StatusCode, kind: &str, message: &str) -> Answer {
+    respond(status, json!({"code": 1, "kind": kind, "message": message}).to_string().into_bytes())
+}
+
+fn respond(status: StatusCode, json: Vec<u8>) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(json)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,369 @@
+//! What the keeper writes: the audit trail, the table of names, the status. It owns the sandbox's folder while the
+//! keeper lives.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fs, io,
+    net::IpAddr,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
+use tokio::{net::UnixListener, sync::Notify};
+
+use super::{
+    output::{BoundedFile, Log},
+    policy, upstream,
+};
+use crate::{
+    audit::{
+        chain::Context,
+        trail::{Limits, Trail, TrailError},
+    },
+    lifecycle::Lifecycle,
+    model::{
+        api::{PolicyRevision, Upstream},
+        launch::{CONTROL_SOCKET, KeeperConfig},
+        event::{Decision, Draft, EventProvenance, EventSandbox},
+        status::{Phase, SandboxStatus},
+    },
+    policy::fs as floor,
+    secret,
+    store::{
+        Lock, NameTable, Record, SandboxDir, Scope, Store,
+        file::{self, Versioned},
+    },
+};
+
+/// Most files of the floor that are looked at for further links.
+const FLOOR_FILES_MAX: usize = 4096;
+/// Network that synthetic addresses are handed out from (RFC 2544: benchmarks, never routed).
+const SYNTHETIC: &str = "198.18.0.0/15";
+
+/// The keeper's books.
+pub(super) struct Book {
+    config: KeeperConfig,
+    store: Store,
+    dir: SandboxDir,
+    record: Record,
+    sockets: PathBuf,
+    life: Lock,
+    trail: RefCell<Trail>,
+    context: RefCell<Context>,
+    names: RefCell<NameTable>,
+    log: Rc<Log>,
+    written: Notify,
+}
+
+/// What stands for each secret in the guest. Kept, because programs in the guest write it into files of their own.
+#[derive(Default, Serialize, Deserialize)]
+struct Placeholders {
+    by_name: BTreeMap<String, String>,
+}
+
+impl Versioned for Placeholders {
+    const VERSION: u16 = 1;
+    const MAX: u64 = 1 << 20;
+}
+
+impl Book {
+    /// Opens the sandbox's folder, alone.
+    pub(super) fn open(config: &KeeperConfig) -> io::Result<Self> {
+        let store = Store::open(&config.places.state).map_err(io::Error::other)?;
+        let dir = store.sandbox(&config.id);
+        let record = store.load(&config.id).map_err(io::Error::other)?;
+        let life = dir.lock_life().map_err(io::Error::other)?.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::AlreadyExists, "another keeper of this sandbox lives")
+        })?;
+        let sockets = dir.make_sockets(&config.places.runtime).map_err(io::Error::other)?;
+        let context = context(config, &record);
+        let trail = open_trail(&dir.audit(), &context).map_err(io::Error::other)?;
+        let names = NameTable::open(&dir.names()).map_err(io::Error::other)?;
+        let log = Rc::new(Log::new(BoundedFile::create(&dir.path().join("zones.log"))?));
+        Ok(Self {
+            config: config.clone(),
+            store,
+            dir,
+            record,
+            sockets,
+            life,
+            trail: RefCell::new(trail),
+            context: RefCell::new(context),
+            names: RefCell::new(names),
+            log,
+            written: Notify::new(),
+        })
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(super) fn log(&self) -> Rc<Log> {
+        Rc::clone(&self.log)
+    }
+
+    /// Keeps a line for people who look for what went wrong.
+    pub(super) fn complain(&self, line: &str) {
+        self.log.line("keeper", line);
+    }
+
+    pub(super) fn missing_layers(&self) -> Vec<String> {
+        // Not built yet, and said so rather than left out.
+        let mut missing = vec!["mount and pid namespaces".to_owned(), "a control group of its own".to_owned()];
+        missing.extend(self.log.missing());
+        missing
+    }
+
+    pub(super) fn console_path(&self) -> PathBuf {
+        self.dir.console_log()
+    }
+
+    pub(super) fn system_disk(&self) -> PathBuf {
+        self.dir.system_disk()
+    }
+
+    pub(super) fn data_disk(&self) -> PathBuf {
+        self.dir.data_disk()
+    }
+
+    /// Path for a device's socket, for the moment in which its two ends are made.
+    pub(super) fn device_socket(&self) -> PathBuf {
+        self.sockets.join("device")
+    }
+
+    /// Begins to listen for commands.
+    pub(super) fn listen(&self) -> io::Result<UnixListener> {
+        UnixListener::bind(self.sockets.join(CONTROL_SOCKET))
+    }
+
+    /// The effective policy as it stands in the files now.
+    pub(super) fn policy(&self, revision: u64) -> io::Result<PolicyRevision> {
+        // The definition may have been changed since the sandbox was started.
+        let record = self.store.load(&self.config.id).map_err(io::Error::other)?;
+        let scopes = [Scope::User, Scope::Owner(&record.owner), Scope::Sandbox(&record.id)];
+        let added =
+            scopes.map(|scope| self.store.rules(scope)).into_iter().collect::<Result<_, _>>().map_err(io::Error::other)?;
+        Ok(policy::compose(revision, &record, added))
+    }
+
+    /// From now on, events are made under this policy.
+    pub(super) fn policy_applied(&self, policy: &PolicyRevision) {
+        self.context.borrow_mut().provenance.policy_hash = Some(policy.hash.clone());
+    }
+
+    pub(super) fn upstream(&self) -> io::Result<Upstream> {
+        upstream::read(&self.config)
+    }
+
+    pub(super) fn synthetic(&self) -> ipnet::Ipv4Net {
+        SYNTHETIC.parse().expect("the constant is a network")
+    }
+
+    pub(super) fn names(&self) -> Vec<(String, IpAddr)> {
+        self.names.borrow().bindings().map(|(name, address)| (name.to_owned(), address)).collect()
+    }
+
+    /// Writes a binding, for the sandbox's life.
+    pub(super) fn bind(&self, name: String, address: IpAddr) -> io::Result<()> {
+        self.names.borrow_mut().bind(&name, address).map_err(io::Error::other)
+    }
+
+    /// What stands for each secret; made at the first start.
+    pub(super) fn placeholders(&self) -> io::Result<BTreeMap<String, String>> {
+        let path = self.dir.path().join("placeholders.json");
+        let mut known: Placeholders = file::read(&path).map_err(io::Error::other)?.unwrap_or_default();
+        let before = known.by_name.len();
+        for binding in &self.record.desired.secrets {
+            if !known.by_name.contains_key(&binding.name) {
+                let placeholder = secret::placeholder(&binding.placeholder).map_err(io::Error::other)?;
+                known.by_name.insert(binding.name.clone(), placeholder);
+            }
+        }
+        if known.by_name.len() != before {
+            file::write(&path, &known).map_err(io::Error::other)?;
+        }
+        Ok(known.by_name)
+    }
+
+    /// Asks the floor again: what a path means may have changed since the sandbox was made.
+    pub(super) fn judge_folder(&self, path: &Path) -> io::Result<()> {
+        floor::mount(path, &self.floor_places()).map_err(|denied| io::Error::new(io::ErrorKind::PermissionDenied, denied))
+    }
+
+    /// Files of the floor by device and inode: its folders, and files in them that have further names elsewhere.
+    pub(super) fn hidden(&self) -> Vec<(u64, u64)> {
+        let places = self.floor_places();
+        let mut hidden = Vec::new();
+        let mut folders: Vec<PathBuf> = floor::floor(&places).map(|(_, path, _)| path).collect();
+        let home_part = |path: &PathBuf| places.homes.iter().chain(&places.own).any(|home| path.starts_with(home));
+        folders.retain(home_part);
+        let mut files = 0;
+        while let Some(path) = folders.pop() {
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            if meta.is_dir() || meta.nlink() > 1 {
+                hidden.push((meta.dev(), meta.ino()));
+            }
+            files += 1;
+            if meta.is_dir() && files < FLOOR_FILES_MAX {
+                folders.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+            }
+        }
+        hidden
+    }
+
+    fn floor_places(&self) -> floor::Places {
+        let places = &self.config.places;
+        let config = places.config.parent().unwrap_or(&places.config);
+        let own = [config, &places.state, &places.cache, &places.runtime];
+        let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        floor::Places {
+            homes: self.config.homes.clone(),
+            own: own.into_iter().map(canonical).collect(),
+        }
+    }
+
+    /// Writes a decision to the trail. It is outside egress when this returns, and on the disk within 100 ms.
+    pub(super) fn record_event(&self, draft: Draft) -> io::Result<()> {
+        self.trail.borrow_mut().append(draft, &self.context.borrow(), Instant::now()).map_err(io::Error::other)?;
+        self.written.notify_one();
+        Ok(())
+    }
+
+    /// Brings the trail to the disk and seals its segments when that is due, for as long as the keeper lives.
+    pub(super) async fn keep_synced(self: Rc<Self>) {
+        loop {
+            let due = {
+                let trail = self.trail.borrow();
+                [trail.sync_due(), trail.seal_due()].into_iter().flatten().min()
+            };
+            match due {
+                Some(instant) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(instant.into()) => self.sync_now(),
+                        () = self.written.notified() => {}
+                    }
+                }
+                None => self.written.notified().await,
+            }
+        }
+    }
+
+    fn sync_now(&self) {
+        let now = Instant::now();
+        let mut trail = self.trail.borrow_mut();
+        let seal = trail.seal_due().is_some_and(|due| due <= now);
+        let done = if seal { trail.seal(now) } else { trail.sync().map(drop) };
+        if let Err(error) = done {
+            self.complain(&format!("audit: {error}"));
+        }
+    }
+
+    pub(super) fn first_status(&self) -> SandboxStatus {
+        let desired = &self.record.desired;
+        SandboxStatus {
+            name: self.record.name.to_string(),
+            id: self.record.id.to_string(),
+            agent: desired.agent.kit.clone(),
+            phase: Phase::Starting,
+            reason: None,
+            isolation: None,
+            jail_missing: Vec::new(),
+            kernel: None,
+            workspace: desired.workspace.as_ref().map(|workspace| workspace.path.display().to_string()),
+            notes: Vec::new(),
+            boot_ms: None,
+            policy_hash: None,
+            file: desired.provenance.file.as_ref().map(|file| file.display().to_string()),
+            commit: desired.provenance.commit.clone(),
+        }
+    }
+
+    /// Notes the status for commands that come when the keeper is gone.
+    pub(super) fn save_status(&self, status: &SandboxStatus) {
+        if let Some(isolation) = status.isolation {
+            self.context.borrow_mut().isolation = Some(isolation.to_string());
+        }
+        if let Err(error) = self.dir.write_status(status, &self.life) {
+            self.complain(&format!("status: {error}"));
+        }
+    }
+
+    /// The guest has answered.
+    pub(super) fn started(&self, status: &SandboxStatus) {
+        let mut detail = Map::new();
+        detail.insert("kernel".to_owned(), json!(status.kernel));
+        detail.insert("boot_ms".to_owned(), json!(status.boot_ms));
+        detail.insert("jail_missing".to_owned(), json!(self.missing_layers()));
+        self.note("sandbox.start", "started", detail);
+    }
+
+    /// The sandbox is down: last words, and the end of the control socket.
+    pub(super) fn close(&self, lifecycle: &Lifecycle) {
+        let mut detail = Map::new();
+        detail.insert("phase".to_owned(), json!(lifecycle.phase()));
+        detail.insert("why".to_owned(), json!(lifecycle.reason()));
+        self.note("sandbox.stop", "stopped", detail);
+        let now = Instant::now();
+        if let Err(error) = self.trail.borrow_mut().seal(now) {
+            self.complain(&format!("audit: {error}"));
+        }
+        if let Err(error) = self.dir.remove_sockets() {
+            self.complain(&format!("sockets: {error}"));
+        }
+    }
+
+    fn note(&self, action: &str, reason: &str, detail: Map<String, serde_json::Value>) {
+        let draft = Draft {
+            time: Timestamp::now().to_string(),
+            action: action.to_owned(),
+            resource: self.record.name.to_string(),
+            decision: Decision::Allow,
+            rule: None,
+            reason: reason.to_owned(),
+            detail,
+        };
+        if let Err(error) = self.record_event(draft) {
+            self.complain(&format!("audit: {error}"));
+        }
+    }
+}
+
+fn context(config: &KeeperConfig, record: &Record) -> Context {
+    let desired = &record.desired;
+    Context {
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        user: config.user.clone(),
+        org: None,
+        sandbox: Some(EventSandbox {
+            id: record.id.to_string(),
+            name: record.name.to_string(),
+            agent: desired.agent.kit.clone(),
+        }),
+        provenance: EventProvenance {
+            commit: desired.provenance.commit.clone(),
+            file_digest: desired.provenance.file_digest.clone(),
+            policy_hash: None,
+            approved_by: None,
+        },
+        isolation: None,
+    }
+}
+
+/// A trail whose end is broken is moved aside and a new chain begins with an event that says so: refusing to start
+/// would let whoever broke the file keep the sandbox down.
+fn open_trail(dir: &Path, context: &Context) -> Result<Trail, TrailError> {
+    match Trail::open(dir, Limits::default(), Instant::now()) {
+        Ok((trail, _)) => Ok(trail),
+        Err(error) if error.bad().is_some() => {
+            Trail::recover(dir, Limits::default(), Timestamp::now().to_string(), context, Instant::now())
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,58 @@
+//! Time: no NTP gets into the guest, so the keeper tells it, once a minute and at each step of the host's clock
+//! (someone sets it, or the host wakes from sleep).
+
+use std::{io, os::fd::OwnedFd, time::Duration};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
+
+use super::guest_link::GuestLink;
+
+/// How often the guest hears the time when nothing happens.
+const EVERY: Duration = Duration::from_secs(60);
+/// Far enough that only a step of the clock ends the wait: seconds.
+const NEVER: i64 = 1 << 40;
+
+/// Tells the guest the time for as long as the sandbox runs.
+pub(super) async fn keep(guest: GuestLink) {
+    let steps = Steps::watch();
+    loop {
+        guest.tell_time().await;
+        match &steps {
+            Ok(steps) => {
+                let _ = tokio::time::timeout(EVERY, steps.next()).await;
+            }
+            Err(_) => tokio::time::sleep(EVERY).await,
+        }
+    }
+}
+
+/// Steps of the host's clock: a timer on the wall clock that never fires, and is cancelled by each step.
+struct Steps(AsyncFd<OwnedFd>);
+
+impl Steps {
+    fn watch() -> io::Result<Self> {
+        let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        arm(&timer)?;
+        Ok(Self(AsyncFd::new(timer)?))
+    }
+
+    async fn next(&self) -> io::Result<()> {
+        let mut ready = self.0.readable().await?;
+        let mut expirations = [0; 8];
+        // ECANCELED says that the clock was set.
+        let _ = rustix::io::read(self.0.get_ref(), &mut expirations);
+        arm(self.0.get_ref())?;
+        ready.clear_ready();
+        Ok(())
+    }
+}
+
+fn arm(timer: &OwnedFd) -> io::Result<()> {
+    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let never = Itimerspec { it_interval: zero, it_value: Timespec { tv_sec: NEVER, tv_nsec: 0 } };
+    timerfd_settime(timer, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &never)?;
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! The keeper: one per sandbox. It owns the sandbox's lifecycle, control socket, guest control channel and audit
+//! trail. It holds secrets only as sealed memory files that it never maps.
+//!
+//! ```text
+//! launcher ──ended──▶ ┌──────────────┐ ──start, kill──▶ launcher
+//! guest ───said─────▶ │  happenings  │ ──power off────▶ guest
+//! commands ─asked───▶ │  (lifecycle) │ ──status───────▶ watchers, status.json
+//! timers ───────────▶ └──────────────┘
+//! egress ──reports──▶ book (audit, names) ──acknowledged──▶ egress
+//! ```
+//!
+//! Read in this order: [`machine`] (how it starts), this file's loop, [`api`], [`book`].
+
+mod api;
+mod book;
+mod clock;
+pub(super) mod egress_link;
+mod frames;
+mod guest_link;
+mod launcher_link;
+mod machine;
+mod machine_control;
+mod output;
+mod policy;
+mod upstream;
+
+use std::{
+    cell::{Cell, RefCell},
+    io::Write,
+    os::fd::OwnedFd,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc, watch},
+};
+
+use self::{
+    book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::LauncherLink, machine::Machine,
+};
+use super::entry::{self, ZoneError};
+use crate::{
+    lifecycle::{Action, Event, Lifecycle},
+    model::{
+        api::PolicyRevision,
+        launch::KeeperConfig,
+        status::{Phase, SandboxStatus},
+    },
+    sys::descriptors::{FIRST, LIFELINE},
+    wire::HostMessage,
+};
+
+/// How long a guest may take to go down when nobody says otherwise.
+const DEFAULT_GRACE: Duration = Duration::from_secs(20);
+/// How long killed processes may take to be reaped.
+const REAP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Descriptors: the launcher's socket, the pipe on which the keeper announces itself, sealed secrets.
+pub(super) fn main() -> Result<(), ZoneError> {
+    let config: KeeperConfig = entry::config()?;
+    let lifeline = entry::take(LIFELINE, "the lifeline")?;
+    let launcher = entry::take(FIRST, "the launcher's socket")?;
+    let announce = entry::take(FIRST + 1, "the announcement pipe")?;
+    let secrets = (FIRST + 2..)
+        .take(config.secrets.len())
+        .map(|number| entry::take(number, "a secret's file"))
+        .collect::<Result<Vec<_>, _>>()?;
+    rustix::thread::set_no_new_privs(true).map_err(ZoneError::failed("cannot give up new privileges"))?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(ZoneError::failed("cannot forbid core dumps"))?;
+    entry::watch(lifeline)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ZoneError::failed("cannot start the runtime"))?;
+    tokio::task::LocalSet::new().block_on(&runtime, keep(config, launcher, announce, secrets))
+}
+
+/// What the tasks of one keeper share.
+pub(super) struct Keeper {
+    book: Rc<Book>,
+    guest: GuestLink,
+    egress: Rc<EgressLink>,
+    status: watch::Sender<SandboxStatus>,
+    happenings: mpsc::UnboundedSender<Event>,
+    grace: Cell<Duration>,
+    policy: RefCell<PolicyRevision>,
+}
+
+impl Keeper {
+    fn status(&self) -> SandboxStatus {
+        self.status.borrow().clone()
+    }
+
+    fn happened(&self, event: Event) {
+        // The loop that receives outlives every sender.
+        let _ = self.happenings.send(event);
+    }
+
+    async fn wait_for(&self, reached: impl Fn(Phase) -> bool) {
+        let mut status = self.status.subscribe();
+        let _ = status.wait_for(|status| reached(status.phase)).await;
+    }
+
+    /// Reads every layer anew and puts the result in force.
+    async fn reload_policy(&self) -> std::io::Result<(PolicyRevision, u32)> {
+        let revision = self.policy.borrow().revision + 1;
+        let policy = self.book.policy(revision)?;
+        self.policy.replace(policy.clone());
+        let closed = self.egress.apply(policy.clone()).await?;
+        self.book.policy_applied(&policy);
+        self.status.send_modify(|status| status.policy_hash = Some(policy.hash.clone()));
+        self.book.save_status(&self.status.borrow());
+        Ok((policy, closed))
+    }
+}
+
+async fn keep(
+    config: KeeperConfig,
+    launcher: OwnedFd,
+    announce: OwnedFd,
+    secrets: Vec<OwnedFd>,
+) -> Result<(), ZoneError> {
+    let started = Instant::now();
+    let book = Rc::new(Book::open(&config).map_err(ZoneError::failed("cannot open the sandbox's state"))?);
+    let (status, _) = watch::channel(book.first_status());
+    book.save_status(&status.borrow());
+    let (ended, mut zones_ended) = mpsc::unbounded_channel();
+    let launcher = LauncherLink::new(launcher, book.log(), ended)
+        .map_err(ZoneError::failed("cannot listen to the launcher"))?;
+    let listener = book.listen().map_err(ZoneError::failed("cannot listen on the control socket"))?;
+    let (said, mut guest_said) = mpsc::unbounded_channel();
+    let machine = machine::start(&config, &book, &launcher, secrets, said).await;
+    let machine = match machine {
+        Ok(machine) => machine,
+        Err(error) => return give_up(&book, &launcher, announce, &status, &error).await,
+    };
+    let (happenings, mut happened) = mpsc::unbounded_channel();
+    let keeper = Rc::new(Keeper {
+        book: Rc::clone(&book),
+        guest: machine.guest,
+        egress: machine.egress,
+        status,
+        happenings,
+        grace: Cell::new(DEFAULT_GRACE),
+        policy: RefCell::new(machine.policy),
+    });
+    keeper.status.send_modify(|status| machine.isolation.clone_into(&mut status.isolation));
+    keeper.book.save_status(&keeper.status.borrow());
+    tokio::task::spawn_local(api::serve(listener, Rc::clone(&keeper)));
+    tokio::task::spawn_local(Rc::clone(&book).keep_synced());
+    announce_ready(announce);
+    let boot_limit = Duration::from_secs(config.boot_timeout_s);
+    let mut lifecycle = Lifecycle::default();
+    let mut deadline = Some((Instant::now() + boot_limit, Event::BootTimeout { after_s: config.boot_timeout_s }));
+    while !lifecycle.is_over() {
+        let timer = deadline.clone();
+        let event = tokio::select! {
+            Some(event) = happened.recv() => event,
+            Some(ended) = zones_ended.recv() => zone_ended(&ended),
+            Some(said) = guest_said.recv() => heard(&keeper, said, started),
+            event = at(timer) => event,
+        };
+        match lifecycle.apply(event) {
+            Some(Action::PowerOff) => {
+                deadline = Some((Instant::now() + keeper.grace.get(), Event::GraceOver));
+                keeper.guest.tell(&HostMessage::Shutdown).await;
+            }
+            Some(Action::KillAll) => launcher.kill_all().await,
+            None => {}
+        }
+        if lifecycle.phase() == Phase::Running {
+            deadline = None;
+        } else if lifecycle.phase() == Phase::Stopping && deadline.is_none() {
+            deadline = Some((Instant::now() + keeper.grace.get(), Event::GraceOver));
+        }
+        publish(&keeper, &lifecycle);
+    }
+    let reap = async {
+        while !launcher.is_empty().await && zones_ended.recv().await.is_some() {}
+    };
+    let _ = tokio::time::timeout(REAP_LIMIT, reap).await;
+    keeper.book.close(&lifecycle);
+    Ok(())
+}
+
+/// The sandbox could not be started: says so to whoever waits, and leaves nothing running.
+async fn give_up(
+    book: &Book,
+    launcher: &LauncherLink,
+    announce: OwnedFd,
+    status: &watch::Sender<SandboxStatus>,
+    error: &machine::StartError,
+) -> Result<(), ZoneError> {
+    launcher.kill_all().await;
+    let message = format!("{error}{}", entry::causes(error));
+    status.send_modify(|status| {
+        status.phase = Phase::Failed;
+        status.reason = Some(message.clone());
+    });
+    book.save_status(&status.borrow());
+    book.complain(&message);
+    // Whoever started the sandbox reads the reason from here.
+    let _ = std::fs::File::from(announce).write_all(message.as_bytes());
+    Ok(())
+}
+
+/// The empty announcement: the control socket answers.
+fn announce_ready(announce: OwnedFd) {
+    drop(announce);
+}
+
+async fn at(deadline: Option<(Instant, Event)>) -> Event {
+    match deadline {
+        Some((instant, event)) => {
+            tokio::time::sleep_until(instant.into()).await;
+            event
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn zone_ended(ended: &launcher_link::Ended) -> Event {
+    match (ended.started, ended.role) {
+        (false, role) => Event::StartFailed(format!("cannot start {role}: {}", ended.how)),
+        (true, "vmm") => Event::MachineEnded(format!(
+            "the machine ended by itself ({}); `logs --console` shows its console",
+            ended.how
+        )),
+        (true, role) => Event::ZoneEnded(format!("the {role} process ended ({})", ended.how)),
+    }
+}
+
+fn heard(keeper: &Rc<Keeper>, said: guest_link::Said, started: Instant) -> Event {
+    match said {
+        guest_link::Said::Ready { kernel, notes } => {
+            let first = keeper.status.borrow().kernel.is_none();
+            if first {
+                let boot_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                keeper.status.send_modify(|status| {
+                    status.kernel = Some(kernel);
+                    status.notes.extend(notes);
+                    status.boot_ms = Some(boot_ms);
+                });
+                keeper.book.started(&keeper.status.borrow());
+                tokio::task::spawn_local(clock::keep(keeper.guest.clone()));
+            }
+            Event::GuestReady
+        }
+        guest_link::Said::Stopping => Event::GuestStopping,
+    }
+}
+
+fn publish(keeper: &Keeper, lifecycle: &Lifecycle) {
+    let changed = keeper.status.send_if_modified(|status| {
+        let reason = lifecycle.reason().map(str::to_owned);
+        let missing = keeper.book.missing_layers();
+        let changed = (status.phase, &status.reason, &status.jail_missing) != (lifecycle.phase(), &reason, &missing);
+        status.phase = lifecycle.phase();
+        status.reason = reason;
+        status.jail_missing = missing;
+        changed
+    });
+    if changed {
+        keeper.book.save_status(&keeper.status.borrow());
+    }
+}
