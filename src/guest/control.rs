@@ -179,7 +179,9 @@ mod tests {
         for _ in 0..2 {
             let stream = Stream::new(listener.accept().await.unwrap().0.into_std().unwrap().into()).unwrap();
             let ready: GuestMessage = stream.read_frame(GUEST_FRAME_MAX).await.unwrap();
-            assert!(matches!(ready, GuestMessage::Ready { version: VERSION, notes, .. } if notes == ["moved"]));
+            assert!(
+                matches!(ready, GuestMessage::Ready { version: VERSION, notes, .. } if notes == ["moved"])
+            );
             stream.write_frame(&HostMessage::Shutdown, HOST_FRAME_MAX).await.unwrap();
             assert_eq!(heard.recv().await, Some(HostMessage::Shutdown));
         }

@@ -184,7 +184,9 @@ impl Host {
         let fd = match self {
             Self::Vsock => vsock::dial(libc::VMADDR_CID_HOST, port)?,
             #[cfg(test)]
-            Self::Folder(folder) => std::os::unix::net::UnixStream::connect(folder.join(port.to_string()))?.into(),
+            Self::Folder(folder) => {
+                std::os::unix::net::UnixStream::connect(folder.join(port.to_string()))?.into()
+            }
         };
         let stream = Stream::new(fd)?;
         stream.0.writable().await?.retain_ready();

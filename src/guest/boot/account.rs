@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn the_agent_is_the_first_with_its_id_and_stays_so() {
-        let before = "root:x:0:0::/root:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\nagent:x:7:7::/:/bin/sh\n";
+        let before =
+            "root:x:0:0::/root:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\nagent:x:7:7::/:/bin/sh\n";
         let entry = "agent:x:1000:1000:agent:/home/agent:/bin/bash";
         let after = with_entry(before, entry, Some(2));
         assert_eq!(

@@ -82,7 +82,8 @@ pub fn find(wanted: &Disks, arrivals: &Arrivals) -> Result<Found, BootError> {
         }
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(io::Error::from(io::ErrorKind::NotFound)).stage("disks", format!("serial {serial:?}"));
+            return Err(io::Error::from(io::ErrorKind::NotFound))
+                .stage("disks", format!("serial {serial:?}"));
         }
         arrivals.wait(left).stage("disks", "uevent socket")?;
     };

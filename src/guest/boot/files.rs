@@ -33,7 +33,8 @@ pub fn write_all(files: &[GuestFile], moves: &[Move]) -> Result<(), BootError> {
 
 fn write(path: &Path, content: &str, mode: u32, owner: Owner) -> io::Result<()> {
     let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    let (Some(parent), Some(name), true) = (path.parent(), path.file_name(), path.is_absolute() && plain) else {
+    let (Some(parent), Some(name), true) = (path.parent(), path.file_name(), path.is_absolute() && plain)
+    else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain absolute path"));
     };
     tree::make_folders(parent, owner)?;

@@ -4,8 +4,21 @@ use std::path::{Component, Path, PathBuf};
 
 /// Below these, and on them, nothing is mounted.
 const SYSTEM: [&str; 15] = [
-    "/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/sys", "/dev", "/run",
-    "/boot", "/var", "/cofferdam",
+    "/usr",
+    "/etc",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/boot",
+    "/var",
+    "/cofferdam",
 ];
 /// On these nothing is mounted; below them it may.
 const SHARED: [&str; 3] = ["/home/agent", "/tmp", "/workspace"];

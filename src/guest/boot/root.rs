@@ -20,8 +20,7 @@ use super::{BootError, Stage, disks::Found};
 /// ext4 without the background writing of inode tables, which would fill a sparse image for nothing.
 const EXT4_OPTIONS: &std::ffi::CStr = c"discard,noinit_itable";
 /// `redirect_dir`: directories of the template can be renamed; else rename(2) fails with EXDEV.
-const OVERLAY_OPTIONS: &str =
-    "lowerdir=/cofferdam/template,upperdir=/cofferdam/system/upper,workdir=/cofferdam/system/work,redirect_dir=on";
+const OVERLAY_OPTIONS: &str = "lowerdir=/cofferdam/template,upperdir=/cofferdam/system/upper,workdir=/cofferdam/system/work,redirect_dir=on";
 const NEW_ROOT: &str = "/cofferdam/root";
 
 /// The disks, out of reach of every path.
@@ -42,7 +41,8 @@ pub fn assemble(found: &Found) -> Result<Sealed, BootError> {
         fs::create_dir_all(Path::new("/cofferdam").join(folder)).stage(stage, folder)?;
     }
     let read_only = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOATIME;
-    mount(&found.template, "/cofferdam/template", "squashfs", read_only, None).stage(stage, "template disk")?;
+    mount(&found.template, "/cofferdam/template", "squashfs", read_only, None)
+        .stage(stage, "template disk")?;
     let writable = MountFlags::NOATIME;
     mount(&found.system, "/cofferdam/system", "ext4", writable, EXT4_OPTIONS).stage(stage, "system disk")?;
     mount(&found.data, "/cofferdam/data", "ext4", writable | MountFlags::NODEV, EXT4_OPTIONS)

@@ -44,7 +44,8 @@ fn find_in(user: &str, passwd: &str, group: &str) -> Result<Account, String> {
         fields[0] == user || (number.is_some() && fields[2].parse() == Ok(number.unwrap_or_default()))
     });
     if let Some(fields) = found {
-        let id = |at: usize| fields[at].parse().map_err(|_| format!("bad line for user {user} in /etc/passwd"));
+        let id =
+            |at: usize| fields[at].parse().map_err(|_| format!("bad line for user {user} in /etc/passwd"));
         let (uid, gid) = (id(2)?, id(3)?);
         return Ok(Account {
             name: fields[0].to_owned(),

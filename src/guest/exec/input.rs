@@ -96,7 +96,12 @@ impl Queue {
 }
 
 /// Writes what has come to the command and grants the room again. Ends with the input.
-pub async fn feed(queue: &Queue, stdin: Option<Arc<Stream>>, is_terminal: bool, out: &Outgoing) -> io::Result<()> {
+pub async fn feed(
+    queue: &Queue,
+    stdin: Option<Arc<Stream>>,
+    is_terminal: bool,
+    out: &Outgoing,
+) -> io::Result<()> {
     let mut stdin = stdin;
     let mut consumed: u32 = 0;
     while let Some(chunk) = queue.next().await {

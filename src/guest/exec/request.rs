@@ -92,8 +92,12 @@ fn environment(request: &ExecRequest, settings: &Settings, account: &Account) ->
 fn working_dir(request: &ExecRequest, settings: &Settings, account: &Account) -> Result<String, ExecReply> {
     if let Some(wanted) = &request.working_dir {
         return match Path::new(wanted) {
-            path if !path.is_absolute() => Err(failed(OTHER, format!("working directory {wanted} is not absolute"))),
-            path if !path.is_dir() => Err(failed(OTHER, format!("no working directory {wanted} in the sandbox"))),
+            path if !path.is_absolute() => {
+                Err(failed(OTHER, format!("working directory {wanted} is not absolute")))
+            }
+            path if !path.is_dir() => {
+                Err(failed(OTHER, format!("no working directory {wanted} in the sandbox")))
+            }
             _ => Ok(wanted.clone()),
         };
     }

@@ -1,6 +1,11 @@
 //! One command from its request to its exit code.
 
-use std::{io, os::fd::{AsFd, OwnedFd}, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::{
     pipe::{PipeFlags, pipe_with},
@@ -198,7 +203,8 @@ fn launch_wired(
 }
 
 fn as_script(plan: &Plan) -> Plan {
-    let is_there = |path: &&std::ffi::CString| path.to_str().is_ok_and(|path| std::fs::metadata(path).is_ok());
+    let is_there =
+        |path: &&std::ffi::CString| path.to_str().is_ok_and(|path| std::fs::metadata(path).is_ok());
     let script = plan.paths.iter().find(is_there).or(plan.paths.first()).cloned().unwrap_or_default();
     let rest = plan.arguments.iter().skip(1).cloned();
     Plan {

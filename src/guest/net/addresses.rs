@@ -1,12 +1,7 @@
 //! Which addresses are the guest's own: those of its interfaces other than loopback (a container engine's
 //! bridges). Level-triggered: each change only makes us read all of them again.
 
-use std::{
-    collections::BTreeSet,
-    io,
-    net::IpAddr,
-    os::fd::OwnedFd,
-};
+use std::{collections::BTreeSet, io, net::IpAddr, os::fd::OwnedFd};
 
 use super::{
     lookup::{Lookup, Prefix},

@@ -28,7 +28,7 @@ use crate::{
 /// Questions that wait for an answer at a time; more are dropped, and the asker asks again.
 const PENDING_MAX: usize = 512;
 /// How long one waits.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(5) };
 /// Between attempts to reach the host.
 const REDIAL: Duration = Duration::from_millis(100);
 /// How long the host may take to accept a question before the stream counts as dead.
@@ -218,7 +218,9 @@ impl Resolver {
 }
 
 fn is_harmless(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, HostUnreachable, InvalidData, NetworkUnreachable, PermissionDenied};
+    use io::ErrorKind::{
+        ConnectionRefused, HostUnreachable, InvalidData, NetworkUnreachable, PermissionDenied,
+    };
     matches!(
         error.kind(),
         InvalidData | ConnectionRefused | HostUnreachable | NetworkUnreachable | PermissionDenied

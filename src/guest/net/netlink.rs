@@ -3,9 +3,8 @@
 use std::{io, os::fd::OwnedFd};
 
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind,
-    netlink::SocketAddrNetlink,
-    recv, send, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink::SocketAddrNetlink, recv,
+    send, socket_with,
 };
 
 /// Bytes of `struct nlmsghdr`.
@@ -58,8 +57,7 @@ pub struct Message<'a> {
 /// # Errors
 /// What socket(2) and bind(2) say.
 pub fn open(groups: u32, blocking: bool) -> io::Result<OwnedFd> {
-    let flags =
-        if blocking { SocketFlags::CLOEXEC } else { SocketFlags::CLOEXEC | SocketFlags::NONBLOCK };
+    let flags = if blocking { SocketFlags::CLOEXEC } else { SocketFlags::CLOEXEC | SocketFlags::NONBLOCK };
     // NETLINK_ROUTE is protocol 0, which `None` stands for.
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
     bind(&socket, &SocketAddrNetlink::new(0, groups))?;
@@ -87,7 +85,8 @@ pub fn ask(socket: &OwnedFd, request: &Request, mut each: impl FnMut(&Message<'_
 }
 
 fn acknowledged(body: &[u8]) -> io::Result<()> {
-    let code = body.get(..4).and_then(|bytes| bytes.try_into().ok()).map_or(-libc::EPROTO, i32::from_ne_bytes);
+    let code =
+        body.get(..4).and_then(|bytes| bytes.try_into().ok()).map_or(-libc::EPROTO, i32::from_ne_bytes);
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) }
 }
 
@@ -112,7 +111,6 @@ pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
         Some((kind, value))
     })
 }
-
 
 #[cfg(test)]
 mod tests {

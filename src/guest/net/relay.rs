@@ -9,10 +9,7 @@ use std::{
 };
 
 use rustix::net::{SocketFlags, accept_with, getsockname, sockopt};
-use tokio::{
-    io::Interest,
-    sync::Semaphore,
-};
+use tokio::{io::Interest, sync::Semaphore};
 
 use super::{DNS_PORT, PROXY_PORT, RESOLVER};
 use crate::{
@@ -41,9 +38,8 @@ pub async fn accept_for_ever(listener: OwnedFd, host: Host, limit: usize) -> io:
     let places = Arc::new(Semaphore::new(limit));
     loop {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let accepted = listener
-            .async_io(Interest::READABLE, |fd| accept_with(fd, flags).map_err(io::Error::from))
-            .await;
+        let accepted =
+            listener.async_io(Interest::READABLE, |fd| accept_with(fd, flags).map_err(io::Error::from)).await;
         let socket = match accepted {
             Ok(socket) => socket,
             // Gone before it was accepted, or no descriptor left, which the limit prevents.
@@ -69,7 +65,14 @@ pub async fn accept_for_ever(listener: OwnedFd, host: Host, limit: usize) -> io:
 fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(libc::ECONNABORTED | libc::EPROTO | libc::EINTR | libc::EPERM | libc::ENETDOWN | libc::EHOSTUNREACH)
+        Some(
+            libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::EINTR
+                | libc::EPERM
+                | libc::ENETDOWN
+                | libc::EHOSTUNREACH
+        )
     )
 }
 
@@ -134,7 +137,9 @@ fn move_once(from: &Stream, to: &Stream, scratch: &mut [u8]) -> io::Result<Moved
     match to.try_write(&scratch[..length]) {
         Ok(written) if written == length => Ok(Moved::All),
         Ok(written) => Ok(Moved::Left(scratch[written..length].to_vec())),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Moved::Left(scratch[..length].to_vec())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Ok(Moved::Left(scratch[..length].to_vec()))
+        }
         Err(error) => Err(error),
     }
 }

@@ -69,8 +69,7 @@ fn all_local(family: i32, table: u8, source: Option<&[u8]>) -> Request {
     let mut fixed = vec![family as u8, 0, 0, 0, table, libc::RTPROT_BOOT, scope, libc::RTN_LOCAL];
     fixed.extend_from_slice(&[0; 4]);
     let flags = libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
-    let request =
-        Request::new(libc::RTM_NEWROUTE, flags, &fixed).attribute(RTA_OIF, &LOOPBACK.to_ne_bytes());
+    let request = Request::new(libc::RTM_NEWROUTE, flags, &fixed).attribute(RTA_OIF, &LOOPBACK.to_ne_bytes());
     match source {
         Some(source) => request.attribute(RTA_PREFSRC, source),
         None => request,

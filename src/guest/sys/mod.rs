@@ -2,7 +2,10 @@
 //!
 //! Each file wraps one facility of the kernel and keeps no state. What `rustix` offers safely is used directly
 //! by the callers and does not appear here.
-#![expect(unsafe_code, reason = "the guest's one unsafe island: calls into the kernel that rustix does not wrap")]
+#![expect(
+    unsafe_code,
+    reason = "the guest's one unsafe island: calls into the kernel that rustix does not wrap"
+)]
 
 pub mod bpf;
 pub mod clock;

@@ -59,7 +59,11 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Socke
     message.msg_controllen = control.0.len();
     // SAFETY: every pointer in `message` is to a live local of the length that is set beside it.
     let length = check(unsafe {
-        libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC)
+        libc::recvmsg(
+            socket.as_fd().as_raw_fd(),
+            &raw mut message,
+            libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC,
+        )
     })?;
     let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
     if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
