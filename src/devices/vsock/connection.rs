@@ -66,7 +66,6 @@ pub(super) enum Fate {
 pub(super) struct Owed {
     pub request: bool,
     pub response: bool,
-    pub shutdown: bool,
     pub credit: bool,
 }
 
@@ -95,6 +94,8 @@ pub(super) struct Connection {
     /// Bytes of the guest that the socket did not take yet; while there are some, it was full at the last try.
     backlog: VecDeque<u8>,
     readable: bool,
+    /// Flags of the shutdown that the guest was told last.
+    told_shutdown: u32,
     /// The socket was shut for writing.
     told_host_end: bool,
     /// The guest was asked for credit since it last gave some.
@@ -119,6 +120,7 @@ impl Connection {
             stream: Some(stream),
             backlog: VecDeque::new(),
             readable: false,
+            told_shutdown: 0,
             told_host_end: false,
             asked: false,
             guest_sends_no_more: false,
@@ -130,6 +132,11 @@ impl Connection {
 
     pub fn stream(&self) -> Option<&UnixStream> {
         self.stream.as_ref()
+    }
+
+    #[cfg(test)]
+    pub fn backlog_len(&self) -> usize {
+        self.backlog.len()
     }
 
     /// A packet of the guest with these ports.
@@ -164,7 +171,9 @@ impl Connection {
 
     /// Whether there may be a packet for the guest.
     pub fn wants_turn(&self) -> bool {
-        self.owed != Owed::default() || (self.has_bytes() && (self.credit.available() > 0 || !self.asked))
+        self.owed != Owed::default()
+            || self.untold_shutdown() != 0
+            || (self.has_bytes() && (self.credit.available() > 0 || !self.asked))
     }
 
     /// The next packet for the guest; its payload, at most `payload.len()` bytes, has been written there.
@@ -186,8 +195,10 @@ impl Connection {
                 return Some(Outgoing { op: op::CREDIT_REQUEST, ..Outgoing::default() });
             }
         }
-        if std::mem::take(&mut self.owed.shutdown) {
-            return Some(Outgoing { op: op::SHUTDOWN, flags: self.shutdown_flags(), len: 0 });
+        if self.untold_shutdown() != 0 {
+            // All flags so far: the guest adds them up.
+            self.told_shutdown = self.shutdown_flags();
+            return Some(Outgoing { op: op::SHUTDOWN, flags: self.told_shutdown, len: 0 });
         }
         std::mem::take(&mut self.owed.credit)
             .then_some(Outgoing { op: op::CREDIT_UPDATE, ..Outgoing::default() })
@@ -213,7 +224,6 @@ impl Connection {
             Phase::Open if towards_host && towards_guest => {
                 self.stream = None;
                 self.phase = Phase::Closing;
-                self.owed.shutdown = true;
                 Fate::Keep
             }
             _ => Fate::Keep,
@@ -248,16 +258,20 @@ impl Connection {
         self.phase == Phase::Open && self.readable && !self.host_sends_no_more && !self.guest_receives_no_more
     }
 
-    /// All flags so far: the guest adds them up.
     fn shutdown_flags(&self) -> u32 {
-        let mut flags = 0;
-        if self.host_sends_no_more || self.phase == Phase::Closing {
-            flags |= shutdown::SEND;
+        match self.phase {
+            Phase::Open => {
+                let send = if self.host_sends_no_more { shutdown::SEND } else { 0 };
+                let receive = if self.host_receives_no_more { shutdown::RECEIVE } else { 0 };
+                send | receive
+            }
+            Phase::Closing => shutdown::BOTH,
+            Phase::HandingOff | Phase::Dialling | Phase::Draining => 0,
         }
-        if self.host_receives_no_more || self.phase == Phase::Closing {
-            flags |= shutdown::RECEIVE;
-        }
-        flags
+    }
+
+    fn untold_shutdown(&self) -> u32 {
+        self.shutdown_flags() & !self.told_shutdown
     }
 
     /// Reads from the socket what is there; notes its end.
@@ -273,10 +287,7 @@ impl Connection {
             Ok((len, _)) if len > 0 => return len,
             Err(Errno::WOULDBLOCK) => {}
             // A reset socket has no more to say either.
-            Ok(_) | Err(_) => {
-                self.host_sends_no_more = true;
-                self.owed.shutdown = true;
-            }
+            Ok(_) | Err(_) => self.host_sends_no_more = true,
         }
         self.readable = false;
         0
@@ -329,7 +340,6 @@ impl Connection {
     /// The host's side takes no more bytes; what is held for it is dropped.
     fn refuse(&mut self) {
         if !std::mem::replace(&mut self.host_receives_no_more, true) {
-            self.owed.shutdown |= self.phase == Phase::Open;
             let dropped = std::mem::take(&mut self.backlog).len();
             self.credit.forwarded(dropped);
         }
