@@ -1,1 +1,50 @@
-//! (to be written)
+//! The state directory: what this host remembers of its sandboxes between processes.
+//!
+//! It exists so that every process (a command, a keeper, a watcher) sees the same whole state, whenever any of them
+//! was killed. The files own the state; nothing is cached here. Layout, everything the owner's alone:
+//!
+//! ```text
+//! version                  format of all this; a newer one is refused
+//! lock                     held while sandboxes are created or removed
+//! audit/                   trail of the host (`audit::Trail`)
+//! policy/user.json         this user's own rules
+//! policy/owner-<hash>.json this user's rules for one repository's sandboxes
+//! sandboxes/<id>/
+//!     record.json          identity and desired state
+//!     status.json          what the keeper saw last
+//!     policy.json          rules of this sandbox's session
+//!     names.jsonl          synthetic addresses, appended
+//!     sockets              where its sockets are, as one path
+//!     life.lock            held by the keeper while it lives
+//!     edit.lock            held while one of the JSON files is changed
+//!     system.img data.img console.log audit/
+//! ```
+//!
+//! Guarantee: killed at any point, the next reader sees the old state or the new one. Files are replaced by rename,
+//! folders appear and disappear by rename, and what a crash left under a name with a leading dot is no state.
+//! Read [`file`] for the replacing, [`state`] for the directory, [`sandbox`] for the life of one record.
+//!
+//! What is absent: no environment and no clock; callers pass both.
+
+pub mod file;
+pub mod find;
+pub mod lock;
+pub mod names;
+pub mod owner;
+pub mod places;
+pub mod rules;
+pub mod sandbox;
+pub mod sockets;
+pub mod state;
+
+pub use self::{
+    file::StoreError,
+    find::{FindError, find},
+    lock::Lock,
+    names::NameTable,
+    owner::Owner,
+    places::Places,
+    rules::{RuleSet, Scope},
+    sandbox::{CreateError, Listing, NewSandbox, Record, RemoveError, UpdateError},
+    state::{SandboxDir, Store},
+};
