@@ -38,7 +38,9 @@ fn build(target_dir: &Path, offline: bool) -> bool {
         .args(offline.then_some("--offline"))
         .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .env_remove("CARGO_BUILD_TARGET");
-    for name in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "CLIPPY_ARGS", "RUSTFLAGS"] {
+    for name in
+        ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "CLIPPY_ARGS", "RUSTFLAGS"]
+    {
         cargo.env_remove(name);
     }
     cargo.status().is_ok_and(|status| status.success())

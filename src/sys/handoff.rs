@@ -68,7 +68,9 @@ pub fn receive(socket: impl AsFd) -> io::Result<Option<Handoff>> {
     }
     let truncated = message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
     match (message.bytes, truncated, <[OwnedFd; 1]>::try_from(descriptors)) {
-        (4, false, Ok([stream])) => Ok(Some(Handoff { port: u32::from_le_bytes(port), stream: stream.into() })),
+        (4, false, Ok([stream])) => {
+            Ok(Some(Handoff { port: u32::from_le_bytes(port), stream: stream.into() }))
+        }
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "handoff message of an unknown form")),
     }
 }

@@ -122,9 +122,10 @@ impl Packet {
         Ok(match (kind, body.as_slice()) {
             (0, _) => Self::Stdin(body),
             (1, []) => Self::StdinEnd,
-            (2, &[r0, r1, c0, c1]) => {
-                Self::Resize(TtySize { rows: u16::from_le_bytes([r0, r1]), cols: u16::from_le_bytes([c0, c1]) })
-            }
+            (2, &[r0, r1, c0, c1]) => Self::Resize(TtySize {
+                rows: u16::from_le_bytes([r0, r1]),
+                cols: u16::from_le_bytes([c0, c1]),
+            }),
             (3, &[number]) => Self::Signal(number),
             (16, _) => Self::Stdout(body),
             (17, _) => Self::Stderr(body),

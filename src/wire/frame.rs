@@ -18,7 +18,10 @@ pub fn encode<T: Serialize>(value: &T, max: usize) -> io::Result<Vec<u8>> {
     serde_json::to_writer(&mut bytes, value).map_err(io::Error::other)?;
     let length = bytes.len() - 4;
     if length > max {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("frame of {length} bytes, limit {max}")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("frame of {length} bytes, limit {max}"),
+        ));
     }
     let length = u32::try_from(length).map_err(io::Error::other)?;
     bytes[..4].copy_from_slice(&length.to_le_bytes());
@@ -32,7 +35,10 @@ pub fn encode<T: Serialize>(value: &T, max: usize) -> io::Result<Vec<u8>> {
 pub fn body_length(header: [u8; 4], max: usize) -> io::Result<usize> {
     let length = u32::from_le_bytes(header) as usize;
     if length > max {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("frame of {length} bytes, limit {max}")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("frame of {length} bytes, limit {max}"),
+        ));
     }
     Ok(length)
 }
