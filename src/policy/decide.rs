@@ -36,6 +36,8 @@ pub struct Http<'a> {
 #[must_use = "a permit that is not handed to the forwarding code forwards nothing"]
 pub struct Permit {
     rule: Arc<NetworkRule>,
+    target: Target,
+    port: u16,
     addresses: Addresses,
     service: Option<u16>,
 }
@@ -45,6 +47,18 @@ impl Permit {
     #[must_use]
     pub fn rule(&self) -> &NetworkRule {
         &self.rule
+    }
+
+    /// Whom it lets reach; the forwarding code takes the target from here and from nowhere else.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// On which port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Which addresses the name may resolve to.
@@ -166,7 +180,13 @@ pub fn decide(policy: &Compiled, request: &Request<'_>) -> Decision {
         Verdict::Deny { reason, rule: Some(entry.rule.clone()), near_miss: None }
     } else if let Some(entry) = best.allow(policy) {
         let addresses = if best.private { Addresses::Private } else { Addresses::Public };
-        Verdict::Allow(Permit { rule: entry.rule.clone(), addresses, service: entry.service })
+        Verdict::Allow(Permit {
+            rule: entry.rule.clone(),
+            target: request.target.clone(),
+            port: request.port,
+            addresses,
+            service: entry.service,
+        })
     } else if let Some(entry) = best.ask(policy) {
         Verdict::Deny { reason: Reason::ApprovalRequired, rule: Some(entry.rule.clone()), near_miss: None }
     } else {
