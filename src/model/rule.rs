@@ -245,7 +245,7 @@ pub struct HostService {
 }
 
 /// What somebody wants to reach, as `decide` sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A name that the host handed out an address for, or that a proxy request named: a lower-case A-label name.
     Name(String),

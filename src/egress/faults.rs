@@ -1,0 +1,63 @@
+//! Checks that a test may switch off, to show that the attack which they stop then succeeds. Outside tests this is
+//! a type without content and every check is on.
+
+/// One check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// The policy's decision (everything passes).
+    Decision,
+    /// Each request is judged, not only the first of a connection.
+    PerRequest,
+    /// Nothing is resolved upstream before it is allowed.
+    LateResolution,
+    /// An address that was never handed out leads nowhere.
+    NameBinding,
+    /// SNI equals the name of the address.
+    Sni,
+    /// The Host header equals the name of the connection.
+    HostAgreement,
+    /// The address that a name resolved to is held against the floor.
+    ResolvedAddress,
+    /// The upstream certificate is verified.
+    UpstreamCertificate,
+    /// Only our placeholder is a credential for a credentialed host.
+    ForeignCredential,
+    /// A placeholder goes to its host only.
+    PlaceholderScope,
+    /// No secret without TLS.
+    PlainInjection,
+    /// Message framing is unambiguous.
+    Framing,
+    /// A CONNECT authority has one meaning.
+    Authority,
+    /// A secret leaves only after its event is recorded.
+    Recorded,
+    /// Open connections are judged again when the policy changes.
+    Reload,
+    /// Paths have one spelling.
+    Path,
+    /// One leaf holds one name.
+    LeafName,
+}
+
+/// Which checks are off.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Faults {
+    #[cfg(test)]
+    pub off: Option<Check>,
+}
+
+impl Faults {
+    /// Whether `check` is switched off.
+    #[cfg(test)]
+    pub fn skips(self, check: Check) -> bool {
+        self.off == Some(check)
+    }
+
+    /// Whether `check` is switched off: never.
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "the same form as in tests")]
+    pub const fn skips(self, _check: Check) -> bool {
+        false
+    }
+}
