@@ -5,6 +5,7 @@ pub mod api;
 pub mod desired;
 pub mod event;
 pub mod name;
+pub mod pattern;
 pub mod redacted;
 pub mod rule;
 pub mod secret;
