@@ -1,1 +1,6 @@
-//! (to be written)
+//! The command line.
+pub mod client;
+pub mod failure;
+pub mod output;
+pub mod prompt;
+pub mod session;
