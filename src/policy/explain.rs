@@ -1,0 +1,109 @@
+//! Decisions in words, for `policy explain` and for denials.
+
+use std::fmt;
+
+use crate::model::rule::{Effect, NetworkRule, Protocol, Target};
+
+use super::{
+    compile::Compiled,
+    decide::{Decision, Reason, Request, Verdict, applies, decide},
+    floor,
+};
+
+/// A decision with every rule that covers the target.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The decision.
+    pub decision: Decision,
+    /// Each rule that covers the target, best to report first, and whether it applies to the request.
+    pub trace: Vec<(NetworkRule, bool)>,
+    resource: String,
+}
+
+/// Decides and keeps the trace.
+#[must_use]
+pub fn explain(policy: &Compiled, request: &Request<'_>) -> Explanation {
+    let reserved = floor::is_reserved(request.target);
+    let mut found = Vec::new();
+    policy.covering(request.target, |index, entry| {
+        found.push((index, (*entry.rule).clone(), applies(entry, request, reserved)));
+    });
+    found.sort_by_key(|(index, ..)| *index);
+    let trace = found.into_iter().map(|(_, rule, applies)| (rule, applies)).collect();
+    Explanation { decision: decide(policy, request), trace, resource: resource(request) }
+}
+
+/// How a request is named in events and sentences: `api.example:443`, `GET https://api.example/v1`.
+#[must_use]
+pub fn resource(request: &Request<'_>) -> String {
+    let place = place(request.target, request.port);
+    let scheme = match request.protocol {
+        Protocol::Http => "http",
+        _ => "https",
+    };
+    match request.http {
+        None => place,
+        Some(http) => {
+            let default = Protocol::default_for(request.port) == Some(request.protocol);
+            let host = if default { host(request.target) } else { place };
+            format!("{} {scheme}://{host}{}", http.method, http.path.unwrap_or("/…"))
+        }
+    }
+}
+
+/// `host:port`, an IPv6 address in brackets.
+#[must_use]
+pub fn place(target: &Target, port: u16) -> String {
+    format!("{}:{port}", host(target))
+}
+
+fn host(target: &Target) -> String {
+    match target {
+        Target::Name(name) => name.clone(),
+        Target::Address(address) if address.is_ipv6() => format!("[{address}]"),
+        Target::Address(address) => address.to_string(),
+    }
+}
+
+/// One sentence without a full stop, in printable ASCII when the names are: why `decision` was made about `place`.
+#[must_use]
+pub fn sentence(decision: &Decision, place: &str) -> String {
+    let (reason, rule, near) = match &decision.verdict {
+        Verdict::Allow(permit) => return format!("rule {} allows {place}", permit.rule().id),
+        Verdict::Deny { reason, rule, near_miss } => (reason, rule.as_deref(), near_miss.as_deref()),
+    };
+    let allowed = near.map(NetworkRule::pattern).unwrap_or_default();
+    match (reason, rule) {
+        (Reason::Floor | Reason::RuleDenies, Some(rule)) => format!("rule {} denies {place}", rule.id),
+        (Reason::ApprovalRequired, _) => format!("{place} waits for a person's approval"),
+        (Reason::HostService, _) => format!("no host service is declared for {place}"),
+        (Reason::Port, _) => format!("no rule allows {place} (allowed: {allowed})"),
+        (Reason::Protocol, _) => format!("no rule allows this protocol on {place} (allowed: {allowed})"),
+        (Reason::Method, _) => format!("no rule allows this method on {place}"),
+        (Reason::Path, _) => format!("no rule allows this path on {place}"),
+        (Reason::PathAmbiguous, _) => format!("an ambiguous path on {place} matches no rule"),
+        _ => format!("no rule allows {place}"),
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = if self.decision.allowed() { "allowed" } else { "denied" };
+        writeln!(formatter, "{outcome}: {}", sentence(&self.decision, &self.resource))?;
+        for (rule, applies) in &self.trace {
+            let effect = match rule.effect {
+                Effect::Allow => "allow",
+                Effect::Deny => "deny",
+                Effect::Ask => "ask",
+            };
+            let fits = if *applies { "applies" } else { "does not apply" };
+            let (layer, pattern) = (rule.origin.layer, rule.pattern());
+            write!(formatter, "  {layer}: {effect} {pattern} ({}) {fits}", rule.id)?;
+            if let Some(file) = &rule.origin.file {
+                write!(formatter, ", {file}:{}", rule.origin.line.unwrap_or_default())?;
+            }
+            writeln!(formatter, ": {}", rule.why)?;
+        }
+        Ok(())
+    }
+}
