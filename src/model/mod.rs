@@ -2,9 +2,11 @@
 //! Level 0: data without behaviour beyond parsing and printing itself; imports nothing of ours.
 
 pub mod api;
+pub mod config;
 pub mod desired;
 pub mod event;
 pub mod name;
+pub mod pattern;
 pub mod redacted;
 pub mod rule;
 pub mod secret;

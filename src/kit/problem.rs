@@ -1,0 +1,328 @@
+//! What is wrong with a file: one finding with its place, its reason and its fix.
+//!
+//! The home of miette's labels. Findings end on terminals and a repository's files are written by agents, so
+//! whatever is quoted from a file passes through [`quoted`] or [`Source`].
+
+use std::{fmt, sync::Arc};
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
+use serde_json::{Value, json};
+
+/// Most errors, and most warnings, kept of one file: one that is wrong throughout says no more with ten thousand.
+const PER_FILE_MAX: usize = 100;
+/// Longest quotation from a file, in characters.
+const QUOTED_MAX: usize = 60;
+
+/// A place in a file: a byte range, and the line and column (in characters, both from 1) where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// Byte after the last.
+    pub end: u32,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+}
+
+/// A text that findings point into, as it may be shown: what a terminal would obey is replaced by signs of the
+/// same length, so that spans stay right.
+#[derive(Debug, Clone)]
+pub struct Source(NamedSource<Arc<str>>);
+
+impl Source {
+    /// A text under the name that its user knows it by.
+    #[must_use]
+    pub fn new(name: &str, text: &str) -> Self {
+        let clean = !text.chars().any(is_unprintable);
+        let shown = if clean { Arc::from(text) } else { text.chars().fold(String::new(), printable).into() };
+        Self(NamedSource::new(escaped(name), shown).with_language("yaml"))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// What stands at `span`.
+    #[must_use]
+    pub fn slice(&self, span: Span) -> &str {
+        self.0.inner().get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+}
+
+/// Characters that a terminal obeys or that make a text look like another one: those that YAML forbids, and
+/// the bidirectional controls (CVE-2021-42574).
+pub(super) fn is_unprintable(sign: char) -> bool {
+    match sign {
+        '\t' | '\n' | '\r' | '\u{85}' => false,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => sign.is_control(),
+    }
+}
+
+fn printable(mut shown: String, sign: char) -> String {
+    match (is_unprintable(sign), sign.len_utf8()) {
+        (false, _) => shown.push(sign),
+        (true, 1) => shown.push('?'),
+        (true, 2) => shown.push_str("??"),
+        (true, _) => shown.push('\u{fffd}'),
+    }
+    shown
+}
+
+/// `text` with line breaks and whatever a terminal obeys made visible.
+pub(super) fn escaped(text: &str) -> String {
+    let escape = |sign: char| is_unprintable(sign) || matches!(sign, '\t' | '\n' | '\r' | '\u{85}');
+    text.chars().fold(String::new(), |mut shown, sign| {
+        if escape(sign) {
+            shown.extend(sign.escape_default())
+        } else {
+            shown.push(sign)
+        }
+        shown
+    })
+}
+
+/// A word of the file between backquotes, shortened and made visible.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_MAX) {
+        Some((cut, _)) => format!("`{}…`", escaped(&text[..cut])),
+        None => format!("`{}`", escaped(text)),
+    }
+}
+
+/// One stable word per sort of finding, for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    /// Not UTF-8, or characters that YAML forbids.
+    Encoding,
+    /// Longer, deeper or more than the bounds allow.
+    TooLarge,
+    /// Not YAML.
+    Syntax,
+    /// Anchors, tags, merge keys: YAML that this format leaves out.
+    YamlFeature,
+    /// A number that readers of YAML 1.1 and 1.2 read differently.
+    AmbiguousNumber,
+    /// A key twice in one mapping.
+    DuplicateKey,
+    /// Not one of our documents.
+    ForeignDocument,
+    /// A key that the format does not have.
+    UnknownKey,
+    /// A key that must be there.
+    MissingKey,
+    /// Text where a list is needed, and the like.
+    WrongType,
+    /// A value that the format does not allow there.
+    WrongValue,
+    /// Part of the format that this version does not carry out.
+    NotAvailable,
+    /// Two documents of one kind and name.
+    DuplicateName,
+    /// A name that nothing defines.
+    UnknownName,
+    /// A host pattern that does not read.
+    Pattern,
+    /// A port whose protocol must be written.
+    Protocol,
+    /// A path that is not there, or is not a folder, or leads where it may not.
+    Path,
+    /// Two mounts in each other's way.
+    Overlap,
+    /// A secret that no rule lets reach its host, or whose source stands in a repository.
+    Secret,
+    /// Worth knowing; nothing is wrong.
+    Note,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Encoding => "kit::encoding",
+            Self::TooLarge => "kit::too_large",
+            Self::Syntax => "kit::syntax",
+            Self::YamlFeature => "kit::yaml_feature",
+            Self::AmbiguousNumber => "kit::ambiguous_number",
+            Self::DuplicateKey => "kit::duplicate_key",
+            Self::ForeignDocument => "kit::foreign_document",
+            Self::UnknownKey => "kit::unknown_key",
+            Self::MissingKey => "kit::missing_key",
+            Self::WrongType => "kit::wrong_type",
+            Self::WrongValue => "kit::wrong_value",
+            Self::NotAvailable => "kit::not_available",
+            Self::DuplicateName => "kit::duplicate_name",
+            Self::UnknownName => "kit::unknown_name",
+            Self::Pattern => "kit::pattern",
+            Self::Protocol => "kit::protocol",
+            Self::Path => "kit::path",
+            Self::Overlap => "kit::overlap",
+            Self::Secret => "kit::secret",
+            Self::Note => "kit::note",
+        })
+    }
+}
+
+/// One finding. Renders with its place through miette, prints as its message alone.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// Its sort.
+    pub code: Code,
+    /// What is wrong.
+    pub message: String,
+    /// What to write under the place.
+    pub label: Option<String>,
+    /// What to do.
+    pub help: Option<String>,
+    /// Whether it only informs.
+    pub warning: bool,
+    source_text: Source,
+    span: Span,
+}
+
+impl Problem {
+    /// A finding at a place.
+    #[must_use]
+    pub fn new(code: Code, source: &Source, span: Span, message: impl Into<String>) -> Self {
+        let source_text = source.clone();
+        Self { code, message: message.into(), label: None, help: None, warning: false, source_text, span }
+    }
+
+    /// With a word under the place.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// As a piece of information.
+    #[must_use]
+    pub fn as_warning(mut self) -> Self {
+        self.warning = true;
+        self
+    }
+
+    /// The file, as its user knows it.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        self.source_text.name()
+    }
+
+    /// Line in the file, from 1.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.span.line
+    }
+
+    /// Column in characters, from 1.
+    #[must_use]
+    pub fn column(&self) -> u32 {
+        self.span.column
+    }
+
+    /// The object that `--output json` prints.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "code": self.code.to_string(),
+            "kind": if self.warning { "warning" } else { "invalidFile" },
+            "message": self.message,
+            "file": self.file(),
+            "line": self.line(),
+            "column": self.column(),
+            "hint": self.help,
+        })
+    }
+
+    /// One line for terminals and logs: `file:line:column: message (help)`.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let help = self.help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{}:{}:{}: {}{help}", self.file(), self.line(), self.column(), self.message)
+    }
+}
+
+impl Diagnostic for Problem {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.code))
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        Some(if self.warning { Severity::Warning } else { Severity::Error })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source_text.0)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let length = self.span.end.saturating_sub(self.span.start) as usize;
+        let span = SourceSpan::new((self.span.start as usize).into(), length);
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(self.label.clone(), span))))
+    }
+}
+
+/// Collects the findings in one file.
+#[derive(Debug)]
+pub(super) struct Findings {
+    source: Source,
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Findings {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, errors: Vec::new(), warnings: Vec::new() }
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// How many errors there are.
+    pub(super) fn errors(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// A finding in this file, to be completed and handed to [`Self::push`].
+    pub(super) fn at(&self, code: Code, span: Span, message: impl Into<String>) -> Problem {
+        Problem::new(code, &self.source, span, message)
+    }
+
+    /// Keeps a finding; past the bound only the fact that there are more.
+    pub(super) fn push(&mut self, problem: Problem) {
+        let kept = if problem.warning { &mut self.warnings } else { &mut self.errors };
+        match kept.len() {
+            ..PER_FILE_MAX => kept.push(problem),
+            PER_FILE_MAX => {
+                let message =
+                    format!("more than {PER_FILE_MAX} findings; those after this place are not shown");
+                kept.push(Problem { label: None, help: None, message, ..problem });
+            }
+            _ => {}
+        }
+    }
+
+    /// Errors and warnings, each in the order of their places.
+    pub(super) fn into_parts(mut self) -> (Vec<Problem>, Vec<Problem>) {
+        for kept in [&mut self.errors, &mut self.warnings] {
+            kept.sort_by_key(|problem| problem.span.start);
+        }
+        (self.errors, self.warnings)
+    }
+}

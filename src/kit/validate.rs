@@ -1,0 +1,310 @@
+//! Holds a document against its schema and reports everything that differs, each at its place with the fix.
+
+use std::fmt;
+
+use super::{
+    problem::{Code, Findings, Span, quoted},
+    shape::{Form, Further, Shape, Sort},
+    tree::{Key, Kind, Node},
+};
+
+/// Longest key for which a similar one is looked for; the search takes time by the product of the lengths.
+const SIMILAR_MAX: usize = 40;
+
+/// Validates a document. What it finds stands in `findings`.
+pub(super) fn validate(root: &Node, shape: &Shape, findings: &mut Findings) {
+    Validator { findings }.node(root, shape, &Path::Root, root.head());
+}
+
+/// The known word most like `word`, if one is near enough to be meant.
+pub(super) fn similar<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > SIMILAR_MAX {
+        return None;
+    }
+    let near = |known: &&str| strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase());
+    known
+        .map(|known| (near(&known), known))
+        .filter(|(far, known)| *far <= known.len().div_ceil(3))
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// Where in the document the validator stands; spelt out only when something is wrong there.
+enum Path<'a> {
+    Root,
+    Key(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => formatter.write_str("the document"),
+            Self::Key(Self::Root, key) => formatter.write_str(key),
+            Self::Key(above, key) => write!(formatter, "{above}.{key}"),
+            Self::Item(above, index) => write!(formatter, "{above}[{index}]"),
+        }
+    }
+}
+
+impl Path<'_> {
+    /// The path as a message names it.
+    fn name(&self) -> String {
+        match self {
+            Self::Root => self.to_string(),
+            _ => quoted(&self.to_string()),
+        }
+    }
+}
+
+struct Validator<'a> {
+    findings: &'a mut Findings,
+}
+
+impl Validator<'_> {
+    /// `at` is the key or item that holds the node: what is missing inside is reported there.
+    fn node(&mut self, node: &Node, shape: &Shape, path: &Path<'_>, at: Span) {
+        if let Some(reason) = &shape.refused {
+            let problem = self.findings.at(Code::Secret, at, reason.clone());
+            self.findings.push(problem.help(shape.form_in_words.clone().unwrap_or_default()));
+            return;
+        }
+        if !shape.branches.is_empty() {
+            return self.branches(node, shape, path, at);
+        }
+        if shape.sort.is_some_and(|sort| !sort.is(&node.kind)) {
+            return self.wrong_type(node, shape, path, at);
+        }
+        match &node.kind {
+            Kind::Map(entries) => self.map(entries, shape, path, at),
+            Kind::List(items) => self.list(items, shape, path, at),
+            Kind::Text(text) => self.text(text, node.span, shape, path),
+            Kind::Int(number) => self.number(*number, node.span, shape, path),
+            Kind::Null | Kind::Bool(_) | Kind::Float(_) => {}
+        }
+        if shape.not_available {
+            self.not_available(&path.name(), at);
+        }
+    }
+
+    fn not_available(&mut self, what: &str, at: Span) {
+        let problem = self.findings.at(Code::NotAvailable, at, format!("{what} is not available yet"));
+        let help = "it is part of the format and this version does not carry it out; remove it for now";
+        self.findings.push(problem.label("not available yet").help(help));
+    }
+
+    /// Goes on with the alternative that is meant: by sort of value, then by keys.
+    fn branches(&mut self, node: &Node, shape: &Shape, path: &Path<'_>, at: Span) {
+        let fitting =
+            || shape.branches.iter().filter(|branch| branch.sort.is_none_or(|sort| sort.is(&node.kind)));
+        let has = |key: &String| node.get(key).is_some();
+        let complete = |branch: &&Shape| !branch.required.is_empty() && branch.required.iter().all(has);
+        let related = |branch: &&Shape| branch.keys.keys().any(has);
+        let meant = fitting().find(complete).or_else(|| fitting().find(related)).or_else(|| fitting().last());
+        match meant {
+            Some(branch) => self.node(node, branch, path, at),
+            None => self.wrong_type(node, shape, path, at),
+        }
+    }
+
+    fn wrong_type(&mut self, node: &Node, shape: &Shape, path: &Path<'_>, at: Span) {
+        let wanted = wanted(shape);
+        let message = format!("{} must be {wanted}, not {}", path.name(), node.kind.word());
+        let scalar = matches!(node.kind, Kind::Bool(_) | Kind::Int(_) | Kind::Float(_));
+        let takes_text =
+            shape.sort == Some(Sort::Text) || shape.branches.iter().any(|b| b.sort == Some(Sort::Text));
+        let help = match &node.kind {
+            _ if scalar && takes_text => {
+                format!("write \"{}\" in quotes", self.findings.source().slice(node.span))
+            }
+            Kind::Null => format!("write {wanted} after the key, or remove the key"),
+            Kind::Text(_) if shape.sort == Some(Sort::Bool) => "write true or false".to_owned(),
+            Kind::Text(text) if shape.sort == Some(Sort::List) && text.len() < 60 => {
+                format!("write [{text}]")
+            }
+            _ => shape.about.clone().unwrap_or_else(|| format!("write {wanted}")),
+        };
+        let span = if node.span.start == node.span.end { at } else { node.head() };
+        let problem = self.findings.at(Code::WrongType, span, message);
+        self.findings.push(problem.label(format!("must be {wanted}")).help(help));
+    }
+
+    fn map(&mut self, entries: &[(Key, Node)], shape: &Shape, path: &Path<'_>, at: Span) {
+        for (key, node) in entries {
+            let inner = Path::Key(path, &key.text);
+            match (shape.keys.get(&key.text), &shape.further) {
+                (Some(shape), _) => self.node(node, shape, &inner, key.span),
+                (None, Further::Any) => {}
+                (None, Further::Of(shape_of_value)) => {
+                    self.key(key, shape.key_form.as_ref(), path);
+                    self.node(node, shape_of_value, &inner, key.span);
+                }
+                (None, Further::None) => self.unknown_key(key, shape, path),
+            }
+        }
+        let has = |wanted: &String| entries.iter().any(|(key, _)| key.text == *wanted);
+        for wanted in shape.required.iter().filter(|key| !has(key)) {
+            self.missing(wanted, shape, path, at);
+        }
+        if !shape.choices.is_empty() {
+            self.choice(entries, shape, path, at);
+        }
+    }
+
+    fn key(&mut self, key: &Key, form: Option<&Form>, path: &Path<'_>) {
+        let Some(form) = form.filter(|form| !form.pattern.is_match(&key.text)) else { return };
+        let message = format!("{} cannot be a key of {}", quoted(&key.text), path.name());
+        let problem = self.findings.at(Code::WrongValue, key.span, message);
+        self.findings.push(problem.help(form.in_words.clone()));
+    }
+
+    fn unknown_key(&mut self, key: &Key, shape: &Shape, path: &Path<'_>) {
+        let message = format!("unknown key {} in {}", quoted(&key.text), path.name());
+        let known = || shape.keys.keys().map(String::as_str);
+        let help = match similar(&key.text, known()) {
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        let problem = self.findings.at(Code::UnknownKey, key.span, message);
+        self.findings.push(problem.label("not known here").help(help));
+    }
+
+    fn missing(&mut self, key: &str, shape: &Shape, path: &Path<'_>, at: Span) {
+        let problem = self.findings.at(Code::MissingKey, at, format!("{} lacks `{key}`", path.name()));
+        let about = shape.keys.get(key).and_then(|shape| shape.about.as_deref());
+        let help = about
+            .map_or_else(|| format!("add `{key}:`"), |about| format!("add `{key}:` {}", one_line(about)));
+        self.findings.push(problem.label(format!("`{key}` is missing")).help(help));
+    }
+
+    fn choice(&mut self, entries: &[(Key, Node)], shape: &Shape, path: &Path<'_>, at: Span) {
+        let has = |wanted: &String| entries.iter().any(|(key, _)| key.text == *wanted);
+        let present: Vec<_> = shape.choices.iter().filter(|set| set.first().is_some_and(has)).collect();
+        let firsts = |sets: &mut dyn Iterator<Item = &Vec<String>>| {
+            sets.filter_map(|set| set.first()).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+        };
+        let message = match present.as_slice() {
+            [set] => {
+                for wanted in set.iter().filter(|key| !has(key)) {
+                    self.missing(wanted, shape, path, at);
+                }
+                return;
+            }
+            [] => format!("{} needs one of {}", path.name(), firsts(&mut shape.choices.iter())),
+            several => format!(
+                "{} has {}, which exclude each other",
+                path.name(),
+                firsts(&mut several.iter().copied())
+            ),
+        };
+        let problem = self.findings.at(Code::MissingKey, at, message);
+        self.findings.push(problem.help("write exactly one of them; make two entries of it for two"));
+    }
+
+    fn list(&mut self, items: &[Node], shape: &Shape, path: &Path<'_>, at: Span) {
+        if items.len() < shape.items_min {
+            let message = format!("{} cannot be empty", path.name());
+            let problem = self.findings.at(Code::WrongValue, at, message);
+            self.findings.push(problem.help("write at least one entry, or remove the key"));
+        }
+        let Some(shape) = &shape.items else { return };
+        for (index, item) in items.iter().enumerate() {
+            self.node(item, shape, &Path::Item(path, index), item.head());
+        }
+    }
+
+    fn text(&mut self, text: &str, span: Span, shape: &Shape, path: &Path<'_>) {
+        if !shape.words.is_empty() {
+            return self.word(text, span, shape, path);
+        }
+        let length = text.chars().count();
+        let in_words = |form: &Form| form.in_words.clone();
+        let deviates = shape.form.as_ref().filter(|form| !form.pattern.is_match(text));
+        let help = match (deviates, shape.text_max) {
+            (_, Some(max)) if length > max => format!("write at most {max} characters"),
+            (Some(form), _) => in_words(form),
+            (None, _) if length < shape.text_min => "write a text".to_owned(),
+            (None, _) => return,
+        };
+        let message = match text {
+            "" => format!("{} cannot be empty", path.name()),
+            _ => format!("{} cannot be {}", path.name(), quoted(text)),
+        };
+        let problem = self.findings.at(Code::WrongValue, span, message);
+        self.findings.push(problem.help(help));
+    }
+
+    fn word(&mut self, text: &str, span: Span, shape: &Shape, path: &Path<'_>) {
+        match shape.words.iter().find(|word| word.text == text) {
+            Some(word) if word.not_available => {
+                self.not_available(&format!("{} in {}", quoted(text), path.name()), span)
+            }
+            Some(_) => {}
+            None => {
+                let known = || shape.words.iter().map(|word| word.text.as_str());
+                let message = format!("{} cannot be {}", path.name(), quoted(text));
+                let help = match similar(text, known()) {
+                    Some(similar) => format!("did you mean `{similar}`?"),
+                    None => format!("write one of {}", known().collect::<Vec<_>>().join(", ")),
+                };
+                let problem = self.findings.at(Code::WrongValue, span, message);
+                self.findings.push(problem.help(help));
+            }
+        }
+    }
+
+    fn number(&mut self, number: i64, span: Span, shape: &Shape, path: &Path<'_>) {
+        let (low, high) = shape.range;
+        if low.is_none_or(|low| low <= number) && high.is_none_or(|high| number <= high) {
+            return;
+        }
+        let help = match (low, high) {
+            (Some(low), Some(high)) => format!("write a number from {low} to {high}"),
+            (Some(low), None) => format!("write a number not below {low}"),
+            (None, Some(high)) => format!("write a number not above {high}"),
+            (None, None) => return,
+        };
+        let problem = self.findings.at(Code::WrongValue, span, format!("{} cannot be {number}", path.name()));
+        self.findings.push(problem.help(help));
+    }
+}
+
+impl Sort {
+    fn is(self, kind: &Kind) -> bool {
+        matches!(
+            (self, kind),
+            (Self::Bool, Kind::Bool(_))
+                | (Self::Int, Kind::Int(_))
+                | (Self::Text, Kind::Text(_))
+                | (Self::List, Kind::List(_))
+                | (Self::Map, Kind::Map(_))
+        )
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Bool => "true or false",
+            Self::Int => "a whole number",
+            Self::Text => "text",
+            Self::List => "a list",
+            Self::Map => "a mapping",
+        }
+    }
+}
+
+/// The sorts of value that a shape takes, in words.
+fn wanted(shape: &Shape) -> String {
+    let mut words: Vec<_> = shape
+        .sort
+        .iter()
+        .chain(shape.branches.iter().flat_map(|branch| &branch.sort))
+        .map(|sort| sort.word())
+        .collect();
+    words.dedup();
+    words.join(" or ")
+}
+
+fn one_line(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.trim_end_matches('.').to_owned()
+}

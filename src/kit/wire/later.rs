@@ -1,0 +1,350 @@
+//! What is part of the format and not carried out yet: its shape is checked, then it is refused with its line.
+//! To bring a part to life, move its type to where it belongs and take [`Later`] off the key.
+
+#![expect(dead_code, reason = "shapes of what is not carried out yet: only their schemas are used")]
+
+use std::{borrow::Cow, collections::BTreeMap, marker::PhantomData};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+
+use super::text::{Duration, FileMode};
+use crate::kit::spanned::OneOrMany;
+
+/// A value whose schema is that of `T` and which the validator refuses as not available yet.
+#[derive(Debug)]
+pub(in crate::kit) struct Later<T>(PhantomData<T>);
+
+impl<'de, T> Deserialize<'de> for Later<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Later<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Later_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = generator.subschema_for::<T>();
+        schema.insert("x-notAvailable".to_owned(), true.into());
+        schema
+    }
+}
+
+/// Anything at all.
+#[derive(Debug)]
+pub(in crate::kit) struct Anything;
+
+impl JsonSchema for Anything {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Anything".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({})
+    }
+}
+
+/// How TLS is treated.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::kit) enum TlsWord {
+    /// Opened, so that every request is judged.
+    Inspect,
+    /// Passed through; only the name is judged.
+    Splice,
+}
+
+/// How much may pass.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Limit {
+    /// Bytes to the host, per time: `10MiB/d`.
+    #[serde(default)]
+    upload: Option<String>,
+    /// Bytes from the host, per time.
+    #[serde(default)]
+    download: Option<String>,
+}
+
+/// A part of a service.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct ServiceOptions {
+    /// Only these repositories.
+    #[serde(default)]
+    repositories: Vec<String>,
+}
+
+/// A file that is put into the sandbox.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["content"]}, {"required": ["source"]}]))]
+pub(in crate::kit) struct File {
+    /// Path in the sandbox.
+    path: String,
+    /// Its text.
+    #[serde(default)]
+    content: Option<String>,
+    /// File beside this one that holds it.
+    #[serde(default)]
+    source: Option<String>,
+    /// How it joins a file that is there.
+    #[serde(default)]
+    merge: Option<Merge>,
+    /// Permissions, in quotes.
+    #[serde(default)]
+    mode: Option<FileMode>,
+}
+
+/// How a file joins one that is there.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::kit) enum Merge {
+    /// Key by key.
+    Json,
+}
+
+/// Commands in the sandbox, as the agent's user, under this policy.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Setup {
+    /// Once, when the sandbox is made.
+    #[serde(default)]
+    create: Vec<Step>,
+    /// At each start.
+    #[serde(default)]
+    start: Vec<Step>,
+}
+
+/// A command: its text, or text and conditions.
+#[derive(Debug, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::kit) enum Step {
+    Text(String),
+    Full(FullStep),
+}
+
+/// A command with its conditions.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct FullStep {
+    /// Name in logs.
+    #[serde(default)]
+    name: Option<String>,
+    /// The command, for a shell.
+    run: String,
+    /// Longest time it may take.
+    #[serde(default)]
+    timeout: Option<Duration>,
+    /// Keeps running.
+    #[serde(default)]
+    background: Option<bool>,
+    /// When a background command counts as up.
+    #[serde(default)]
+    ready: Option<Ready>,
+}
+
+/// When a background command counts as up.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Ready {
+    /// When this port is open.
+    #[schemars(range(min = 1, max = 65535))]
+    port: u16,
+}
+
+/// A folder of the sandbox's own that survives *replace*.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Cache {
+    /// Who shares it.
+    #[serde(default)]
+    scope: Option<String>,
+}
+
+/// MCP servers.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Mcp {
+    /// By name.
+    #[serde(default)]
+    servers: BTreeMap<String, Anything>,
+}
+
+/// A port of the sandbox on the host's loopback.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Port {
+    /// Port in the sandbox.
+    #[schemars(range(min = 1, max = 65535))]
+    guest: u16,
+    /// Port on the host; a wish.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 65535))]
+    host: Option<u16>,
+    /// Makes the wish a condition.
+    #[serde(default)]
+    fixed: Option<bool>,
+}
+
+/// When a sandbox stops and goes.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Lifecycle {
+    /// What happens when the agent ends.
+    #[serde(default)]
+    on_exit: Option<OnExit>,
+    /// Idle for so long.
+    #[serde(default)]
+    stop_after_idle: Option<Duration>,
+    /// At latest after so long.
+    #[serde(default)]
+    stop_after: Option<Duration>,
+    /// Stopped for so long, with nothing unfetched.
+    #[serde(default)]
+    remove_after: Option<Duration>,
+}
+
+/// What happens when the agent ends.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::kit) enum OnExit {
+    /// The sandbox stops.
+    Stop,
+    /// The sandbox goes on.
+    Keep,
+}
+
+/// What the agent does without a person.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Task {
+    /// The prompt.
+    #[serde(default)]
+    prompt: Option<String>,
+    /// File that holds it.
+    #[serde(default)]
+    prompt_file: Option<String>,
+    /// Longest time it may take.
+    #[serde(default)]
+    timeout: Option<Duration>,
+}
+
+/// A question to the policy and the answer it must give.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct PolicyTest {
+    /// A host, host:port or URL.
+    network: String,
+    /// The request's method.
+    #[serde(default)]
+    method: Option<String>,
+    /// The answer.
+    expect: Expectation,
+}
+
+/// The answer that the policy must give.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::kit) enum Expectation {
+    /// It passes.
+    Allow,
+    /// It is blocked.
+    Deny,
+    /// It waits for a person.
+    Ask,
+}
+
+/// An argument that a kit takes.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Argument {
+    /// What it is.
+    #[serde(default)]
+    description: Option<String>,
+    /// Value unless given.
+    #[serde(default)]
+    default: Option<Anything>,
+    /// Must be given.
+    #[serde(default)]
+    required: Option<bool>,
+    /// The values it may have.
+    #[serde(default, rename = "enum")]
+    words: Option<Vec<Anything>>,
+    /// The form it must have.
+    #[serde(default)]
+    pattern: Option<String>,
+}
+
+/// Another folder of a kit's files.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Requires {
+    /// Agents that the mixin works with.
+    #[serde(default)]
+    agent: OneOrManyText,
+}
+
+/// A text or a list of them.
+#[derive(Debug)]
+pub(in crate::kit) struct OneOrManyText;
+
+impl Default for OneOrManyText {
+    fn default() -> Self {
+        Self
+    }
+}
+
+impl JsonSchema for OneOrManyText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "OneOrManyText".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        OneOrMany::<String>::json_schema(generator)
+    }
+}
+
+/// A hop between egress and the Internet.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct UpstreamProxy {
+    /// Where it listens.
+    url: String,
+    /// Whether it resolves names.
+    #[serde(default)]
+    resolves: bool,
+}
+
+/// Approvals that need no question.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Approvals {
+    /// What `--yes` approves.
+    #[serde(default)]
+    yes: Option<String>,
+    /// Grants that need no question.
+    #[serde(default)]
+    baseline: Vec<String>,
+    /// Grants that `--yes` never approves.
+    #[serde(default)]
+    never: Vec<String>,
+    /// Signed refs whose committed approvals count.
+    #[serde(default)]
+    trust: Vec<Anything>,
+}

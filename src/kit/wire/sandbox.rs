@@ -1,0 +1,303 @@
+//! Kind Sandbox: how agents run in this repository.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::{
+    later::{Anything, Cache, File, Later, Lifecycle, Mcp, PolicyTest, Port, Setup, Task},
+    network::Network,
+    secret::Secret,
+    text::{EnvName, Reason, Size},
+};
+use crate::kit::spanned::Spanned;
+
+/// How agents run in this repository.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "SandboxSpec")]
+pub(in crate::kit) struct Sandbox {
+    /// Whether `apply` keeps one instance running.
+    #[serde(default)]
+    #[expect(dead_code, reason = "the one word that passes is the default")]
+    start: Option<Start>,
+    /// The client that runs in it: a kit's name, or `{kit: …, args: …}`.
+    pub(in crate::kit) agent: KitRef,
+    /// Program and arguments in place of the agent's own.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(in crate::kit) command: Option<Vec<Spanned<String>>>,
+    /// Appended to the agent's command.
+    #[serde(default)]
+    pub(in crate::kit) args: Vec<Spanned<String>>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    tty: Option<Later<bool>>,
+    /// Mixins, in order.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    kits: Option<Later<Vec<KitRef>>>,
+    /// Root file system.
+    #[serde(default)]
+    pub(in crate::kit) template: Template,
+    /// The folder that the agent works on.
+    #[serde(default)]
+    pub(in crate::kit) workspace: Option<Spanned<Workspace>>,
+    /// Further folders to work on.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    workspaces: Option<Later<Vec<Workspace>>>,
+    /// Where sessions begin, from the workspace.
+    #[serde(default)]
+    pub(in crate::kit) working_dir: Option<Spanned<String>>,
+    /// Further host folders.
+    #[serde(default)]
+    pub(in crate::kit) mounts: Vec<Spanned<Mount>>,
+    /// Environment variables.
+    #[serde(default)]
+    pub(in crate::kit) env: BTreeMap<EnvName, Spanned<String>>,
+    /// Files to put in.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    files: Option<Later<Vec<File>>>,
+    /// Commands in the sandbox, as the agent's user, under this policy.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    setup: Option<Later<Setup>>,
+    /// Folders of the sandbox's own that survive *replace*.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    caches: Option<Later<BTreeMap<String, Cache>>>,
+    /// What the sandbox may reach. Nothing is reachable that no rule allows.
+    #[serde(default)]
+    pub(in crate::kit) network: Network,
+    /// Secrets that the agent may use without seeing them.
+    #[serde(default)]
+    pub(in crate::kit) secrets: Vec<Spanned<Secret>>,
+    /// MCP servers.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    mcp: Option<Later<Mcp>>,
+    /// Ports of the sandbox on the host's loopback.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    ports: Option<Later<Vec<Port>>>,
+    /// The size of the machine.
+    #[serde(default)]
+    pub(in crate::kit) resources: Resources,
+    /// Whether a machine without hardware virtualisation will do.
+    #[serde(default)]
+    pub(in crate::kit) isolation: Option<Isolation>,
+    /// When it stops and goes.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    lifecycle: Option<Later<Lifecycle>>,
+    /// What the agent does without a person.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    task: Option<Later<Task>>,
+    /// Questions to the policy and the answers it must give.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    tests: Option<Later<Vec<PolicyTest>>>,
+}
+
+/// Whether `apply` keeps one instance running.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::kit) enum Start {
+    /// One of the definition's name (the default).
+    Always,
+    /// None.
+    #[schemars(extend("x-notAvailable" = true))]
+    OnDemand,
+}
+
+/// A kit by name, with arguments.
+#[derive(Debug)]
+pub(in crate::kit) struct KitRef {
+    pub(in crate::kit) kit: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "KitWithArguments")]
+struct FullKitRef {
+    /// Its name.
+    kit: Spanned<String>,
+    /// Its arguments.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    args: Option<Later<BTreeMap<String, Anything>>>,
+}
+
+impl<'de> Deserialize<'de> for KitRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        enum Found {
+            Name(String),
+            Full(FullKitRef),
+        }
+        impl<'de> Visitor<'de> for Either {
+            type Value = Found;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a kit's name or a mapping")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Found, E> {
+                Ok(Found::Name(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Found, A::Error> {
+                FullKitRef::deserialize(MapAccessDeserializer::new(map)).map(Found::Full)
+            }
+        }
+        struct Reading(Found);
+        impl<'de> Deserialize<'de> for Reading {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Either).map(Self)
+            }
+        }
+        let Spanned { value: Reading(found), span } = Spanned::<Reading>::deserialize(deserializer)?;
+        Ok(match found {
+            Found::Name(value) => Self { kit: Spanned { value, span } },
+            Found::Full(full) => Self { kit: full.kit },
+        })
+    }
+}
+
+impl JsonSchema for KitRef {
+    fn schema_name() -> Cow<'static, str> {
+        "Kit".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let full = generator.subschema_for::<FullKitRef>();
+        schemars::json_schema!({
+            "description": "A kit's name, or the name with arguments.",
+            "anyOf": [{"type": "string", "minLength": 1}, full],
+        })
+    }
+}
+
+/// Root file system.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Template {
+    /// Name of a built-in base.
+    #[serde(default)]
+    pub(in crate::kit) image: Option<Spanned<String>>,
+    /// Distribution packages on top.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    packages: Option<Later<Vec<String>>>,
+    /// Commands on top, in a machine of their own without secrets.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    run: Option<Later<Vec<String>>>,
+}
+
+/// The folder that the agent works on; it lies at the same path inside.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Workspace {
+    /// From the repository's root, or outside of one from the file's folder.
+    #[serde(default)]
+    pub(in crate::kit) path: Option<Spanned<String>>,
+    /// How it enters.
+    #[serde(default)]
+    pub(in crate::kit) mode: Option<WorkspaceMode>,
+    /// Branch that the agent works on.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    branch: Option<Later<String>>,
+    /// Commit that it begins from.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    base: Option<Later<String>>,
+    /// What becomes of changes that are not committed.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    uncommitted: Option<Later<String>>,
+    /// Ignored files that enter.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    include: Option<Later<Vec<String>>>,
+    /// What never enters.
+    #[serde(default)]
+    #[expect(dead_code, reason = "refused until it is carried out")]
+    hide: Option<Later<Vec<String>>>,
+}
+
+/// How a workspace enters the sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::kit) enum WorkspaceMode {
+    /// On a branch of its own; a person reviews what comes back.
+    #[schemars(extend("x-notAvailable" = true))]
+    Branch,
+    /// The agent's changes lie over the folder, which stays as it is.
+    #[schemars(extend("x-notAvailable" = true))]
+    Overlay,
+    /// The agent writes the host's folder.
+    Direct,
+    /// Read-only.
+    Read,
+}
+
+/// A host folder in the sandbox.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Mount {
+    /// Folder on the host: absolute, below `~/`, or from this file's folder.
+    pub(in crate::kit) source: Spanned<String>,
+    /// Where it lies in the sandbox: absolute; the same path unless written.
+    #[serde(default)]
+    pub(in crate::kit) target: Option<Spanned<String>>,
+    /// Who may write; `read` unless written.
+    #[serde(default)]
+    pub(in crate::kit) access: Option<Access>,
+    /// What it is for.
+    pub(in crate::kit) why: Reason,
+}
+
+/// Who may write a mounted folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::kit) enum Access {
+    /// Nobody inside (the default).
+    Read,
+    /// The agent.
+    Write,
+}
+
+/// The size of the machine.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Resources {
+    /// Virtual CPUs; 2 unless written.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 64))]
+    pub(in crate::kit) cpus: Option<u8>,
+    /// Memory; half of the host's up to 4GiB unless written.
+    #[serde(default)]
+    pub(in crate::kit) memory: Option<Spanned<Size>>,
+    /// Size of the disk that holds home and history; 20GiB unless written.
+    #[serde(default)]
+    pub(in crate::kit) disk: Option<Spanned<Size>>,
+}
+
+/// Whether a machine without hardware virtualisation will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::kit) enum Isolation {
+    /// It will do where KVM cannot run a guest (the default).
+    EmulationOk,
+    /// It will not.
+    Hardware,
+}

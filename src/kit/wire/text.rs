@@ -1,0 +1,101 @@
+//! Texts with a form of their own. The form stands in the schema as a pattern, and in words for the message.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal, $max:literal, $form:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+        #[schemars(extend("x-form" = $form))]
+        pub(in crate::kit) struct $name(
+            #[schemars(regex(pattern = $pattern), length(max = $max))]
+            pub(in crate::kit) String,
+        );
+    };
+}
+
+text!(
+    /// A name: 1 to 63 lower-case letters, digits and inner hyphens.
+    Label,
+    "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    63,
+    "a name has 1 to 63 lower-case letters, digits and inner hyphens"
+);
+text!(
+    /// A size: a whole number with KiB, MiB, GiB, TiB, kB, MB, GB or TB.
+    Size,
+    "^[0-9]{1,12} ?(KiB|MiB|GiB|TiB|kB|MB|GB|TB)$",
+    16,
+    "a size is a whole number with its unit: 512MiB, 8GiB, 20GB"
+);
+text!(
+    /// A name of an environment variable.
+    EnvName,
+    "^[A-Za-z_][A-Za-z0-9_]*$",
+    128,
+    "a variable's name has letters, digits and underscores, and begins with no digit"
+);
+text!(
+    /// A reason, for whoever reviews this and for whoever meets the rule later.
+    Reason,
+    "^[^\\n]*\\S[^\\n]*$",
+    500,
+    "a reason is one line of text that says what this is for"
+);
+text!(
+    /// An HTTP method, upper-case.
+    Method,
+    "^[A-Z]+$",
+    20,
+    "a method is written in upper case: GET, POST"
+);
+text!(
+    /// A path of requests: segments, `*` for one of them, `**` for any number.
+    PathPattern,
+    "^/[!-~]*$",
+    1024,
+    "a path begins with `/` and has no spaces; `*` is one segment, `**` any number"
+);
+text!(
+    /// A header's name.
+    HeaderName,
+    "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+    128,
+    "a header's name has letters, digits and hyphens"
+);
+text!(
+    /// A header's value with one `{}` for the secret.
+    HeaderFormat,
+    "^[ -~]*\\{\\}[ -~]*$",
+    400,
+    "a format is plain text with one {} for the secret: \"Bearer {}\""
+);
+text!(
+    /// The form of a placeholder: printable text with `{alnum:N}` or `{hex:N}` for N random characters.
+    PlaceholderForm,
+    "^[!-~]+$",
+    256,
+    "a placeholder is plain text without spaces, with {alnum:N} or {hex:N} for its random part"
+);
+text!(
+    /// A length of time: a whole number with ms, s, m, h or d.
+    Duration,
+    "^[0-9]+(ms|s|m|h|d)$",
+    12,
+    "a length of time is a whole number with ms, s, m, h or d: 30m"
+);
+text!(
+    /// A day, year first.
+    Date,
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+    10,
+    "a day is written 2026-12-31"
+);
+text!(
+    /// Permissions of a file, octal, in quotes.
+    FileMode,
+    "^0?[0-7]{3}$",
+    4,
+    "permissions are octal and quoted: \"0644\""
+);

@@ -1,0 +1,81 @@
+//! The operator's configuration: what touches the host. No repository's file can say any of it.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::secret::SecretSource;
+
+/// The operator's configuration, checked; paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OperatorConfig {
+    /// What runs the machines.
+    pub engine: EngineChoice,
+    /// The guests' kernel.
+    pub kernel: KernelChoice,
+    /// How strictly inner processes are confined.
+    pub jail: JailDemand,
+    /// How requests leave the host.
+    pub egress: EgressConfig,
+    /// Secrets that do not lie in the store, by name.
+    pub secret_sources: BTreeMap<String, SecretSource>,
+    /// When an audit event counts as durable.
+    pub audit_sync: AuditSync,
+}
+
+/// What runs the machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EngineChoice {
+    /// The best that this host can run.
+    #[default]
+    Auto,
+    /// QEMU, with KVM where that works.
+    Qemu,
+}
+
+/// The guests' kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KernelChoice {
+    /// What is there, the tuned one first.
+    #[default]
+    Auto,
+    /// The distribution's.
+    Stock,
+    /// This image.
+    Path(PathBuf),
+}
+
+/// How strictly inner processes are confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum JailDemand {
+    /// What needs no privilege, and what more the host offers.
+    #[default]
+    Auto,
+    /// Everything; a host that lacks a layer is refused.
+    Full,
+}
+
+/// How requests leave the host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EgressConfig {
+    /// `host:port` (lower-case A-labels) to address, in place of a look-up; exempt from the address floor.
+    pub resolve: BTreeMap<String, SocketAddr>,
+    /// Files of further certification authorities, PEM.
+    pub upstream_ca: Vec<PathBuf>,
+}
+
+/// When an audit event counts as durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AuditSync {
+    /// Written outside egress; on disk within 100 ms.
+    #[default]
+    Group,
+    /// On disk, each of them.
+    Each,
+}
