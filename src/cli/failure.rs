@@ -215,6 +215,13 @@ impl Failure {
         self
     }
 
+    /// As [`Self::exit_with`], where nothing more exact was said before.
+    #[must_use]
+    pub fn default_exit(mut self, code: u8) -> Self {
+        self.0.exit.get_or_insert(code);
+        self
+    }
+
     /// The failure's kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
