@@ -115,8 +115,20 @@ impl Observations {
 #[must_use]
 pub fn check_host(seen: &Observations) -> Vec<Check> {
     let mut checks = vec![machine(seen)];
-    checks.extend(REQUIREMENTS.iter().filter(|one| !(one.only_unprivileged && seen.superuser)).map(|one| tool(seen, one)));
-    checks.extend([hardware(seen), landlock(seen), seccomp(seen), memfd(seen), namespaces(seen), cgroup(seen)]);
+    checks.extend(
+        REQUIREMENTS
+            .iter()
+            .filter(|one| !(one.only_unprivileged && seen.superuser))
+            .map(|one| tool(seen, one)),
+    );
+    checks.extend([
+        hardware(seen),
+        landlock(seen),
+        seccomp(seen),
+        memfd(seen),
+        namespaces(seen),
+        cgroup(seen),
+    ]);
     checks.extend([disk(seen), lists(seen)]);
     checks
 }
@@ -141,9 +153,14 @@ pub fn fixes(seen: &Observations) -> Vec<Vec<String>> {
 ///
 /// # Errors
 /// When one fails; those after it are not run.
-pub fn run_fixes(host: &Host, commands: &[Vec<String>], mut on_line: impl FnMut(&str)) -> Result<(), ToolError> {
+pub fn run_fixes(
+    host: &Host,
+    commands: &[Vec<String>],
+    mut on_line: impl FnMut(&str),
+) -> Result<(), ToolError> {
     for words in commands {
-        let known = ["sudo", "apt-get"].into_iter().find(|known| words.first().is_some_and(|word| word == known));
+        let known =
+            ["sudo", "apt-get"].into_iter().find(|known| words.first().is_some_and(|word| word == known));
         let Some(program) = known else { continue };
         Tool::new(host, program).args(&words[1..]).run(&mut on_line)?;
     }
@@ -152,7 +169,12 @@ pub fn run_fixes(host: &Host, commands: &[Vec<String>], mut on_line: impl FnMut(
 
 fn machine(seen: &Observations) -> Check {
     let status = if seen.machine == "x86_64" { Status::Ok } else { Status::Missing };
-    Check::new("host.machine", "Processor", status, format!("{}, {}", seen.machine, seen.distribution.title()))
+    Check::new(
+        "host.machine",
+        "Processor",
+        status,
+        format!("{}, {}", seen.machine, seen.distribution.title()),
+    )
 }
 
 fn tool(seen: &Observations, one: &Requirement) -> Check {
@@ -161,7 +183,11 @@ fn tool(seen: &Observations, one: &Requirement) -> Check {
         return Check::new(&id, one.program, Status::Ok, one.why);
     }
     let commands = requirement::install_commands(&[*one], &seen.distribution, seen.superuser);
-    let hint = if commands.is_some() { "not installed" } else { "not installed; no command is known for this system" };
+    let hint = if commands.is_some() {
+        "not installed"
+    } else {
+        "not installed; no command is known for this system"
+    };
     let detail = format!("{}: {hint} (package {} on Debian and Ubuntu)", one.why, one.package);
     Check::new(&id, one.program, Status::Missing, detail).fixed_by(commands)
 }
@@ -179,9 +205,12 @@ fn hardware(seen: &Observations) -> Check {
 
 fn landlock(seen: &Observations) -> Check {
     let (status, detail) = match seen.landlock {
-        None => (Status::Missing, "this kernel has no Landlock, or it is not among its active security modules; \
+        None => (
+            Status::Missing,
+            "this kernel has no Landlock, or it is not among its active security modules; \
                  Linux 5.13 or later with `landlock` in lsm="
-            .to_owned()),
+                .to_owned(),
+        ),
         Some(abi) if abi < 3 => (Status::Ok, format!("ABI {abi}; truncation is stopped by seccomp here")),
         Some(abi) => (Status::Ok, format!("ABI {abi}")),
     };
@@ -196,7 +225,8 @@ fn seccomp(seen: &Observations) -> Check {
 
 fn memfd(seen: &Observations) -> Check {
     let status = if seen.memfd { Status::Ok } else { Status::Missing };
-    let detail = if seen.memfd { "guest memory can be shared and sealed" } else { "memfd_create is refused here" };
+    let detail =
+        if seen.memfd { "guest memory can be shared and sealed" } else { "memfd_create is refused here" };
     Check::new("machine.memfd", "Memory files", status, detail)
 }
 
@@ -226,7 +256,11 @@ fn disk(seen: &Observations) -> Check {
         DISK_NEEDED..DISK_WANTED => Status::Warn,
         _ => Status::Ok,
     };
-    let detail = format!("{:.1} GiB free where the cache lies; {} GiB wanted", free as f64 / (1u64 << 30) as f64, DISK_WANTED >> 30);
+    let detail = format!(
+        "{:.1} GiB free where the cache lies; {} GiB wanted",
+        free as f64 / (1u64 << 30) as f64,
+        DISK_WANTED >> 30
+    );
     Check::new("host.disk", "Free disk", status, detail)
 }
 
@@ -234,7 +268,9 @@ fn lists(seen: &Observations) -> Check {
     let check = |status, detail: String| Check::new("host.apt", "Package lists", status, detail);
     let refresh = || Some(vec![requirement::refresh_command(seen.superuser)]);
     match seen.lists_age_days {
-        _ if !seen.distribution.has_apt() => check(Status::Warn, "no apt here: the kernel and the base cannot be fetched".to_owned()),
+        _ if !seen.distribution.has_apt() => {
+            check(Status::Warn, "no apt here: the kernel and the base cannot be fetched".to_owned())
+        }
         None => check(Status::Missing, "never fetched".to_owned()).fixed_by(refresh()),
         Some(days) if days > LISTS_STALE_DAYS => {
             check(Status::Warn, format!("{days} days old")).fixed_by(refresh())

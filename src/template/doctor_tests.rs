@@ -32,7 +32,10 @@ fn a_healthy_host_has_nothing_to_mend() {
 #[test]
 fn each_missing_tool_is_named_and_one_installation_brings_all() {
     let mut seen = healthy();
-    seen.missing = REQUIREMENTS.into_iter().filter(|one| ["mmdebstrap", "tar2sqfs", "gensquashfs"].contains(&one.program)).collect();
+    seen.missing = REQUIREMENTS
+        .into_iter()
+        .filter(|one| ["mmdebstrap", "tar2sqfs", "gensquashfs"].contains(&one.program))
+        .collect();
     let checks = check_host(&seen);
     let check = find(&checks, "tool.tar2sqfs");
     assert_eq!(check.status, Status::Missing);
@@ -50,7 +53,10 @@ fn kvm_that_is_denied_is_an_error_and_kvm_that_is_absent_is_not() {
     let mut seen = healthy();
     seen.hardware = Hardware::Emulated { reason: "/dev/kvm is absent".to_owned() };
     let check = find(&check_host(&seen), "machine.kvm").clone();
-    assert_eq!((check.status, check.detail.as_str()), (Status::Warn, "isolation: emulated (/dev/kvm is absent)"));
+    assert_eq!(
+        (check.status, check.detail.as_str()),
+        (Status::Warn, "isolation: emulated (/dev/kvm is absent)")
+    );
     let fix = kvm_group_command(false, "ada");
     seen.hardware = Hardware::Denied { reason: "/dev/kvm may not be opened".to_owned(), fix: fix.clone() };
     assert_eq!(find(&check_host(&seen), "machine.kvm").status, Status::Missing);
@@ -77,14 +83,18 @@ fn little_disk_and_old_lists_are_told() {
     let seen = Observations { disk_free: Some(100 << 20), lists_age_days: None, ..healthy() };
     let checks = check_host(&seen);
     assert_eq!(find(&checks, "host.disk").status, Status::Missing);
-    assert_eq!(find(&checks, "host.apt").fix, Some(vec![vec!["sudo".into(), "apt-get".into(), "update".into()]]));
+    assert_eq!(
+        find(&checks, "host.apt").fix,
+        Some(vec![vec!["sudo".into(), "apt-get".into(), "update".into()]])
+    );
     let seen = Observations { lists_age_days: Some(60), ..healthy() };
     assert_eq!(find(&check_host(&seen), "host.apt").status, Status::Warn);
 }
 
 #[test]
 fn json_has_stable_words() {
-    let check = Check::new("jail.seccomp", "seccomp", Status::Missing, "x").fixed_by(Some(vec![vec!["a".into()]]));
+    let check =
+        Check::new("jail.seccomp", "seccomp", Status::Missing, "x").fixed_by(Some(vec![vec!["a".into()]]));
     assert_eq!(
         serde_json::to_string(&check).unwrap(),
         r#"{"id":"jail.seccomp","title":"seccomp","status":"missing","detail":"x","fix":[["a"]]}"#

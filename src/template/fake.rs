@@ -21,8 +21,10 @@ impl FakeHost {
         // `bare` holds links to what the scripts themselves use, and nothing that we look for.
         let bare = folder.path().join("bare");
         fs::create_dir(&bare).unwrap();
-        for name in ["sh", "env", "cat", "head", "wc", "mkdir", "touch", "cp", "chmod", "sleep", "rm", "test"] {
-            let real = ["/usr/bin", "/bin"].iter().map(|dir| PathBuf::from(dir).join(name)).find(|p| p.exists());
+        for name in ["sh", "env", "cat", "head", "wc", "mkdir", "touch", "cp", "chmod", "sleep", "rm", "test"]
+        {
+            let real =
+                ["/usr/bin", "/bin"].iter().map(|dir| PathBuf::from(dir).join(name)).find(|p| p.exists());
             std::os::unix::fs::symlink(real.unwrap(), bare.join(name)).unwrap();
         }
         let host = Host { search: vec![tools, bare], root, superuser: false, environment: Vec::new() };

@@ -87,7 +87,7 @@ pub struct Distribution {
     pub like: Vec<String>,
     /// `12`, `24.04`; empty for rolling ones.
     pub version: String,
-    /// `bookworm`, `noble`; empty outside the Debian family.
+    /// `bookworm`, `noble`: the release that the packages are of; empty outside the Debian family.
     pub codename: String,
 }
 
@@ -102,7 +102,9 @@ impl Distribution {
                 "ID" => found.id = value,
                 "ID_LIKE" => found.like = value.split_whitespace().map(str::to_owned).collect(),
                 "VERSION_ID" => found.version = value,
-                "VERSION_CODENAME" => found.codename = value,
+                "VERSION_CODENAME" if found.codename.is_empty() => found.codename = value,
+                // A derivative names the release whose packages it uses.
+                "UBUNTU_CODENAME" | "DEBIAN_CODENAME" => found.codename = value,
                 _ => {}
             }
         }
@@ -142,10 +144,13 @@ mod tests {
 
     #[test]
     fn os_release_tells_the_family() {
-        let debian = Distribution::parse("ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nnonsense\n");
+        let debian =
+            Distribution::parse("ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nnonsense\n");
         assert_eq!((debian.title().as_str(), debian.has_apt()), ("debian 12", true));
         let mint = Distribution::parse("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n");
         assert!(mint.has_apt());
+        let mint = Distribution::parse("VERSION_CODENAME=wilma\nUBUNTU_CODENAME=noble\n");
+        assert_eq!(mint.codename, "noble");
         assert!(!Distribution::parse("ID=fedora\n").has_apt());
         assert_eq!(Distribution::parse("").title(), "this system");
     }

@@ -40,7 +40,9 @@ fn has_pvh_entry(kernel: &[u8]) -> bool {
     const HEADER_32: [u8; 16] = [4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0, b'X', b'e', b'n', 0];
     kernel.chunks_exact(4).zip(0..).any(|(word, index)| {
         word == [4, 0, 0, 0]
-            && kernel.get(index * 4..index * 4 + 16).is_some_and(|found| found == HEADER || found == HEADER_32)
+            && kernel
+                .get(index * 4..index * 4 + 16)
+                .is_some_and(|found| found == HEADER || found == HEADER_32)
     })
 }
 

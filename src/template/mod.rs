@@ -12,8 +12,8 @@
 //!   kernel.json  base.json      which of them is current: replaced atomically, last
 //! ```
 //!
-//! A folder appears under its final name complete and synced, or not at all. Nothing below a digest is ever
-//! rewritten, so a running machine keeps what it opened. Host tools run without a shell, with a cleaned
+//! A folder appears under its final name complete and synced, or not at all. No file below a digest is
+//! ever rewritten, so a running machine keeps what it opened. Host tools run without a shell, with a cleaned
 //! environment ([`tool`]); what they fetch is named by this host's own package configuration, never by us.
 //!
 //! Read in this order: [`host`] (where tools are), [`doctor`] (what is missing), [`cache`], then the builders

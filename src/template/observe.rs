@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use landlock::{ABI, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _};
+use landlock::{ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _};
 
 use super::{
     doctor::{Hardware, Observations},
@@ -39,7 +39,10 @@ fn landlock_abi() -> Option<u8> {
         strict.handle_access(AccessFs::from_all(abi)).and_then(Ruleset::create).is_ok()
     };
     // V4 and V6 add nothing to file access; a kernel is told by what it can do about files.
-    [(5, ABI::V5), (3, ABI::V3), (2, ABI::V2), (1, ABI::V1)].into_iter().find(|(_, abi)| works(*abi)).map(|(n, _)| n)
+    [(5, ABI::V5), (3, ABI::V3), (2, ABI::V2), (1, ABI::V1)]
+        .into_iter()
+        .find(|(_, abi)| works(*abi))
+        .map(|(n, _)| n)
 }
 
 fn no_user_namespace(host: &Host) -> Option<&'static str> {

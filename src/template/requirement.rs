@@ -23,10 +23,11 @@ const fn needs(program: &'static str, package: &'static str, why: &'static str) 
 
 /// Everything that a full installation calls. `apt-get` and `dpkg-deb` have no install command: a host without
 /// them is no Debian.
-pub const REQUIREMENTS: [Requirement; 10] = [
+pub const REQUIREMENTS: [Requirement; 11] = [
     needs("qemu-system-x86_64", "qemu-system-x86", "runs the machine"),
     needs("apt-get", "apt", "fetches the guest's kernel"),
     needs("apt-cache", "apt", "finds the guest's kernel"),
+    needs("apt-config", "apt", "finds how this host reaches its mirrors"),
     needs("dpkg-deb", "dpkg", "unpacks the guest's kernel"),
     needs("depmod", "kmod", "indexes the guest's kernel modules"),
     needs("mmdebstrap", "mmdebstrap", "builds the base template"),
@@ -84,7 +85,7 @@ pub fn shell_line(commands: &[Vec<String>]) -> String {
     commands.iter().map(|words| words.join(" ")).collect::<Vec<_>>().join(" && ")
 }
 
-pub(super) fn with_sudo(superuser: bool) -> impl Iterator<Item = &'static str> {
+pub(super) fn with_sudo<'a>(superuser: bool) -> impl Iterator<Item = &'a str> {
     (!superuser).then_some("sudo").into_iter()
 }
 
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn a_bare_debian_gets_one_exact_line() {
         let fake = FakeHost::new();
-        for present in ["apt-get", "apt-cache", "dpkg-deb", "mke2fs"] {
+        for present in ["apt-get", "apt-cache", "apt-config", "dpkg-deb", "mke2fs"] {
             fake.tool(present, "");
         }
         let commands = install_commands(&missing(&fake.host), &debian(), false).unwrap();

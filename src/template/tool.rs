@@ -18,6 +18,8 @@ use super::host::Host;
 
 /// Lines of a tool's output that an error shows.
 const TAIL_LINES: usize = 12;
+/// apt's progress, for us and not for an error (`APT::Status-Fd`).
+pub(super) const STATUS_LINE: &str = "dlstatus:";
 /// Longer lines are cut: a tool may relay what a server sent.
 const LINE_LIMIT: u64 = 1024;
 /// Output that is collected for parsing; `apt-config dump` writes some 20 KiB.
@@ -131,11 +133,7 @@ impl<'h> Tool<'h> {
     ///
     /// # Errors
     /// When either is missing, cannot start, or fails. The producer's failure is told before the consumer's.
-    pub fn pipe_into(
-        self,
-        consumer: Tool<'_>,
-        mut on_news: impl FnMut(News<'_>) + Send,
-    ) -> Result<(), ToolError> {
+    pub fn pipe_into(self, consumer: Tool<'_>, mut on_news: impl FnMut(News<'_>)) -> Result<(), ToolError> {
         // The consumer first: where it is missing, the long producer need not run.
         let mut sink = consumer.spawn(Stdio::piped(), Stdio::null(), Stdio::piped())?;
         let mut source = match self.spawn(Stdio::null(), Stdio::piped(), Stdio::piped()) {
@@ -172,7 +170,10 @@ impl<'h> Tool<'h> {
         copied.map_err(|source| self.broken(source))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "sys::process is for our own zones; host tools start here only")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "sys::process is for our own zones; host tools start here only"
+    )]
     fn spawn(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, ToolError> {
         let program = self.host.find(self.program);
         let program = program.ok_or_else(|| ToolError::NotFound { program: self.program.to_owned() })?;
@@ -272,6 +273,9 @@ fn follow(log: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
         for line in String::from_utf8_lossy(&raw).split(['\n', '\r']).filter(|line| !line.trim().is_empty()) {
             let line = visible(line);
             on_line(&line);
+            if line.starts_with(STATUS_LINE) {
+                continue;
+            }
             if tail.len() == TAIL_LINES {
                 tail.pop_front();
             }
@@ -308,11 +312,18 @@ mod tests {
         fake.tool("show", "env");
         let output = Tool::new(&fake.host, "show").env("EXTRA", "1").output().unwrap();
         let mut names: Vec<_> = std::str::from_utf8(&output).unwrap().lines().collect();
-        names.retain(|line| !line.starts_with("PWD=") && !line.starts_with("_=") && !line.starts_with("SHLVL="));
+        names.retain(|line| {
+            !line.starts_with("PWD=") && !line.starts_with("_=") && !line.starts_with("SHLVL=")
+        });
         names.sort_unstable();
         let path = format!("PATH={}", env::join_paths(&fake.host.search).unwrap().to_str().unwrap());
-        let expected =
-            ["DEBIAN_FRONTEND=noninteractive", "EXTRA=1", "LC_ALL=C", &path, "http_proxy=http://proxy.test:3128"];
+        let expected = [
+            "DEBIAN_FRONTEND=noninteractive",
+            "EXTRA=1",
+            "LC_ALL=C",
+            &path,
+            "http_proxy=http://proxy.test:3128",
+        ];
         assert_eq!(names, expected);
     }
 
@@ -354,7 +365,10 @@ mod tests {
         fake.tool("take", "exec cat");
         let host = &fake.host;
         let error = Tool::new(host, "give").pipe_into(Tool::new(host, "fail"), |_| {}).unwrap_err();
-        assert!(error.to_string().starts_with("fail failed") && error.to_string().contains("no room"), "{error}");
+        assert!(
+            error.to_string().starts_with("fail failed") && error.to_string().contains("no room"),
+            "{error}"
+        );
         let error = Tool::new(host, "fail").pipe_into(Tool::new(host, "take"), |_| {}).unwrap_err();
         assert!(error.to_string().starts_with("fail failed"), "{error}");
     }

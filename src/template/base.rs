@@ -1,0 +1,184 @@
+//! The base template `debian-12`: the host distribution's own packages, unpacked by mmdebstrap, as a squashfs.
+//!
+//! On another release of the family the base is of that release; its record says so. The user `agent` is made
+//! by PID 1, so one image serves whatever uid a later version chooses.
+
+use std::{fs, io, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    cache::{Cache, EnsureError, StoredFile, digest_of},
+    host::Host,
+    progress::{Meter, Progress, Step},
+    sources::{self, Sources},
+    tool::{News, Tool, ToolError},
+};
+
+pub(super) const KIND: &str = "base";
+const IMAGE: &str = "root.sqfs";
+/// Unpacked size of a base, for the progress bar only.
+const EXPECTED_BYTES: u64 = 180 << 20;
+
+/// What an agent's shell needs from the first minute, beyond the essential packages.
+const PACKAGES: [&str; 9] = [
+    "bash",
+    "ca-certificates", // the interception CA is added to this store
+    "curl",
+    "git",
+    "kmod", // modules that load on demand (nftables, br_netfilter, …)
+    "less",
+    "procps",
+    "sudo", // `agent` is root when it wants to be
+    "xz-utils",
+];
+
+/// Left out of the image: nobody reads manuals or translations in a sandbox, and they are a third of it.
+const DPKG_OPTIONS: [&str; 6] = [
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "force-unsafe-io",
+];
+
+/// apt's settings inside.
+const IMAGE_APT: &str = "Acquire::Languages \"none\";\nAPT::Install-Recommends \"false\";\n";
+
+/// apt settings of the host that decide how a mirror is reached; they are used while building and stay out of
+/// the image, since a proxy's address may hold a password.
+const HOST_APT_KEYS: [&str; 5] =
+    ["Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::Check-", "Acquire::ForceIPv"];
+
+/// A base root file system in the cache.
+#[derive(Debug, Clone)]
+pub struct BaseTemplate {
+    folder: PathBuf,
+    record: Record,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    digest: String,
+    system: String,
+    files: Vec<StoredFile>,
+}
+
+impl BaseTemplate {
+    /// The current base, when it is whole.
+    #[must_use]
+    pub fn find(cache: &Cache) -> Option<Self> {
+        let record: Record = cache.read_record(KIND)?;
+        let folder = cache.folder(KIND, &record.digest)?;
+        let whole = matches!(&record.files[..], [image] if image.name == IMAGE && image.is_whole(&folder));
+        whole.then_some(Self { folder, record })
+    }
+
+    /// Identity of its content: SHA-256 of the image in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.record.digest
+    }
+
+    /// What it holds, for people: `debian 12`.
+    #[must_use]
+    pub fn system(&self) -> &str {
+        &self.record.system
+    }
+
+    /// squashfs of the root file system.
+    #[must_use]
+    pub fn image(&self) -> PathBuf {
+        self.folder.join(IMAGE)
+    }
+}
+
+pub(super) fn build(
+    cache: &Cache,
+    host: &Host,
+    progress: &dyn Progress,
+) -> Result<BaseTemplate, EnsureError> {
+    let mut meter = Meter::start(progress, Step::Base);
+    let distribution = host.distribution();
+    let no_sources = || EnsureError::NoSources { distribution: distribution.title() };
+    let sources = sources::of_release(host, &distribution).ok_or_else(no_sources)?;
+    let (work, stage) = (cache.building()?, cache.building()?);
+    let stored = |source| EnsureError::Cache { path: work.path().to_owned(), source };
+    write_inputs(stage.path(), &sources).map_err(stored)?;
+    let failed = |source| EnsureError::Tool { step: Step::Base, source };
+    let settings = host_apt_settings(host).map_err(failed)?;
+    let unpack = unpack(host, &distribution.codename, &settings).directory(stage.path());
+    let pack =
+        Tool::new(host, "tar2sqfs").args(["--quiet", "--compressor", "lz4"]).arg(work.path().join(IMAGE));
+    unpack.pipe_into(pack, |news| follow(&mut meter, news)).map_err(failed)?;
+    meter.advance(970, "storing");
+    let digest = digest_of(work.path(), &[IMAGE]).map_err(stored)?;
+    let files = vec![StoredFile::measure(work.path(), IMAGE).map_err(stored)?];
+    let record = Record { digest, system: distribution.title(), files };
+    cache.publish(work, KIND, &record.digest)?;
+    cache.write_record(KIND, &record)?;
+    meter.finish();
+    let gone =
+        || EnsureError::Cache { path: cache.root().join(KIND), source: io::ErrorKind::NotFound.into() };
+    BaseTemplate::find(cache).ok_or_else(gone)
+}
+
+/// Files that mmdebstrap reads or that go into the image.
+fn write_inputs(stage: &std::path::Path, sources: &Sources) -> io::Result<()> {
+    fs::write(stage.join("sources.list"), &sources.for_host)?;
+    fs::write(stage.join("image-sources.list"), &sources.for_image)?;
+    fs::write(stage.join("image-apt.conf"), IMAGE_APT)?;
+    fs::write(stage.join("empty"), "")
+}
+
+fn unpack<'h>(host: &'h Host, codename: &str, settings: &[String]) -> Tool<'h> {
+    // Without root mmdebstrap finds out itself what this host permits.
+    let mode = if host.superuser { "--mode=root" } else { "--mode=auto" };
+    let tool = Tool::new(host, "mmdebstrap").args([mode, "--variant=minbase", "--format=tar"]);
+    let tool = tool.arg(format!("--include={}", PACKAGES.join(",")));
+    let tool = tool.args(DPKG_OPTIONS.map(|option| format!("--dpkgopt={option}")));
+    let tool = tool.args(settings.iter().map(|setting| format!("--aptopt={setting}")));
+    // The host's name, resolvers, mirrors with credentials and proxies were needed to build, and end here.
+    let tool = tool.args([
+        "--customize-hook=upload empty /etc/hostname",
+        "--customize-hook=upload empty /etc/resolv.conf",
+        "--customize-hook=upload image-sources.list /etc/apt/sources.list",
+        "--customize-hook=upload image-apt.conf /etc/apt/apt.conf.d/99mmdebstrap",
+        "--customize-hook=rm -f \"$1\"/etc/apt/sources.list.d/*",
+    ]);
+    tool.args([codename, "-", "./sources.list"])
+}
+
+/// `apt-config dump`, reduced to what decides how a mirror is reached.
+fn host_apt_settings(host: &Host) -> Result<Vec<String>, ToolError> {
+    let output = Tool::new(host, "apt-config").arg("dump").output()?;
+    let text = String::from_utf8_lossy(&output);
+    let wanted =
+        |line: &&str| HOST_APT_KEYS.iter().any(|key| line.starts_with(key)) && !line.ends_with(" \"\";");
+    Ok(text.lines().map(str::trim).filter(wanted).map(str::to_owned).collect())
+}
+
+/// mmdebstrap's stages with the share of its time that they end at, measured.
+const STAGES: [(&str, u16, &str); 6] = [
+    ("running apt-get update", 20, "reading package lists"),
+    ("downloading packages", 150, "downloading packages"),
+    ("extracting archives", 250, "unpacking packages"),
+    ("installing essential", 330, "installing essential packages"),
+    ("installing remaining", 550, "installing packages"),
+    ("creating tarball", 800, "packing"),
+];
+
+fn follow(meter: &mut Meter<'_>, news: News<'_>) {
+    match news {
+        News::Line(line) => {
+            if let Some((_, permille, what)) = STAGES.iter().find(|(stage, ..)| line.contains(stage)) {
+                meter.advance(*permille, what);
+            }
+        }
+        News::Bytes(bytes) => {
+            let share = bytes.saturating_mul(150) / EXPECTED_BYTES;
+            meter.advance(800 + u16::try_from(share.min(150)).unwrap_or(150), "packing");
+        }
+    }
+}
