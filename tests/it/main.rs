@@ -1,1 +1,4 @@
+//! Everything that is tested from outside the library, in one binary: one link step, one process.
 
+mod imports;
+mod source;

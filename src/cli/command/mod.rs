@@ -1,0 +1,131 @@
+//! The commands, one file each, all of one shape: `Args`, and `run(args, context)`. Commands parse, ask and show; what
+//! changes a machine is behind [`super::ops`].
+
+pub mod apply;
+pub mod attach;
+pub mod audit;
+pub mod check;
+pub mod completion;
+pub mod create;
+pub mod delete;
+pub mod demo;
+pub mod doctor;
+pub mod exec;
+pub mod launch;
+pub mod logs;
+pub mod ls;
+pub mod policy;
+pub mod restart;
+pub mod rm;
+pub mod run;
+pub mod schema;
+pub mod secret;
+pub mod start;
+pub mod status;
+pub mod stop;
+pub mod version;
+
+use super::{
+    context::Context,
+    failure::{CommandResult, Failure, Kind},
+};
+
+/// Every command.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Make the machines what the files say
+    Apply(apply::Args),
+    /// Show where sandboxes stand
+    Status(status::Args),
+    /// List sandboxes
+    Ls(ls::Args),
+    /// Make a sandbox for an agent
+    Create(create::Args),
+    /// Make and start what is missing, then attach
+    Run(run::Args),
+    /// Start sandboxes
+    Start(start::Args),
+    /// Stop sandboxes; their disks stay
+    Stop(stop::Args),
+    /// Stop and start sandboxes
+    Restart(restart::Args),
+    /// Remove sandboxes with their disks
+    Rm(rm::Args),
+    /// Remove the sandboxes that files define
+    Delete(delete::Args),
+    /// Run a command in a sandbox
+    Exec(exec::Args),
+    /// Show a sandbox's console
+    Logs(logs::Args),
+    /// Check files; changes nothing
+    Check(check::Args),
+    /// Look at what this host has and lacks
+    Doctor(doctor::Args),
+    /// Play the acceptance story: one agent, four attacks
+    Demo(demo::Args),
+    /// Show the version
+    Version(version::Args),
+    /// Rules: show, add, remove, ask, and what they did
+    Policy(policy::Args),
+    /// The audit trail: follow, verify, search
+    Audit(audit::Args),
+    /// Secrets by name
+    Secret(secret::Args),
+    /// The JSON Schemas of the files
+    Schema(schema::Args),
+    /// A completion script for a shell
+    Completion(completion::Args),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What it ends with.
+    pub fn run(self, context: &Context<'_>) -> CommandResult {
+        match self {
+            Self::Apply(args) => apply::run(&args, context),
+            Self::Status(args) => status::run(&args, context),
+            Self::Ls(args) => ls::run(&args, context),
+            Self::Create(args) => create::run(&args, context),
+            Self::Run(args) => run::run(&args, context),
+            Self::Start(args) => start::run(&args, context),
+            Self::Stop(args) => stop::run(&args, context),
+            Self::Restart(args) => restart::run(&args, context),
+            Self::Rm(args) => rm::run(&args, context),
+            Self::Delete(args) => delete::run(&args, context),
+            Self::Exec(args) => exec::run(&args, context),
+            Self::Logs(args) => logs::run(&args, context),
+            Self::Check(args) => check::run(&args, context),
+            Self::Doctor(args) => doctor::run(&args, context),
+            Self::Demo(args) => demo::run(&args, context),
+            Self::Version(args) => version::run(&args, context),
+            Self::Policy(args) => policy::run(&args, context),
+            Self::Audit(args) => audit::run(&args, context),
+            Self::Secret(args) => secret::run(&args, context),
+            Self::Schema(args) => schema::run(&args, context),
+            Self::Completion(args) => completion::run(&args, context),
+        }
+    }
+}
+
+/// Does `each` for every name, goes on after a failure, and reports all failures as one.
+fn for_each<T>(names: &[String], each: impl FnMut(&String) -> Result<T, Failure>) -> Result<Vec<T>, Failure> {
+    let (mut done, mut failures) = (Vec::new(), Vec::new());
+    for result in names.iter().map(each) {
+        match result {
+            Ok(value) => done.push(value),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Failure::several(failures).map_or(Ok(done), Err)
+}
+
+/// Asks before something is destroyed; `flag` answers where nobody can be asked.
+fn confirm_loss(context: &Context<'_>, question: &str, flag: &str) -> Result<(), Failure> {
+    let agreed = context.prompt.confirm(question, || {
+        Failure::usage("needs_confirmation", "this destroys data, and there is nobody to ask")
+            .hint(format!("pass {flag}"))
+    })?;
+    if agreed { Ok(()) } else { Err(Failure::new(Kind::Failed, "not_confirmed", "not confirmed; nothing was changed")) }
+}

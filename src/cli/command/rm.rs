@@ -1,0 +1,39 @@
+//! `rm`: removes sandboxes with their disks.
+
+use serde_json::json;
+
+use crate::cli::{
+    context::Context,
+    failure::{CommandResult, Outcome},
+};
+
+/// Arguments of `rm`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Sandboxes
+    #[arg(required = true)]
+    names: Vec<String>,
+    /// Without a question, also while something runs in it
+    #[arg(short, long, visible_alias = "yes")]
+    force: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A name that nothing has; nobody to ask; a machine that does not stop.
+pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    // All names first: a wrong one must not be found after half of them are gone.
+    let found = super::for_each(&args.names, |name| context.ops.find(name))?;
+    if !args.force {
+        let names = args.names.join(", ");
+        super::confirm_loss(context, &format!("Remove {names} with everything on their disks?"), "--force")?;
+    }
+    let mut removed = Vec::new();
+    for sandbox in &found {
+        context.ops.remove(sandbox)?;
+        removed.push(sandbox.desired.name.to_string());
+    }
+    context.out.data(&json!({ "removed": removed }), || removed.join("\n") + "\n")?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,91 @@
+//! `run`: makes what is missing, starts what is stopped, attaches.
+
+use std::path::PathBuf;
+
+use crate::cli::{
+    command::{attach, launch::LaunchArgs},
+    context::Context,
+    failure::{CommandResult, Failure, Kind, Outcome},
+    ops::{Found, Source},
+};
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Instance here, definition here, or agent kit: whichever it is first
+    pub what: String,
+    /// Workspace and further folders of a new sandbox, each with `:ro` to keep it from writing; default: this folder
+    pub paths: Vec<PathBuf>,
+    /// Start it, print its name, and do not attach
+    #[arg(short, long)]
+    pub detach: bool,
+    #[command(flatten)]
+    pub launch: LaunchArgs,
+    /// Arguments of the agent: appended when the first begins with `-`, else they replace its command
+    #[arg(last = true)]
+    pub args: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What `apply` ends with, and `exec`.
+pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    let sandbox = prepare(args, context)?;
+    context.running(&sandbox)?;
+    if args.detach {
+        let name = sandbox.desired.name.as_str();
+        context.out.data(&serde_json::json!({ "name": name, "id": sandbox.id }), || format!("{name}\n"))?;
+        return Ok(Outcome::Done);
+    }
+    let command = command(&sandbox.desired.agent.command, &args.args);
+    let env = args.launch.env.variables(&|name| std::env::var(name).ok())?;
+    attach::run(context, &sandbox, attach::Wish::interactive(command, env))
+}
+
+fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {
+    let named = args.launch.name.as_ref().map(ToString::to_string);
+    let reference = named.as_deref().unwrap_or(&args.what);
+    match context.ops.find(reference) {
+        Ok(found) => {
+            context.out.say(format!("{reference} is a sandbox"));
+            return Ok(found);
+        }
+        Err(failure) if failure.kind() != Kind::NotFound => return Err(failure),
+        Err(_) => {}
+    }
+    if context.ops.is_defined(&args.what) {
+        context.out.say(format!("{} is defined here", args.what));
+        context.carry_out(&Source::Search, args.launch.yes, true)?;
+        return context.ops.find(&args.what);
+    }
+    if !context.ops.has_agent_kit(&args.what) {
+        let message = format!("`{}` is no sandbox, no definition here, and no agent kit", args.what);
+        return Err(Failure::new(Kind::NotFound, "nothing_of_this_name", message)
+            .hint("`cofferdam ls` lists sandboxes; `cofferdam run shell` needs no definition"));
+    }
+    context.out.say(format!("{} is an agent kit", args.what));
+    let here = [PathBuf::from(".")];
+    let paths = if args.paths.is_empty() { &here[..] } else { &args.paths[..] };
+    let document = args.launch.document(&args.what, paths, context)?;
+    let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    context.carry_out(&Source::CommandLine(Box::new(document)), args.launch.yes, true)?;
+    context.ops.find(&name)
+}
+
+fn command(own: &[String], given: &[String]) -> Vec<String> {
+    match given.first() {
+        None => own.to_vec(),
+        Some(first) if first.starts_with('-') => [own, given].concat(),
+        Some(_) => given.to_vec(),
+    }
+}
+
+#[test]
+fn arguments_append_or_replace() {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let own = words("bash -l");
+    assert_eq!(command(&own, &[]), own);
+    assert_eq!(command(&own, &words("-c true")), words("bash -l -c true"));
+    assert_eq!(command(&own, &words("id -u")), words("id -u"));
+}

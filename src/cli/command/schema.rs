@@ -1,0 +1,45 @@
+//! `schema`: the JSON Schemas of the files.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::cli::{
+    context::Context,
+    failure::{CommandResult, Failure, Kind, Outcome},
+};
+
+/// Arguments of `schema`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Write them into this folder; default: list them, as JSON with their content
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    let schemas = context.ops.schemas();
+    let names: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();
+    let list = || names.iter().map(|name| format!("{name}\n")).collect::<String>();
+    let Some(folder) = &args.write else {
+        let parsed = schemas.iter().map(|(name, text)| Ok(((*name).to_owned(), serde_json::from_str(text)?)));
+        let parsed: Result<serde_json::Map<String, Value>, serde_json::Error> = parsed.collect();
+        let parsed = parsed.map_err(|error| Failure::from_error(Kind::Failed, "schema", &error))?;
+        context.out.data(&json!({ "schemas": parsed }), list)?;
+        return Ok(Outcome::Done);
+    };
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        schemas.iter().try_for_each(|(name, text)| std::fs::write(folder.join(name), text))
+    };
+    write().map_err(|error: std::io::Error| {
+        Failure::new(Kind::Failed, "not_written", format!("cannot write the schemas to {}", folder.display()))
+            .caused_by(&error)
+    })?;
+    context.out.data(&json!({ "written": names }), list)?;
+    Ok(Outcome::Done)
+}

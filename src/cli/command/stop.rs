@@ -1,0 +1,28 @@
+//! `stop`: stops sandboxes; their disks stay.
+
+use std::time::Duration;
+
+use crate::cli::{args, context::Context, failure::CommandResult};
+
+/// Arguments of `stop`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Sandboxes
+    #[arg(required = true)]
+    names: Vec<String>,
+    /// How long a guest may take to go down by itself
+    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "10s")]
+    grace: Duration,
+    /// Ask neither the guest nor its keeper
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A name that nothing has; a machine that does not stop.
+pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    let stop = |name: &String| context.ops.stop(&context.ops.find(name)?, args.grace, args.force);
+    context.show_statuses(&super::for_each(&args.names, stop)?)
+}

@@ -1,0 +1,439 @@
+//! What ended a command, for the person or the script that gave it: one object, as text with the source line
+//! where there is one, or as JSON. The only place that knows exit codes.
+
+use std::{borrow::Cow, error::Error, fmt::Write as _, path::Path};
+
+use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
+
+use super::output::{Format, visible, visible_lines};
+
+/// Classes of failure; each has an exit code that scripts rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// 1: it was tried and did not work.
+    Failed,
+    /// 2: the command line is wrong.
+    Usage,
+    /// 3: a file that a person wrote is wrong.
+    File,
+    /// 4: policy denies it.
+    Denied,
+    /// 5: it waits for an approval.
+    Pending,
+    /// 6: there is no such thing.
+    NotFound,
+    /// 7: it took longer than was permitted.
+    TimedOut,
+    /// 8: this host lacks something.
+    HostLacks,
+}
+
+/// Which of several kinds is reported: the earliest here.
+const PRECEDENCE: [Kind; 8] = [
+    Kind::Usage,
+    Kind::File,
+    Kind::HostLacks,
+    Kind::Denied,
+    Kind::Failed,
+    Kind::TimedOut,
+    Kind::NotFound,
+    Kind::Pending,
+];
+
+impl Kind {
+    /// The exit code of this kind.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::File => 3,
+            Self::Denied => 4,
+            Self::Pending => 5,
+            Self::NotFound => 6,
+            Self::TimedOut => 7,
+            Self::HostLacks => 8,
+        }
+    }
+
+    /// Of several, the one that is reported.
+    #[must_use]
+    pub fn first(kinds: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let rank = |kind: &Self| PRECEDENCE.iter().position(|other| other == kind);
+        kinds.into_iter().min_by_key(rank)
+    }
+}
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// It answered, and the answer is of this kind: `policy check` of a denied host.
+    Answer(Kind),
+    /// The exit code of a command in the sandbox.
+    Passed(u8),
+}
+
+impl Outcome {
+    /// The process's exit code.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Answer(kind) => kind.exit_code(),
+            Self::Passed(code) => code,
+        }
+    }
+}
+
+/// What every command returns.
+pub type CommandResult = Result<Outcome, Failure>;
+
+/// A failure on its way to the person or script. Boxed, because results travel far and failures are rare.
+#[derive(Debug)]
+pub struct Failure(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    object: ErrorObject,
+    diagnostic: Option<Box<dyn Diagnostic + Send + Sync>>,
+    exit: Option<u8>,
+    silent: bool,
+}
+
+/// The JSON form of a failure; the control API answers with the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorObject {
+    /// Stable word for exactly this failure: `unknown_key`, `sandbox_not_found`.
+    pub code: Cow<'static, str>,
+    /// Its class, which gives the exit code.
+    pub kind: Kind,
+    /// What happened, for a person.
+    pub message: String,
+    /// The file that is at fault.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// Line in it, from 1.
+    #[serde(default)]
+    pub line: Option<u32>,
+    /// Column in that line, from 1.
+    #[serde(default)]
+    pub column: Option<u32>,
+    /// What to do next.
+    #[serde(default)]
+    pub hint: Option<String>,
+    /// What lay beneath, outermost first.
+    #[serde(default)]
+    pub causes: Vec<String>,
+    /// Further failures of the same run, when there were several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<ErrorObject>,
+}
+
+impl Failure {
+    /// A failure of this kind, with its stable code and a message for a person.
+    #[must_use]
+    pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
+        Self::from(ErrorObject {
+            code: Cow::Borrowed(code),
+            kind,
+            message: message.into(),
+            file: None,
+            line: None,
+            column: None,
+            hint: None,
+            causes: Vec::new(),
+            problems: Vec::new(),
+        })
+    }
+
+    /// A wrong command line.
+    #[must_use]
+    pub fn usage(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, code, message)
+    }
+
+    /// A part of the contract that a later release brings.
+    #[must_use]
+    pub fn not_available(what: &str) -> Self {
+        Self::usage("not_available", format!("{what} is not available yet"))
+    }
+
+    /// A failure whose message is that of `error` and whose causes are its sources.
+    #[must_use]
+    pub fn from_error(kind: Kind, code: &'static str, error: &(dyn Error + 'static)) -> Self {
+        let mut failure = Self::new(kind, code, error.to_string());
+        failure.0.object.causes = chain(error.source());
+        failure
+    }
+
+    /// The reader of standard output has gone: nothing is left to say, and nobody to say it to.
+    #[must_use]
+    pub fn output_closed() -> Self {
+        let mut failure = Self::new(Kind::Failed, "output_closed", "standard output was closed");
+        failure.0.silent = true;
+        failure
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.object.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what lay beneath.
+    #[must_use]
+    pub fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
+        self.0.object.causes = chain(Some(error));
+        self
+    }
+
+    /// Names the place in a file.
+    #[must_use]
+    pub fn at(mut self, file: impl AsRef<Path>, line: Option<u32>, column: Option<u32>) -> Self {
+        self.0.object.file = Some(file.as_ref().to_string_lossy().into_owned());
+        self.0.object.line = line;
+        self.0.object.column = column;
+        self
+    }
+
+    /// Shows this in text output, where it has the source line and a label.
+    #[must_use]
+    pub fn diagnostic(mut self, diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        self.0.diagnostic = Some(Box::new(diagnostic));
+        self
+    }
+
+    /// Ends the process with this code whatever the kind: `exec` keeps 1 to 123 for the command's own.
+    #[must_use]
+    pub fn exit_with(mut self, code: u8) -> Self {
+        self.0.exit = Some(code);
+        self
+    }
+
+    /// As [`Self::exit_with`], where nothing more exact was said before.
+    #[must_use]
+    pub fn default_exit(mut self, code: u8) -> Self {
+        self.0.exit.get_or_insert(code);
+        self
+    }
+
+    /// The failure's kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.object.kind
+    }
+
+    /// The failure's stable code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.0.object.code
+    }
+
+    /// The JSON form.
+    #[must_use]
+    pub fn object(&self) -> &ErrorObject {
+        &self.0.object
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.0.exit.unwrap_or_else(|| self.kind().exit_code())
+    }
+
+    /// One failure out of several: the first by precedence speaks, the others stand in `problems`.
+    #[must_use]
+    pub fn several(mut failures: Vec<Self>) -> Option<Self> {
+        let first = Kind::first(failures.iter().map(Self::kind))?;
+        let at = failures.iter().position(|failure| failure.kind() == first)?;
+        let mut failure = failures.remove(at);
+        let rest: Vec<Box<dyn Diagnostic + Send + Sync>> = failures
+            .into_iter()
+            .map(|other| {
+                failure.0.object.problems.push(other.0.object.clone());
+                other.0.diagnostic.unwrap_or_else(|| Box::new(Plain(render_plain(&other.0.object))))
+            })
+            .collect();
+        if !rest.is_empty() {
+            let main = failure.0.diagnostic.take();
+            let main = main.unwrap_or_else(|| Box::new(Plain(render_plain(&failure.0.object))));
+            failure.0.diagnostic = Some(Box::new(Several { main, rest }));
+        }
+        Some(failure)
+    }
+
+    /// What goes to standard error, or nothing when there is nobody to tell.
+    #[must_use]
+    pub fn render(&self, format: Format) -> Option<String> {
+        if self.0.silent {
+            return None;
+        }
+        Some(match (format, &self.0.diagnostic) {
+            (Format::Json, _) => super::output::json_text(&self.0.object, false),
+            (Format::Text, Some(diagnostic)) => render_diagnostic(diagnostic.as_ref()),
+            (Format::Text, None) => render_plain(&self.0.object),
+        })
+    }
+}
+
+impl From<ErrorObject> for Failure {
+    fn from(object: ErrorObject) -> Self {
+        Self(Box::new(Inner { object, diagnostic: None, exit: None, silent: false }))
+    }
+}
+
+fn chain(mut error: Option<&(dyn Error + 'static)>) -> Vec<String> {
+    let mut causes = Vec::new();
+    while let Some(cause) = error {
+        causes.push(cause.to_string());
+        error = cause.source();
+    }
+    causes
+}
+
+fn render_plain(object: &ErrorObject) -> String {
+    let mut text = format!("error: {}\n", visible_lines(&object.message));
+    if let Some(file) = &object.file {
+        let _ = write!(text, "  at {}", visible(file));
+        for number in [object.line, object.column].into_iter().flatten() {
+            let _ = write!(text, ":{number}");
+        }
+        text.push('\n');
+    }
+    for cause in &object.causes {
+        let _ = writeln!(text, "  because: {}", visible_lines(cause));
+    }
+    if let Some(hint) = &object.hint {
+        let _ = writeln!(text, "hint: {}", visible_lines(hint));
+    }
+    text
+}
+
+/// Drawn without colour, so that every escape sequence in the result is one that a file brought, and is shown.
+fn render_diagnostic(diagnostic: &(dyn Diagnostic + Send + Sync)) -> String {
+    if let Some(rest) = diagnostic.related() {
+        let mut text = String::new();
+        for each in rest {
+            let _ = render_one(each, &mut text);
+        }
+        return visible_lines(&text).into_owned();
+    }
+    let mut text = String::new();
+    let _ = render_one(diagnostic, &mut text);
+    visible_lines(&text).into_owned()
+}
+
+fn render_one(diagnostic: &dyn Diagnostic, text: &mut String) -> std::fmt::Result {
+    let has_source = diagnostic.source_code().is_some();
+    if !has_source {
+        return writeln!(text, "{}", diagnostic.to_string().trim_end());
+    }
+    let theme = miette::GraphicalTheme::unicode_nocolor();
+    miette::GraphicalReportHandler::new_themed(theme).with_width(100).render_report(text, diagnostic)
+}
+
+/// Several diagnostics as one; rendered one after the other.
+#[derive(Debug)]
+struct Several {
+    main: Box<dyn Diagnostic + Send + Sync>,
+    rest: Vec<Box<dyn Diagnostic + Send + Sync>>,
+}
+
+impl std::fmt::Display for Several {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.main.fmt(formatter)
+    }
+}
+
+impl Error for Several {}
+
+impl Diagnostic for Several {
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        let all = std::iter::once(&self.main).chain(&self.rest);
+        Some(Box::new(all.map(|each| each.as_ref() as &dyn Diagnostic)))
+    }
+}
+
+/// A failure without source text among others that have it.
+#[derive(Debug)]
+struct Plain(String);
+
+impl std::fmt::Display for Plain {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Error for Plain {}
+impl Diagnostic for Plain {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        let codes: Vec<u8> = PRECEDENCE.iter().map(|kind| kind.exit_code()).collect();
+        assert_eq!(codes, [2, 3, 8, 4, 1, 7, 6, 5]);
+    }
+
+    #[test]
+    fn of_several_kinds_the_documented_one_is_reported() {
+        for (index, first) in PRECEDENCE.iter().enumerate() {
+            assert_eq!(Kind::first(PRECEDENCE[index..].iter().rev().copied()), Some(*first));
+        }
+        assert_eq!(Kind::first([]), None);
+    }
+
+    #[test]
+    fn json_errors_have_one_shape() {
+        let failure = Failure::new(Kind::File, "unknown_key", "unknown key `mout`")
+            .at("sandbox.yaml", Some(3), Some(5))
+            .hint("did you mean `mounts`?");
+        assert_eq!(
+            failure.render(Format::Json).unwrap(),
+            concat!(
+                r#"{"code":"unknown_key","kind":"file","message":"unknown key `mout`","file":"sandbox.yaml","#,
+                r#""line":3,"column":5,"hint":"did you mean `mounts`?","causes":[]}"#,
+                "\n"
+            )
+        );
+        assert_eq!(failure.exit_code(), 3);
+    }
+
+    #[test]
+    fn several_failures_are_one_object() {
+        let all = vec![
+            Failure::new(Kind::NotFound, "b", "second"),
+            Failure::new(Kind::File, "a", "first"),
+            Failure::new(Kind::Denied, "c", "third"),
+        ];
+        let failure = Failure::several(all).unwrap();
+        assert_eq!((failure.code(), failure.exit_code()), ("a", 3));
+        assert_eq!(failure.object().problems.len(), 2);
+        assert_eq!(failure.render(Format::Text).unwrap(), "error: first\nerror: second\nerror: third\n");
+    }
+
+    #[test]
+    fn what_a_file_brought_cannot_drive_the_terminal() {
+        #[derive(Debug, thiserror::Error, miette::Diagnostic)]
+        #[error("unknown key")]
+        struct Bad {
+            #[source_code]
+            text: String,
+            #[label("here \u{9b}2J")]
+            span: miette::SourceSpan,
+        }
+        let bad = Bad { text: "a: \u{1b}[2J\nb: 1\n".to_owned(), span: (0, 1).into() };
+        let failure = Failure::new(Kind::File, "x", "unknown key\u{1b}[0m").diagnostic(bad);
+        let text = failure.render(Format::Text).unwrap();
+        assert!(text.contains("\\u{1b}[2J") && text.contains("\\u{9b}2J"), "{text}");
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{9b}'), "{text}");
+        assert!(!failure.render(Format::Json).unwrap().contains('\u{1b}'));
+    }
+}

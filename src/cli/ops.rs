@@ -1,0 +1,282 @@
+//! What commands ask of the rest of the program: one narrow trait, so that every command can be tried against a
+//! scripted one. `reconcile` stands behind what changes a machine; commands only parse, ask and show.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::failure::Failure;
+use crate::model::{
+    api::PolicyRevision,
+    desired::{Preset, Sandbox},
+    name::Name,
+    rule::NetworkRule,
+    status::SandboxStatus,
+};
+use crate::template::doctor::Hardware;
+
+/// Where documents come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `-f` with a file or folder.
+    Path(PathBuf),
+    /// `-f -`.
+    Stdin,
+    /// No `-f`: `sandbox.yaml`, else `.cofferdam/`, upwards to the repository's root.
+    Search,
+    /// A command line, as the document that it stands for.
+    CommandLine(Box<Value>),
+}
+
+/// A checked set of documents.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Checked {
+    /// The sandboxes in it.
+    pub sandboxes: Vec<Sandbox>,
+    /// What is right but worth a look.
+    pub warnings: Vec<String>,
+}
+
+/// What one sandbox needs to become what its document says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Made and started.
+    Create,
+    /// Changed while it runs.
+    Update,
+    /// Stopped and started with other settings.
+    Restart,
+    /// Started.
+    Start,
+    /// Nothing.
+    Keep,
+    /// Stopped and removed.
+    Delete,
+}
+
+/// One line of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The sandbox.
+    pub sandbox: String,
+    /// What happens to it.
+    pub action: Action,
+    /// What it may do afterwards and may not now, in canonical form: `mount ~/datasets read`.
+    pub grants: Vec<String>,
+    /// What else follows: a restart, a default that applies.
+    pub notes: Vec<String>,
+}
+
+/// What `apply`, `create` or `delete` would do. Made before anybody is asked, and carried out as it stands.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Proposal {
+    /// In order.
+    pub changes: Vec<Change>,
+    /// Of the documents.
+    pub warnings: Vec<String>,
+    /// What they ask for.
+    #[serde(skip)]
+    pub desired: Vec<Sandbox>,
+}
+
+impl Proposal {
+    /// Whether anything would happen.
+    #[must_use]
+    pub fn changes_something(&self) -> bool {
+        self.changes.iter().any(|change| change.action != Action::Keep)
+    }
+
+    /// Whether something would be permitted that is not now.
+    #[must_use]
+    pub fn widens(&self) -> bool {
+        self.changes.iter().any(|change| !change.grants.is_empty())
+    }
+}
+
+/// A sandbox of this user.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its identity.
+    pub id: String,
+    /// Its desired state as it was applied.
+    pub desired: Sandbox,
+    /// Its keeper's control socket; nobody listens there while it is stopped.
+    pub socket: PathBuf,
+    /// The guest's console log.
+    pub console_log: PathBuf,
+    /// Its audit trail.
+    pub audit: PathBuf,
+}
+
+/// Which sandboxes a rule of the command line is for.
+#[derive(Debug, Clone)]
+pub enum RuleScope {
+    /// This user's, everywhere.
+    User,
+    /// The repository that the command runs in.
+    Here,
+    /// One sandbox.
+    Sandbox(Box<Found>),
+}
+
+/// A change to the rules of one scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleEdit {
+    /// Adds the rules, and removes this scope's own opposite rules of exactly the same patterns.
+    Add(Vec<NetworkRule>),
+    /// Removes rules of exactly these patterns.
+    RemovePatterns(Vec<String>),
+    /// Removes the rule with this id.
+    RemoveId(String),
+    /// Removes every rule; with a preset, chooses it.
+    Reset(Option<Preset>),
+}
+
+/// What came of a [`RuleEdit`].
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RuleChange {
+    /// Rules that are new.
+    pub added: Vec<NetworkRule>,
+    /// Rules that are gone.
+    pub removed: Vec<NetworkRule>,
+    /// For whom, in words: `every sandbox of this user`, `sandboxes of this repository`, `sandbox dev`.
+    pub scope: String,
+    /// Running sandboxes in which it is in force.
+    pub live: Vec<String>,
+    /// Open connections that it closed.
+    pub closed: u32,
+    /// A rule of another layer that still denies what was to be allowed; then nothing was changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denied_by: Option<NetworkRule>,
+}
+
+/// One line of `secret ls`. Holds no value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SecretListing {
+    /// Its name.
+    pub name: String,
+    /// Where its value comes from, in words.
+    pub source: String,
+    /// Whether there is a value now.
+    pub present: bool,
+}
+
+/// Hears what a long operation does.
+pub trait Progress {
+    /// A step with its title begins, or goes on; `permille` is an estimate that never falls.
+    fn step(&self, title: &str, permille: Option<u16>, now: &str);
+}
+
+/// The rest of the program.
+pub trait Operations {
+    /// Reads and checks documents; changes nothing and needs no host.
+    ///
+    /// # Errors
+    /// Every finding, as one failure of kind [`super::failure::Kind::File`].
+    fn check(&self, source: &Source) -> Result<Checked, Failure>;
+
+    /// What it would take to make the documents true.
+    ///
+    /// # Errors
+    /// Findings; a mount that policy denies.
+    fn propose(&self, source: &Source) -> Result<Proposal, Failure>;
+
+    /// What `delete -f` would remove.
+    ///
+    /// # Errors
+    /// Findings.
+    fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure>;
+
+    /// Carries a proposal out. Without `wait` it returns when every machine has been started.
+    ///
+    /// # Errors
+    /// What the first machine failed with; the others are carried on.
+    fn apply(&self, proposal: &Proposal, wait: bool, on: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure>;
+
+    /// The sandbox that `reference` (`dev`, `web/dev`) names from here.
+    ///
+    /// # Errors
+    /// Kind `NotFound`, or `Usage` with the candidates when there are several.
+    fn find(&self, reference: &str) -> Result<Found, Failure>;
+
+    /// Where this user's sandboxes stand; `here`: only those of this repository.
+    ///
+    /// # Errors
+    /// When the state directory cannot be read.
+    fn list(&self, here: bool) -> Result<Vec<SandboxStatus>, Failure>;
+
+    /// Whether a sandbox of this name is defined in the files that a command without `-f` would read.
+    fn is_defined(&self, name: &str) -> bool;
+
+    /// Whether there is an agent kit of this name.
+    fn has_agent_kit(&self, name: &str) -> bool;
+
+    /// Starts a sandbox and waits until its guest answers.
+    ///
+    /// # Errors
+    /// The guest's last words, a missing secret, what the host lacks.
+    fn start(&self, sandbox: &Found, on: &dyn Progress) -> Result<SandboxStatus, Failure>;
+
+    /// Stops a sandbox; with `force` without asking its guest or its keeper.
+    ///
+    /// # Errors
+    /// When a process of it does not end.
+    fn stop(&self, sandbox: &Found, grace: Duration, force: bool) -> Result<SandboxStatus, Failure>;
+
+    /// Stops a sandbox and removes it with its disks. The audit trail stays.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    fn remove(&self, sandbox: &Found) -> Result<(), Failure>;
+
+    /// The whole policy as it is in force for `sandbox`, or for any sandbox without rules of its own; `preset` instead
+    /// of the one that is set.
+    ///
+    /// # Errors
+    /// When a layer cannot be read.
+    fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure>;
+
+    /// Changes rules, and puts them into force in running sandboxes before it returns.
+    ///
+    /// # Errors
+    /// When there is no such rule, or the state cannot be written.
+    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure>;
+
+    /// Folders of audit trails: one sandbox's, or the host's and those of all sandboxes.
+    ///
+    /// # Errors
+    /// When the state directory cannot be read.
+    fn trails(&self, sandbox: Option<&Found>) -> Result<Vec<PathBuf>, Failure>;
+
+    /// The operator's secrets by name.
+    ///
+    /// # Errors
+    /// When the operator's configuration is wrong.
+    fn secrets(&self) -> Result<Vec<SecretListing>, Failure>;
+
+    /// The published JSON Schemas: file name and content.
+    fn schemas(&self) -> Vec<(&'static str, String)>;
+
+    /// Where kernels and templates are cached.
+    fn cache(&self) -> &Path;
+
+    /// Builds what the cache lacks; takes milliseconds when it lacks nothing.
+    ///
+    /// # Errors
+    /// The end of the failing tool's log.
+    fn prepare_cache(&self, on: &dyn Progress) -> Result<(), Failure>;
+
+    /// What the probe of hardware virtualisation found.
+    fn hardware(&self) -> Hardware;
+
+    /// Plays the acceptance story. The value is the documented report.
+    ///
+    /// # Errors
+    /// When it could not be played; an attack that got through is in the report.
+    fn demo(&self, name: Option<&Name>, on: &dyn Progress) -> Result<Value, Failure>;
+}
