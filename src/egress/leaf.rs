@@ -53,28 +53,54 @@ pub(crate) enum LeafError {
     Tls(#[from] rustls::Error),
 }
 
-/// Makes a new interception authority for one sandbox: its certificate (PEM) and its key (PKCS#8, DER).
-///
-/// Not name-constrained: clients honour constraints, and then a host that is allowed later, or a denied one that
-/// shall get an answer, would fail TLS.
-///
-/// # Errors
-/// When the certificate library fails.
-pub fn authority(sandbox: &str) -> Result<(String, Redacted), EgressError> {
-    let make = || -> Result<_, rcgen::Error> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, "Cofferdam");
-        params.distinguished_name.push(DnType::CommonName, format!("Cofferdam sandbox {sandbox}"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.not_before = (SystemTime::now() - BACKDATED).into();
-        params.not_after = (SystemTime::now() + AUTHORITY_VALID).into();
-        let certificate = params.self_signed(&key)?;
-        Ok((certificate.pem(), Redacted::new(key.serialize_der())))
-    };
-    make().map_err(EgressError::Authority)
+/// The interception authority of one sandbox.
+#[derive(Debug)]
+pub struct Authority {
+    /// Its certificate, PEM.
+    pub certificate_pem: String,
+    /// Its key, PKCS#8 in DER.
+    pub key: Redacted,
+}
+
+impl Authority {
+    /// Makes a new one.
+    ///
+    /// Not name-constrained: clients honour constraints, and then a host that is allowed later, or a denied one that
+    /// shall get an answer, would fail TLS.
+    ///
+    /// # Errors
+    /// When the certificate library fails.
+    pub fn generate(sandbox: &str) -> Result<Self, EgressError> {
+        let make = || -> Result<_, rcgen::Error> {
+            let key = KeyPair::generate()?;
+            let mut params = CertificateParams::default();
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::OrganizationName, "Cofferdam");
+            params.distinguished_name.push(DnType::CommonName, format!("Cofferdam sandbox {sandbox}"));
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            params.not_before = (SystemTime::now() - BACKDATED).into();
+            params.not_after = (SystemTime::now() + AUTHORITY_VALID).into();
+            let certificate = params.self_signed(&key)?;
+            Ok(Self { certificate_pem: certificate.pem(), key: Redacted::new(key.serialize_der()) })
+        };
+        make().map_err(EgressError::Authority)
+    }
+
+    /// Its form in the memory file that outlives an egress: the certificate, a zero byte, the key.
+    #[must_use]
+    pub fn to_bytes(&self) -> Redacted {
+        Redacted::new([self.certificate_pem.as_bytes(), &[0], self.key.expose()].concat())
+    }
+
+    /// From what [`Authority::to_bytes`] made.
+    #[must_use]
+    pub fn from_bytes(bytes: &Redacted) -> Option<Self> {
+        let bytes = bytes.expose();
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        let certificate_pem = std::str::from_utf8(&bytes[..end]).ok()?.to_owned();
+        Some(Self { certificate_pem, key: Redacted::new(bytes[end + 1..].to_vec()) })
+    }
 }
 
 /// Makes and keeps leaves. All share one key pair, which never leaves this process and is new with each.
@@ -94,15 +120,14 @@ type Kept = HashMap<Target, (Instant, Arc<ServerConfig>)>;
 impl Leaves {
     /// From the authority's certificate and key.
     pub fn new(
-        ca_pem: &str,
-        ca_key: &Redacted,
+        authority: &Authority,
         provider: Arc<CryptoProvider>,
         faults: Faults,
     ) -> Result<Self, EgressError> {
-        let ca_key = PrivatePkcs8KeyDer::from(ca_key.expose());
+        let ca_key = PrivatePkcs8KeyDer::from(authority.key.expose());
         let ca_key = KeyPair::from_pkcs8_der_and_sign_algo(&ca_key, &rcgen::PKCS_ECDSA_P256_SHA256);
         let issuer =
-            ca_key.and_then(|key| Issuer::from_ca_cert_pem(ca_pem, key)).map_err(EgressError::Authority)?;
+            ca_key.and_then(|key| Issuer::from_ca_cert_pem(&authority.certificate_pem, key)).map_err(EgressError::Authority)?;
         let key = KeyPair::generate().map_err(EgressError::Authority)?;
         let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let signer = provider.key_provider.load_private_key(der).map_err(EgressError::Tls)?;

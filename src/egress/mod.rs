@@ -59,7 +59,7 @@ use self::{
     shared::Shared,
 };
 
-pub use self::leaf::authority;
+pub use self::leaf::Authority;
 
 /// What the process was handed when it started.
 pub struct Handles {
@@ -67,8 +67,8 @@ pub struct Handles {
     pub control: UnixStream,
     /// Handoff socket on which the guest's streams come.
     pub streams: OwnedFd,
-    /// Key of the interception authority, PKCS#8 in DER.
-    pub ca_key: Redacted,
+    /// The sandbox's interception authority.
+    pub authority: Authority,
     /// Secret values, in the order of [`EgressSetup::secrets`].
     pub secrets: Vec<Option<Redacted>>,
 }
@@ -125,11 +125,12 @@ async fn serve(
     if setup.version != api::VERSION {
         return Err(EgressError::Version(setup.version));
     }
+    let ca_pem = handles.authority.certificate_pem.clone();
     let (shared, queue) = Shared::new(setup, &mut handles, world, faults)?;
     let (mut orders, reading, writing) = channel(handles.control, queue)?;
     let streams = handoff_socket(handles.streams).map_err(EgressError::Streams)?;
     let room = Arc::new(Semaphore::new(limits::STREAMS));
-    if shared.control.report(EgressReport::Ready).await.is_err() {
+    if shared.control.report(EgressReport::Ready { ca_pem }).await.is_err() {
         return Ok(());
     }
     let mut more = true;

@@ -64,7 +64,7 @@ impl Shared {
             policy: ArcSwap::from_pointee(Compiled::new(&setup.policy)),
             names: Names::new(setup.synthetic, setup.names),
             control,
-            leaves: Leaves::new(&setup.ca_pem, &handles.ca_key, provider.clone(), faults)?,
+            leaves: Leaves::new(&handles.authority, provider.clone(), faults)?,
             secrets: Secrets::new(setup.secrets, values, faults)?,
             upstream: Upstream::new(&setup.upstream, world, provider, faults)?,
             open: Arc::default(),

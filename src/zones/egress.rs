@@ -15,9 +15,8 @@ use super::{
     keeper::egress_link::ORDER_MAX,
 };
 use crate::{
-    egress::{self, Handles},
+    egress::{self, Authority, Handles},
     model::{api::EgressOrder, redacted::Redacted},
-    secret::{self, Authority},
     sys::{descriptors::FIRST, memory_file},
     wire::frame,
 };
@@ -47,7 +46,7 @@ pub(super) fn main() -> Result<(), ZoneError> {
         return Err(ZoneError::Failed { what: "the first order is no setup", source: "protocol".into() });
     };
     let authority = load_authority(&authority, &setup.sandbox)?;
-    let handles = Handles { control, streams, ca_pem: authority.certificate_pem, ca_key: authority.key, secrets };
+    let handles = Handles { control, streams, authority, secrets };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -68,9 +67,9 @@ fn load_authority(file: &OwnedFd, sandbox: &str) -> Result<Authority, ZoneError>
     let what = "cannot load the CA";
     if memory_file::is_sealed(file.as_fd()).map_err(ZoneError::failed(what))? {
         let bytes = memory_file::read(file, AUTHORITY_MAX).map_err(ZoneError::failed(what))?;
-        return Authority::from_bytes(&Redacted::new(bytes)).map_err(ZoneError::failed(what));
+        return Authority::from_bytes(&Redacted::new(bytes)).ok_or("it is no CA").map_err(ZoneError::failed(what));
     }
-    let authority = secret::Authority::generate(sandbox).map_err(ZoneError::failed("cannot make the CA"))?;
+    let authority = Authority::generate(sandbox).map_err(ZoneError::failed("cannot make the CA"))?;
     let bytes = authority.to_bytes();
     memory_file::fill(file, bytes.expose()).map_err(|error: io::Error| ZoneError::failed(what)(error))?;
     Ok(authority)
