@@ -40,7 +40,8 @@ pub struct Abilities {
 }
 
 /// The steps, as [`step`] reads them from memory.
-const STEPS: [&str; 6] = ["its first instruction", "int3", "cmpxchg16b", "xsave/xrstor", "xsaves/xrstors", "its end"];
+const STEPS: [&str; 6] =
+    ["its first instruction", "int3", "cmpxchg16b", "xsave/xrstor", "xsaves/xrstors", "its end"];
 
 /// Puts page tables, descriptor tables and program into `memory`.
 pub fn load(memory: &mut [u8], abilities: Abilities) {

@@ -1,5 +1,8 @@
 //! Runs the probe's program on the real device.
-#![expect(unsafe_code, reason = "giving memory to a machine is unsafe by nature; `vmm` is an island for this")]
+#![expect(
+    unsafe_code,
+    reason = "giving memory to a machine is unsafe by nature; `vmm` is an island for this"
+)]
 
 use kvm_bindings::{
     KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_segment, kvm_sregs, kvm_userspace_memory_region, kvm_xcr, kvm_xcrs,
@@ -22,7 +25,8 @@ pub fn run_probe() -> ProbeResult {
 }
 
 fn attempt() -> Result<(), String> {
-    let failed = |what: &'static str| move |error: kvm_ioctls::Error| format!("KVM refuses to {what}: {error}");
+    let failed =
+        |what: &'static str| move |error: kvm_ioctls::Error| format!("KVM refuses to {what}: {error}");
     let kvm = Kvm::new().map_err(failed("open"))?;
     let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), program::MEMORY)])
         .map_err(|error| format!("no memory: {error}"))?;
@@ -71,7 +75,8 @@ fn execute(cpu: &mut VcpuFd) -> Result<(), String> {
 
 /// From CPUID leaves 1 and 0xd.
 fn abilities(cpuid: &[kvm_bindings::kvm_cpuid_entry2]) -> Abilities {
-    let leaf = |function, index| cpuid.iter().find(|entry| entry.function == function && entry.index == index);
+    let leaf =
+        |function, index| cpuid.iter().find(|entry| entry.function == function && entry.index == index);
     let has_xsave = leaf(1, 0).is_some_and(|entry| entry.ecx & 1 << 26 != 0);
     // x87, SSE and AVX state: what a kernel saves for every program.
     let xcr0 = leaf(0xd, 0).map_or(0, |entry| u64::from(entry.eax & 7));
