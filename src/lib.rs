@@ -58,6 +58,7 @@ pub mod sys;
 pub mod template;
 pub mod vmm;
 pub mod wire;
+pub mod zones;
 
 /// Runs what the command line asks for.
 #[must_use]
@@ -65,7 +66,7 @@ pub fn main() -> std::process::ExitCode {
     let mut arguments = std::env::args().skip(1);
     // Before anything starts a thread: a zone enters its jail with one.
     if let (Some("__zone"), Some(role)) = (arguments.next().as_deref(), arguments.next()) {
-        let _ = role; return std::process::ExitCode::FAILURE;
+        return zones::main(&role);
     }
-    std::process::ExitCode::SUCCESS
+    cli::main(|| cli::host::Host::open().map(|host| Box::new(host) as Box<dyn cli::ops::Operations>))
 }

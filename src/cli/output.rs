@@ -104,6 +104,11 @@ fn closed(error: &io::Error) -> Failure {
     Failure::new(super::failure::Kind::Failed, "output_failed", message).caused_by(error)
 }
 
+/// A line of talk before there is an [`Output`]: what is odd about the surroundings.
+pub fn warn(line: &str) {
+    let _ = writeln!(io::stderr(), "{}", visible(line));
+}
+
 /// `value` as JSON with a newline, pretty or on one line. Characters that drive a terminal are escaped, which JSON
 /// itself asks only for the first 32.
 #[must_use]

@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Descriptors of a launch begin here: above the standard ones, and clear of what a runtime opens first.
-pub const FIRST_DESCRIPTOR: i32 = 10;
+/// Descriptors of a launch begin here: where the launcher puts a zone's own.
+pub const FIRST_DESCRIPTOR: i32 = crate::sys::descriptors::FIRST;
 
 /// What the jail's last step executes.
 #[derive(Debug)]

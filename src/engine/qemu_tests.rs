@@ -88,22 +88,22 @@ fn the_arguments_are_exactly_these() {
     -smp cpus=2
     -m size=1024M
     -object memory-backend-memfd,id=mem,size=1024M,share=on,seal=on
-    -kernel /proc/self/fd/10
-    -initrd /proc/self/fd/11
+    -kernel /proc/self/fd/5
+    -initrd /proc/self/fd/6
     -append console=ttyS0 quiet loglevel=4 panic=-1 cryptomgr.notests mitigations=auto
-    -chardev socket,id=console,fd=12
+    -chardev socket,id=console,fd=7
     -serial chardev:console
-    -chardev socket,id=control,fd=13
+    -chardev socket,id=control,fd=8
     -mon chardev=control,mode=control
-    -chardev socket,id=vsock,fd=14
+    -chardev socket,id=vsock,fd=9
     -device vhost-user-vsock-pci,chardev=vsock
-    -add-fd fd=15,set=0
+    -add-fd fd=10,set=0
     -blockdev driver=raw,node-name=disk0,read-only=on,auto-read-only=off,file.driver=file,file.filename=/dev/fdset/0,file.locking=off,file.auto-read-only=off
     -device virtio-blk-pci,drive=disk0,serial=template,num-queues=1,rerror=report,werror=report
-    -add-fd fd=16,set=1
+    -add-fd fd=11,set=1
     -blockdev driver=raw,node-name=disk1,read-only=off,discard=unmap,file.discard=unmap,auto-read-only=off,file.driver=file,file.filename=/dev/fdset/1,file.locking=off,file.auto-read-only=off
     -device virtio-blk-pci,drive=disk1,serial=data,num-queues=1,rerror=report,werror=enospc
-    -chardev socket,id=fs0,fd=17
+    -chardev socket,id=fs0,fd=12
     -device vhost-user-fs-pci,chardev=fs0,tag=workspace,queue-size=1024
     ");
 }
@@ -116,13 +116,13 @@ fn no_path_of_the_host_is_a_device_and_every_descriptor_is_used_once() {
         assert!(word.starts_with("/proc/self/fd/1") || word.starts_with("/dev/fdset/"), "{word}");
     }
     let numbers: Vec<_> = launch.descriptors.iter().map(|(number, _)| *number).collect();
-    assert_eq!(numbers, (10..18).collect::<Vec<_>>());
+    assert_eq!(numbers, (5..13).collect::<Vec<_>>());
     for number in numbers {
         let uses = [format!("fd={number},"), format!("fd={number} "), format!("/fd/{number} ")];
         let count: usize = uses.iter().map(|word| format!("{text} ").matches(word.as_str()).count()).sum();
         assert_eq!(count, 1, "descriptor {number}");
     }
-    assert_eq!(launch.reopened, [10, 11]);
+    assert_eq!(launch.reopened, [5, 6]);
     let mut raw: Vec<_> = launch.descriptors.iter().map(|(_, owned)| owned.as_raw_fd()).collect();
     raw.dedup();
     assert_eq!(raw.len(), 8);

@@ -55,6 +55,8 @@ pub struct PlacesConfig {
 pub struct BrokerConfig {
     /// The secret's name, for messages.
     pub name: String,
+    /// The operator's home, for `~/`.
+    pub home: PathBuf,
     /// Where the value is.
     pub source: super::secret::SecretSource,
 }

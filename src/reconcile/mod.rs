@@ -1,8 +1,6 @@
 //! Makes what is into what shall be: plans, then executes the plan step by step over a [`World`] that it owns as a
 //! trait. One sandbox's failure neither stops nor harms the others.
 
-use std::error::Error;
-
 use crate::{
     model::{desired::Sandbox, name::SandboxId},
     plan::{self, Action, Observed, PlanError, Step},
@@ -11,7 +9,7 @@ use crate::{
 /// What the reconciler needs of this host.
 pub trait World {
     /// Why an effect failed.
-    type Failure: Error;
+    type Failure;
 
     /// The sandboxes that exist for the owner of the files.
     ///

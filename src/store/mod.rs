@@ -6,13 +6,14 @@
 //! ```text
 //! version                  format of all this; a newer one is refused
 //! lock                     held while sandboxes are created or removed
-//! audit/                   trail of the host (`audit::Trail`)
+//! audit/ audit.lock        trail of the host (`audit::Trail`), and whose turn it is to write it
 //! policy/user.json         this user's own rules
 //! policy/owner-<hash>.json this user's rules for one repository's sandboxes
 //! sandboxes/<id>/
 //!     record.json          identity and desired state
 //!     status.json          what the keeper saw last
 //!     policy.json          rules of this sandbox's session
+//!     placeholders.json    what stands for each secret in the guest
 //!     names.jsonl          synthetic addresses, appended
 //!     sockets              where its sockets are, as one path
 //!     life.lock            held by the keeper while it lives
@@ -31,6 +32,7 @@ pub mod find;
 pub mod lock;
 pub mod names;
 pub mod owner;
+pub mod placeholders;
 pub mod places;
 pub mod rules;
 pub mod sandbox;

@@ -53,6 +53,14 @@ impl Store {
         self.root.join("audit")
     }
 
+    /// Waits for this command's turn to write that trail.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn audit_turn(&self) -> Result<Lock, StoreError> {
+        Lock::wait(&self.root.join("audit.lock"))
+    }
+
     /// The folder of one sandbox, whether it is there or not.
     #[must_use]
     pub fn sandbox(&self, id: &SandboxId) -> SandboxDir {
@@ -173,6 +181,15 @@ impl SandboxDir {
     pub fn lock_life(&self) -> Result<Option<Lock>, StoreError> {
         self.there()?;
         Lock::take(&self.path.join("life.lock"))
+    }
+
+    /// Waits until no keeper of it lives.
+    ///
+    /// # Errors
+    /// When the sandbox is gone.
+    pub fn await_end(&self) -> Result<(), StoreError> {
+        self.there()?;
+        Lock::wait(&self.path.join("life.lock")).map(drop)
     }
 
     /// Waits for the lock under which this sandbox's files are changed.

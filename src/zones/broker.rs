@@ -4,7 +4,7 @@
 use super::entry::{self, ZoneError};
 use crate::{
     model::launch::BrokerConfig,
-    secret,
+    secret::{self, Surroundings},
     sys::{
         descriptors::{self, FIRST},
         memory_file,
@@ -18,7 +18,12 @@ pub(super) fn main() -> Result<(), ZoneError> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(ZoneError::failed("cannot forbid core dumps"))?;
     #[expect(clippy::disallowed_methods, reason = "a source may be a variable of the operator's environment")]
-    let value = secret::fetch(&config.source, &|name| std::env::var_os(name))
-        .map_err(ZoneError::failed("cannot fetch the secret"))?;
-    memory_file::fill(&file, value.expose()).map_err(ZoneError::failed("cannot seal the secret"))
+    let env = |name: &str| std::env::var_os(name);
+    let around = Surroundings { env: &env, home: &config.home, time_limit: secret::fetch::TIME_LIMIT };
+    let fetched =
+        secret::fetch(&config.source, &around).map_err(ZoneError::failed("cannot fetch the secret"))?;
+    if let Some(warning) = &fetched.warning {
+        entry::say(warning);
+    }
+    memory_file::fill(&file, fetched.value.expose()).map_err(ZoneError::failed("cannot seal the secret"))
 }

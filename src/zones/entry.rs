@@ -57,6 +57,11 @@ pub(super) fn complain(role: &str, error: &dyn Error) {
     let _ = writeln!(io::stderr(), "{role}: {error}{}", causes(error));
 }
 
+/// A line for whoever started the zone.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// The causes of an error, each after a colon.
 pub(super) fn causes(error: &dyn Error) -> String {
     let mut text = String::new();

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::{devices::fs, sys::descriptors::FIRST};
 
+/// The agent's user in the guest.
+const AGENT: fs::Owner = fs::Owner { uid: 1000, gid: 1000 };
+
 pub(super) fn main() -> Result<(), ZoneError> {
     let config: FsConfig = entry::config()?;
     let listener = UnixListener::from(entry::take(FIRST, "the device's listener")?);
@@ -17,9 +20,9 @@ pub(super) fn main() -> Result<(), ZoneError> {
     let served = fs::FsConfig {
         root,
         read_only: config.read_only,
-        owner: fs::Owner::AGENT,
+        owner: AGENT,
         hidden: config.hidden.iter().map(|(dev, ino)| fs::FileId { dev: *dev, ino: *ino }).collect(),
-        guard: if config.guard { fs::Guard::Direct } else { fs::Guard::Off },
+        guard: if config.guard { fs::Guard::direct() } else { fs::Guard::off() },
     };
     fs::serve(listener, &config.tag, served).map_err(ZoneError::failed("the device ended"))
 }

@@ -11,6 +11,7 @@ mod entry;
 pub mod fs;
 pub mod keeper;
 pub mod launcher;
+pub mod probe;
 pub mod vmm;
 pub mod vsock;
 
@@ -27,6 +28,7 @@ pub fn main(role: &str) -> ExitCode {
         "fs" => fs::main(),
         "vmm" => vmm::main(),
         "broker" => broker::main(),
+        "probe" => probe::main(),
         _ => Err(entry::ZoneError::Unknown),
     };
     match result {

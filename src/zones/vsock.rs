@@ -22,7 +22,7 @@ pub(super) fn main() -> Result<(), ZoneError> {
     let dialer = keeper.try_clone().map_err(ZoneError::failed("cannot copy the keeper's socket"))?;
     let routes = vsock::Routes {
         host_ports: vec![(port::HOST_CONTROL, keeper), (port::HOST_EGRESS, egress)],
-        dialers: vec![dialer],
+        diallers: vec![dialer],
     };
     vsock::serve(listener, GUEST_CID, routes).map_err(ZoneError::failed("the device ended"))
 }

@@ -16,7 +16,6 @@ use crate::{
         ops::Progress,
     },
     model::{
-        desired::IsolationWish,
         launch::{self, BrokerConfig, KeeperConfig},
         secret::SecretBinding,
         status::{Phase, SandboxStatus},
@@ -32,51 +31,32 @@ use crate::{
 /// Longest word of a keeper or broker about its failure, in bytes.
 const WORDS_MAX: u64 = 8 * 1024;
 
+/// How long a guest may take to its first answer, in seconds: some twenty times what it takes on an idle machine.
+const BOOT_LIMIT_S: u64 = 60;
+const BOOT_LIMIT_EMULATED_S: u64 = 180;
+
 impl Host {
     /// Starts a sandbox and waits until its guest answers.
     pub(super) fn start_record(&self, record: &Record, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
-        let hardware = self.hardware(record.desired.isolation)?;
-        let boot = self.ensure_boot_files(&record.desired.template, on)?;
+        let hardware = self.accelerate(record.desired.isolation)?;
+        self.ensure_boot_files(&record.desired.template, on)?;
         on.step("fetching secrets", None, "");
         let (names, values): (Vec<_>, Vec<_>) = self.fetch_secrets(&record.desired.secrets)?.into_iter().unzip();
         let config = KeeperConfig {
             version: launch::VERSION,
             id: record.id.clone(),
             places: self.places_config(),
-            boot,
             hardware,
             homes: self.homes.clone(),
             resolve: self.config.egress.resolve.clone(),
             upstream_ca: self.upstream_ca()?,
             secrets: names,
             user: self.user.clone(),
-            boot_timeout_s: self.config.boot_timeout_s(hardware),
+            boot_timeout_s: if hardware { BOOT_LIMIT_S } else { BOOT_LIMIT_EMULATED_S },
         };
         on.step("booting", None, record.name.as_str());
         self.start_launcher(record, &config, values)?;
         self.await_guest(record)
-    }
-
-    /// Whether hardware virtualisation is used; an error where the sandbox demands it, or where it is there but
-    /// closed to this user.
-    fn hardware(&self, wish: IsolationWish) -> Result<bool, Failure> {
-        use crate::vmm::KvmState;
-        let lacks = |message: String| Failure::new(Kind::HostLacks, "no_hardware_isolation", message);
-        match (self.kvm()?, wish) {
-            (KvmState::Usable, _) => Ok(true),
-            (KvmState::Denied { path, hint }, _) => {
-                Err(lacks(format!("{} is there, and closed to you", path.display())).hint(hint))
-            }
-            (KvmState::Absent, IsolationWish::Hardware) => {
-                Err(lacks("the sandbox demands `isolation: hardware`, and this host has no /dev/kvm".to_owned())
-                    .hint("run it on a host with KVM, or write `isolation: emulation-ok`"))
-            }
-            (KvmState::Unusable { reason }, IsolationWish::Hardware) => Err(lacks(format!(
-                "the sandbox demands `isolation: hardware`, and this host's /dev/kvm cannot run a guest: {reason}"
-            ))
-            .hint("run it on a host with KVM, or write `isolation: emulation-ok`")),
-            (KvmState::Absent | KvmState::Unusable { .. }, IsolationWish::EmulationOk) => Ok(false),
-        }
     }
 
     /// A sealed memory file for each secret that has a value; each is fetched by a broker of its own.
@@ -98,13 +78,13 @@ impl Host {
     fn fetch_secret(&self, binding: &SecretBinding) -> Result<OwnedFd, Failure> {
         let missing = |message: String| Failure::new(Kind::HostLacks, "secret_missing", message);
         let name = &binding.name;
-        let Some(source) = self.config.secrets.sources.get(name) else {
+        let Some(source) = self.config.secret_sources.get(name) else {
             return Err(missing(format!("secret `{name}` has no value")).hint(format!(
                 "say where it is in {}: `secrets: {{sources: {{{name}: {{env: VARIABLE}}}}}}` (or file:, command:)",
                 self.places.config.display()
             )));
         };
-        let config = BrokerConfig { name: name.clone(), source: source.clone() };
+        let config = BrokerConfig { name: name.clone(), home: self.home.clone(), source: source.clone() };
         let value = self.run_broker(&config).map_err(|why| {
             missing(format!("secret `{name}` could not be fetched: {why}"))
                 .hint(format!("its source stands in {}", self.places.config.display()))

@@ -125,7 +125,7 @@ impl Host {
         let data = record.desired.resources.disk.0;
         for (path, size, label) in [(dir.system_disk(), SYSTEM_DISK, "system"), (dir.data_disk(), data, "data")] {
             template::create_disk(&host, &path, size, label)
-                .map_err(|error| Failure::caused(Kind::Failed, "disk", "cannot make the sandbox's disks", &error))?;
+                .map_err(|error| Failure::new(Kind::Failed, "disk", "cannot make the sandbox's disks").caused_by(&error))?;
         }
         Ok(())
     }
@@ -143,9 +143,12 @@ impl Host {
             let verdict = floor::mount(&canonical, &places).and_then(|()| floor::mount(path, &places));
             let Err(denied) = verdict else { continue };
             self.note_denied_mount(wanted, path, &denied)?;
-            return Err(Failure::new(Kind::Denied, "mount_denied", format!("sandbox {}: {denied}", wanted.name))
-                .at(origin.file.as_deref(), origin.line)
-                .hint("share a folder that holds no credentials, or give the secret by reference under `secrets:`"));
+            let failure = Failure::new(Kind::Denied, "mount_denied", format!("sandbox {}: {denied}", wanted.name))
+                .hint("share a folder that holds no credentials, or give the secret by reference under `secrets:`");
+            return Err(match &origin.file {
+                Some(file) => failure.at(file, origin.line, None),
+                None => failure,
+            });
         }
         Ok(())
     }
@@ -238,7 +241,7 @@ fn never_started(record: &Record) -> SandboxStatus {
 }
 
 /// The host's memory in bytes.
-fn host_memory() -> Option<u64> {
+pub(super) fn host_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)

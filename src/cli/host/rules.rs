@@ -1,6 +1,6 @@
 //! Rules that commands add: edited in one revision, and in force in running sandboxes before the command ends.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Map, json};
@@ -17,9 +17,9 @@ use crate::{
         desired::Preset,
         event::{Decision, Draft, RuleRef},
         name::SandboxId,
-        rule::{Effect, Layer, NetworkRule, Origin},
+        rule::{Effect, HostPattern, Layer, NetworkRule, Origin, Protocol, Target},
     },
-    policy::{floor, preset},
+    policy::{Compiled, Request, decide, floor, preset},
     store::{Record, RuleSet, Scope},
 };
 
@@ -92,19 +92,24 @@ impl Host {
         }
         .map_err(state_failure)?
         .rules;
-        let policy = self.effective(record, None)?;
-        let lifted = |deny: &NetworkRule, allow: &NetworkRule| {
-            deny.host == allow.host && own.iter().any(|rule| rule.id == deny.id)
+        let mut policy = self.effective(record, None)?;
+        let lifts = |deny: &NetworkRule| {
+            let own = own.iter().any(|rule| rule.id == deny.id);
+            own && added.iter().any(|allow| allow.host == deny.host)
         };
+        policy.rules.retain(|rule| !lifts(rule));
+        let compiled = Compiled::new(&policy);
         for allow in added.iter().filter(|rule| rule.effect == Effect::Allow) {
-            let denies = |rule: &&NetworkRule| {
-                rule.effect == Effect::Deny
-                    && rule.http.is_empty()
-                    && crate::policy::covers(rule, allow)
-                    && !lifted(rule, allow)
+            let denial = match &allow.host {
+                HostPattern::Exact(name) => {
+                    denies(&compiled, Target::Name(name.clone()), allow).map(|rule| (*rule).clone())
+                }
+                HostPattern::Net(net) => denies(&compiled, Target::Address(net.addr()), allow).map(|rule| (*rule).clone()),
+                // Some of its names may be denied and others not: only a rule of just this pattern denies all.
+                pattern => policy.rules.iter().find(|rule| rule.effect == Effect::Deny && rule.host == *pattern).cloned(),
             };
-            if let Some(rule) = policy.rules.iter().find(denies) {
-                return Ok(Some(rule.clone()));
+            if denial.is_some() {
+                return Ok(denial);
             }
         }
         Ok(None)
@@ -137,7 +142,8 @@ impl Host {
                 // A sandbox that runs on under old rules is worth a failure.
                 Err(error) => {
                     let message = format!("the rules are written, but sandbox {} has not taken them", record.name);
-                    return Err(Failure::caused(Kind::Failed, "not_in_force", message, &error)
+                    return Err(Failure::new(Kind::Failed, "not_in_force", message)
+                        .caused_by(&error)
                         .hint(format!("cofferdam restart {}", record.name)));
                 }
             }
@@ -163,6 +169,14 @@ impl Host {
         }
         Ok(())
     }
+}
+
+/// The rule that denies `target` on the ports of `allow`.
+fn denies(policy: &Compiled, target: Target, allow: &NetworkRule) -> Option<Arc<NetworkRule>> {
+    let port = allow.ports.first;
+    let protocol = allow.protocol.or(Protocol::default_for(port)).unwrap_or(Protocol::Tcp);
+    let decision = decide(policy, &Request { target: &target, port, protocol, http: None });
+    decision.rule().filter(|rule| rule.effect == Effect::Deny).cloned()
 }
 
 /// Carries an edit out on one set of rules; gives what was added and removed.

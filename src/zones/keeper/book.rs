@@ -13,7 +13,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use tokio::{net::UnixListener, sync::Notify};
 
@@ -23,8 +22,9 @@ use super::{
 };
 use crate::{
     audit::{
+        TrailError,
         chain::Context,
-        trail::{Limits, Trail, TrailError},
+        trail::{Limits, Trail},
     },
     lifecycle::Lifecycle,
     model::{
@@ -35,10 +35,7 @@ use crate::{
     },
     policy::fs as floor,
     secret,
-    store::{
-        Lock, NameTable, Record, SandboxDir, Scope, Store,
-        file::{self, Versioned},
-    },
+    store::{Lock, NameTable, Record, SandboxDir, Scope, Store},
 };
 
 /// Most files of the floor that are looked at for further links.
@@ -59,17 +56,6 @@ pub(super) struct Book {
     names: RefCell<NameTable>,
     log: Rc<Log>,
     written: Notify,
-}
-
-/// What stands for each secret in the guest. Kept, because programs in the guest write it into files of their own.
-#[derive(Default, Serialize, Deserialize)]
-struct Placeholders {
-    by_name: BTreeMap<String, String>,
-}
-
-impl Versioned for Placeholders {
-    const VERSION: u16 = 1;
-    const MAX: u64 = 1 << 20;
 }
 
 impl Book {
@@ -177,19 +163,18 @@ impl Book {
 
     /// What stands for each secret; made at the first start.
     pub(super) fn placeholders(&self) -> io::Result<BTreeMap<String, String>> {
-        let path = self.dir.path().join("placeholders.json");
-        let mut known: Placeholders = file::read(&path).map_err(io::Error::other)?.unwrap_or_default();
-        let before = known.by_name.len();
+        let mut known = self.dir.placeholders().map_err(io::Error::other)?;
+        let before = known.len();
         for binding in &self.record.desired.secrets {
-            if !known.by_name.contains_key(&binding.name) {
-                let placeholder = secret::placeholder(&binding.placeholder).map_err(io::Error::other)?;
-                known.by_name.insert(binding.name.clone(), placeholder);
+            if !known.contains_key(&binding.name) {
+                let placeholder = secret::generate(&binding.placeholder).map_err(io::Error::other)?;
+                known.insert(binding.name.clone(), placeholder);
             }
         }
-        if known.by_name.len() != before {
-            file::write(&path, &known).map_err(io::Error::other)?;
+        if known.len() != before {
+            self.dir.write_placeholders(known.clone(), &self.life).map_err(io::Error::other)?;
         }
-        Ok(known.by_name)
+        Ok(known)
     }
 
     /// Asks the floor again: what a path means may have changed since the sandbox was made.
@@ -197,7 +182,8 @@ impl Book {
         floor::mount(path, &self.floor_places()).map_err(|denied| io::Error::new(io::ErrorKind::PermissionDenied, denied))
     }
 
-    /// Files of the floor by device and inode: its folders, and files in them that have further names elsewhere.
+    /// Files of the floor that have further names elsewhere, by device and inode. Its folders cannot lie in a shared
+    /// folder: the policy has refused that one.
     pub(super) fn hidden(&self) -> Vec<(u64, u64)> {
         let places = self.floor_places();
         let mut hidden = Vec::new();
@@ -207,7 +193,7 @@ impl Book {
         let mut files = 0;
         while let Some(path) = folders.pop() {
             let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-            if meta.is_dir() || meta.nlink() > 1 {
+            if !meta.is_dir() && meta.nlink() > 1 {
                 hidden.push((meta.dev(), meta.ino()));
             }
             files += 1;

@@ -32,13 +32,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    net::UnixListener,
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 
 use self::{
-    book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::LauncherLink, machine::Machine,
+    book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::LauncherLink,
 };
 use super::entry::{self, ZoneError};
 use crate::{
