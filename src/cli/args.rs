@@ -68,7 +68,9 @@ impl std::str::FromStr for Variable {
         };
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if name.is_empty() || name.as_bytes()[0].is_ascii_digit() || !name.bytes().all(inner) {
-            return Err("a variable has the form NAME=VALUE, and a name of letters, digits and underscores".into());
+            return Err(
+                "a variable has the form NAME=VALUE, and a name of letters, digits and underscores".into()
+            );
         }
         if value.as_ref().is_some_and(|value| value.contains('\0')) {
             return Err("a variable's value cannot hold a NUL byte".into());
@@ -124,7 +126,8 @@ fn env_file(path: &std::path::Path) -> Result<Vec<Variable>, super::failure::Fai
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let length = file.take(ENV_FILE_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
     if length as u64 > ENV_FILE_MAX {
-        return Err(Failure::new(Kind::File, "env_file", "the file of variables is longer than 1 MiB").at(path, None, None));
+        return Err(Failure::new(Kind::File, "env_file", "the file of variables is longer than 1 MiB")
+            .at(path, None, None));
     }
     let mut variables = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -146,8 +149,14 @@ mod tests {
 
     #[test]
     fn lengths_of_time() {
-        for (text, millis) in [("90", 90_000), ("90s", 90_000), ("1h30m", 5_400_000), ("500ms", 500), ("0", 0), ("1d", 86_400_000)]
-        {
+        for (text, millis) in [
+            ("90", 90_000),
+            ("90s", 90_000),
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+            ("0", 0),
+            ("1d", 86_400_000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "1x", "-1s", "1.5h", "99999999999999999999", "18446744073709551615h", "1h30"] {

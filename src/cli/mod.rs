@@ -62,8 +62,8 @@ pub struct Cli {
     command: command::Command,
 }
 
-/// Runs the command line of this process against `ops`.
-pub fn main(ops: impl FnOnce() -> Result<Box<dyn Operations>, Failure>) -> ExitCode {
+/// Runs the command line of this process against what `ops` opens. A wrong command line opens nothing.
+pub fn main_with(ops: impl FnOnce() -> Result<Box<dyn Operations>, Failure>) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Cli::try_parse_from(&arguments) {
         Ok(cli) => ExitCode::from(cli.run(ops)),
@@ -105,7 +105,9 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> u8 {
     }
     match wanted_format(arguments) {
         Format::Json => Output::standard(Format::Json).fail(&usage(error)),
-        Format::Text => drop(write!(std::io::stderr(), "{}", output::visible_lines(&error.render().to_string()))),
+        Format::Text => {
+            drop(write!(std::io::stderr(), "{}", output::visible_lines(&error.render().to_string())))
+        }
     }
     failure::Kind::Usage.exit_code()
 }

@@ -196,7 +196,12 @@ pub trait Operations {
     ///
     /// # Errors
     /// What the first machine failed with; the others are carried on.
-    fn apply(&self, proposal: &Proposal, wait: bool, on: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure>;
+    fn apply(
+        &self,
+        proposal: &Proposal,
+        wait: bool,
+        on: &dyn Progress,
+    ) -> Result<Vec<SandboxStatus>, Failure>;
 
     /// The sandbox that `reference` (`dev`, `web/dev`) names from here.
     ///

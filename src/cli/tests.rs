@@ -1,0 +1,496 @@
+//! Command lines as users type them, against a scripted rest of the program.
+
+use std::{
+    cell::RefCell,
+    io::Write,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    ops::{
+        Action, Change, Checked, Found, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing,
+        Source,
+    },
+    *,
+};
+use crate::{
+    model::{
+        api::PolicyRevision,
+        desired::{Preset, Sandbox},
+        name::Name,
+        status::{Phase, SandboxStatus},
+    },
+    template::doctor::Hardware,
+};
+
+/// Sandbox `dev` exists and is stopped; everything else is made up as it is asked for.
+#[derive(Default)]
+struct Scripted {
+    calls: RefCell<Vec<String>>,
+    grants: Vec<String>,
+    rules: PolicyRevision,
+    trail: PathBuf,
+    report: Value,
+}
+
+impl Scripted {
+    fn note(&self, call: impl Into<String>) {
+        self.calls.borrow_mut().push(call.into());
+    }
+}
+
+fn sandbox(name: &str) -> Sandbox {
+    serde_json::from_value(json!({
+        "name": name,
+        "agent": { "kit": "shell", "command": ["bash", "-l"] },
+        "template": "debian-12",
+        "workspace": null,
+        "network": {},
+        "resources": { "cpus": 2, "memory": 1 << 30, "disk": 1 << 30 },
+        "isolation": "emulation-ok",
+        "provenance": {},
+    }))
+    .unwrap()
+}
+
+fn status(name: &str, phase: Phase) -> SandboxStatus {
+    let phase = serde_json::to_value(phase).unwrap();
+    serde_json::from_value(json!({ "name": name, "id": "0123456789ab", "agent": "shell", "phase": phase }))
+        .unwrap()
+}
+
+impl Operations for Scripted {
+    fn check(&self, source: &Source) -> Result<Checked, Failure> {
+        self.note(format!("check {source:?}"));
+        Ok(Checked { sandboxes: vec![sandbox("dev")], warnings: vec!["mode is read".into()] })
+    }
+
+    fn propose(&self, source: &Source) -> Result<Proposal, Failure> {
+        if let Source::CommandLine(document) = source {
+            self.note(format!("propose {document}"));
+        }
+        let change = |action, grants| Change { sandbox: "dev".into(), action, grants, notes: vec![] };
+        let changes = vec![change(Action::Create, self.grants.clone())];
+        Ok(Proposal { changes, ..Proposal::default() })
+    }
+
+    fn propose_delete(&self, _: &Source) -> Result<Proposal, Failure> {
+        let change = Change { sandbox: "dev".into(), action: Action::Delete, grants: vec![], notes: vec![] };
+        Ok(Proposal { changes: vec![change], ..Proposal::default() })
+    }
+
+    fn apply(&self, _: &Proposal, wait: bool, _: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure> {
+        self.note(format!("apply wait={wait}"));
+        Ok(vec![status("dev", Phase::Running)])
+    }
+
+    fn find(&self, reference: &str) -> Result<Found, Failure> {
+        if reference != "dev" {
+            let message = format!("no sandbox `{reference}`");
+            return Err(Failure::new(failure::Kind::NotFound, "sandbox_not_found", message));
+        }
+        Ok(Found {
+            id: "0123456789ab".into(),
+            desired: sandbox("dev"),
+            socket: "/nonexistent/socket".into(),
+            console_log: self.trail.join("console.log"),
+            audit: self.trail.clone(),
+        })
+    }
+
+    fn list(&self, _: bool) -> Result<Vec<SandboxStatus>, Failure> {
+        Ok(vec![status("dev", Phase::Stopped)])
+    }
+
+    fn is_defined(&self, _: &str) -> bool {
+        false
+    }
+
+    fn has_agent_kit(&self, name: &str) -> bool {
+        name == "shell"
+    }
+
+    fn start(&self, sandbox: &Found, _: &dyn Progress) -> Result<SandboxStatus, Failure> {
+        self.note(format!("start {}", sandbox.desired.name));
+        Err(Failure::new(failure::Kind::HostLacks, "no_qemu", "this host lacks QEMU"))
+    }
+
+    fn stop(&self, sandbox: &Found, grace: Duration, force: bool) -> Result<SandboxStatus, Failure> {
+        self.note(format!("stop {} {}s {force}", sandbox.desired.name, grace.as_secs()));
+        Ok(status("dev", Phase::Stopped))
+    }
+
+    fn remove(&self, sandbox: &Found) -> Result<(), Failure> {
+        self.note(format!("remove {}", sandbox.desired.name));
+        Ok(())
+    }
+
+    fn policy(&self, _: Option<&Found>, _: Option<Preset>) -> Result<PolicyRevision, Failure> {
+        Ok(self.rules.clone())
+    }
+
+    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
+        let RuleEdit::Add(rules) = edit else { return Ok(RuleChange::default()) };
+        let global = matches!(scope, RuleScope::User);
+        for rule in &rules {
+            self.note(format!("{:?} {} {:?} global={global}", rule.effect, rule.pattern(), rule.protocol));
+        }
+        Ok(RuleChange { added: rules, scope: "all".into(), ..RuleChange::default() })
+    }
+
+    fn trails(&self, _: Option<&Found>) -> Result<Vec<PathBuf>, Failure> {
+        Ok(vec![self.trail.clone()])
+    }
+
+    fn secrets(&self) -> Result<Vec<SecretListing>, Failure> {
+        Ok(vec![SecretListing {
+            name: "anthropic".into(),
+            source: "variable ANTHROPIC_API_KEY".into(),
+            present: true,
+        }])
+    }
+
+    fn schemas(&self) -> Vec<(&'static str, String)> {
+        vec![("sandbox.json", "{}".into())]
+    }
+
+    fn cache(&self) -> &Path {
+        &self.trail
+    }
+
+    fn prepare_cache(&self, _: &dyn Progress) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn hardware(&self) -> Hardware {
+        Hardware::Usable
+    }
+
+    fn demo(&self, _: Option<&Name>, _: &dyn Progress) -> Result<Value, Failure> {
+        Ok(self.report.clone())
+    }
+}
+
+#[derive(Clone, Default)]
+struct Sink(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.borrow().clone()).unwrap()
+    }
+}
+
+/// Exit code, standard output, standard error.
+fn cofferdam(ops: &Scripted, line: &str) -> (u8, String, String) {
+    let cli = parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let (data, talk) = (Sink::default(), Sink::default());
+    let out = Output::to(cli.output, data.clone(), talk.clone());
+    let context = Context { out, prompt: Prompt::new(true, None, false), ops };
+    let code = end(cli.command.run(&context), &context.out);
+    (code, data.text(), talk.text())
+}
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("cofferdam").chain(line.split_whitespace()))
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    use clap::CommandFactory as _;
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_forms_that_scripts_rely_on_are_read() {
+    for line in [
+        "check -f sandbox.yaml",
+        "check -f -",
+        "apply -f . --yes --wait",
+        "status",
+        "status dev --wait-for Ready --timeout 2m -o json",
+        "ls --output json",
+        "create --name=X-1 shell .", /* upper case is refused below */
+        "run dev",
+        "run shell . -- -c true",
+        "exec dev -- cat /proc/version",
+        "exec -it dev bash",
+        "exec -u root -w /tmp -e A=b -e HOME --env-file f --timeout 5s dev -- sh -c true",
+        "rm dev --force",
+        "delete -f sandbox.yaml --yes",
+        "policy ls --preset balanced",
+        "policy allow network a.example",
+        "policy deny network a.example,b.example --sandbox dev",
+        "policy allow -g network a.example --method GET,HEAD --path /x/**",
+        "policy rm network a.example",
+        "policy check network https://a.example/x --sandbox dev",
+        "policy explain network a.example:8443",
+        "policy log dev --follow",
+        "policy reset --preset open --yes",
+        "audit verify",
+        "audit tail dev",
+        "audit query --action net.* --decision deny --since 1h -n 5",
+        "secret ls",
+        "doctor --fix --yes",
+        "doctor --output json",
+        "demo --yes --output json",
+        "schema --write schemas",
+        "completion bash",
+        "version",
+        "start dev web/dev",
+        "stop dev --grace 5s --force",
+        "restart dev",
+        "logs dev --console -n 20",
+    ] {
+        let result = parse(&line.replace("X-1", "x-1"));
+        assert!(result.is_ok(), "{line}: {}", result.unwrap_err());
+    }
+    for line in [
+        "",
+        "nonsense",
+        "create",
+        "create --name=X shell .",
+        "exec dev",
+        "status --wait-for Ready",
+        "rm",
+        "audit tail",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn exec_leaves_the_commands_own_flags_alone() {
+    for (line, words) in [
+        ("exec dev ls -o json", &["ls", "-o", "json"][..]),
+        ("exec dev -- ls --output json", &["ls", "--output", "json"]),
+        ("exec dev -- sh -c -- x", &["sh", "-c", "--", "x"]),
+    ] {
+        let cli = parse(line).unwrap();
+        let command::Command::Exec(args) = cli.command else { panic!("{line}") };
+        assert_eq!(
+            (args.command.as_slice(), cli.output),
+            (&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()[..], Format::Text),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn what_comes_later_is_refused_by_name() {
+    let ops = Scripted::default();
+    for (line, flag) in [
+        ("run shell --branch=B", "--branch"),
+        ("run dev --branch B", "--branch"),
+        ("create shell . --publish 8080:3000", "--publish"),
+        ("run shell --task x", "--task"),
+        ("create shell . --mode branch", "--mode branch"),
+        ("policy allow network a.example --until 2030-01-01", "--until"),
+    ] {
+        let (code, out, err) = cofferdam(&ops, line);
+        assert_eq!(
+            (code, out.as_str(), err),
+            (2, "", format!("error: {flag} is not available yet\n")),
+            "{line}"
+        );
+    }
+    assert_eq!(*ops.calls.borrow(), Vec::<String>::new());
+}
+
+#[test]
+fn errors_are_one_json_object() {
+    let (code, out, err) = cofferdam(&Scripted::default(), "start nothing -o json");
+    assert_eq!((code, out.as_str()), (6, ""));
+    let object: Value = serde_json::from_str(&err).unwrap();
+    let keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["code", "kind", "message", "file", "line", "column", "hint", "causes"]);
+    assert_eq!((&object["code"], &object["kind"]), (&json!("sandbox_not_found"), &json!("not_found")));
+}
+
+#[test]
+fn a_wrong_command_line_is_a_failure_like_any_other() {
+    let failure = usage(&parse("exec").unwrap_err());
+    assert_eq!((failure.code(), failure.exit_code()), ("usage", 2));
+    let message = &failure.object().message;
+    assert!(
+        message.starts_with("the following required arguments") && message.contains("<NAME>"),
+        "{message}"
+    );
+    for (line, format) in [
+        ("exec -o json", Format::Json),
+        ("exec --output=json", Format::Json),
+        ("-ojson nonsense", Format::Json),
+        ("exec dev -- -o json", Format::Text),
+        ("exec -o text", Format::Text),
+    ] {
+        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        assert_eq!(wanted_format(&words), format, "{line}");
+    }
+}
+
+#[test]
+fn of_several_failures_the_documented_code_counts() {
+    // 6 for `nothing`, 8 for `dev`, whose start fails: 8 comes first.
+    let (code, _, err) = cofferdam(&Scripted::default(), "start nothing dev");
+    assert_eq!(code, 8);
+    assert!(err.contains("lacks QEMU") && err.contains("no sandbox `nothing`"), "{err}");
+}
+
+#[test]
+fn a_grant_asks_and_waits_where_nobody_answers() {
+    let ops = Scripted { grants: vec!["mount ~/datasets read".into()], ..Scripted::default() };
+    let (code, out, err) = cofferdam(&ops, "apply");
+    assert_eq!((code, out.as_str()), (5, ""));
+    assert!(err.contains("grants mount ~/datasets read") && err.contains("--yes"), "{err}");
+    assert_eq!(*ops.calls.borrow(), Vec::<String>::new(), "nothing happened");
+    let (code, out, _) = cofferdam(&ops, "apply --yes --wait -o json");
+    assert_eq!(code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["sandboxes"][0]["phase"], "running");
+    assert_eq!(*ops.calls.borrow(), ["apply wait=true"]);
+}
+
+#[test]
+fn what_shapes_a_new_sandbox_is_not_dropped_for_one_that_exists() {
+    for line in ["run dev --memory 2GiB", "run dev .", "run shell --name dev --allow a.example"] {
+        let (code, _, err) = cofferdam(&Scripted::default(), line);
+        assert_eq!(code, 2, "{line}");
+        assert!(err.contains("dev exists already"), "{line}: {err}");
+    }
+}
+
+#[test]
+fn create_is_a_document() {
+    let ops = Scripted::default();
+    let line = "create --name=x shell /src:ro /data --allow a.example --deny b.example --memory 2GiB -e K=V --mount /d:/d:ro";
+    assert_eq!(cofferdam(&ops, line).0, 0);
+    let calls = ops.calls.borrow();
+    let document: Value = serde_json::from_str(calls[0].strip_prefix("propose ").unwrap()).unwrap();
+    assert_eq!(document["metadata"]["name"], "x");
+    let spec = &document["spec"];
+    assert_eq!(spec["workspace"], json!({ "path": "/src", "mode": "read" }));
+    assert_eq!(spec["mounts"][0]["target"], "/data");
+    assert_eq!(spec["mounts"][1]["access"], "read");
+    assert_eq!(spec["network"]["rules"][1]["deny"], "b.example");
+    assert_eq!((&spec["resources"]["memory"], &spec["env"]["K"]), (&json!("2GiB"), &json!("V")));
+}
+
+#[test]
+fn loss_is_never_silent() {
+    let ops = Scripted::default();
+    for line in ["rm dev", "delete -f x.yaml", "delete", "policy reset", "rm nothing dev --force"] {
+        assert_ne!(cofferdam(&ops, line).0, 0, "{line}");
+    }
+    assert_eq!(*ops.calls.borrow(), Vec::<String>::new());
+    assert_eq!(cofferdam(&ops, "rm dev --force").0, 0);
+    assert_eq!(cofferdam(&ops, "delete -f x.yaml --yes").0, 0);
+    assert_eq!(*ops.calls.borrow(), ["remove dev", "apply wait=true"]);
+}
+
+#[test]
+fn rules_of_the_command_line_have_the_contracts_meaning() {
+    let ops = Scripted::default();
+    assert_eq!(cofferdam(&ops, "policy allow -g network a.example,**.b.example:80").0, 0);
+    assert_eq!(cofferdam(&ops, "policy deny network a.example").0, 0);
+    assert_eq!(cofferdam(&ops, "policy allow network db.example:5432 --protocol tcp").0, 0);
+    let expected = [
+        "Allow a.example Some(Https) global=true",
+        "Allow **.b.example:80 Some(Http) global=true",
+        // Every port, every protocol.
+        "Deny a.example None global=false",
+        "Allow db.example:5432 Some(Tcp) global=false",
+    ];
+    assert_eq!(*ops.calls.borrow(), expected);
+    for line in [
+        "policy allow network db.example:5432",
+        "policy allow network bad_/host",
+        "policy allow network a.example --protocol tcp --method GET",
+    ] {
+        assert_eq!(cofferdam(&ops, line).0, 2, "{line}");
+    }
+}
+
+#[test]
+fn check_of_a_denied_host_answers_with_4() {
+    let ops = Scripted::default();
+    let (code, out, err) = cofferdam(&ops, "policy check network paste.example -o json");
+    assert_eq!((code, err.as_str()), (4, ""));
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&answer["allowed"], &answer["reason"]), (&json!(false), &json!("no_rule")));
+    let ops = Scripted::default();
+    cofferdam(&ops, "policy allow network a.example");
+    let rule: crate::model::rule::NetworkRule = serde_json::from_value(json!({
+        "id": "user/1", "effect": "allow", "host": { "exact": "a.example" }, "ports": { "first": 443, "last": 443 },
+        "protocol": "https", "addresses": "public", "why": "test", "origin": { "layer": "user" },
+    }))
+    .unwrap();
+    let ops = Scripted { rules: PolicyRevision { rules: vec![rule], ..PolicyRevision::default() }, ..ops };
+    let (code, out, _) = cofferdam(&ops, "policy check network https://a.example/x");
+    assert_eq!((code, out.as_str()), (0, "allowed: rule user/1 allows GET https://a.example/x\n"));
+    let (code, out, _) = cofferdam(&ops, "policy explain network a.example:444");
+    assert_eq!(code, 4);
+    assert!(out.contains("user/1"), "{out}");
+}
+
+#[test]
+fn a_trail_that_nothing_was_written_to_is_empty_not_broken() {
+    let ops = Scripted { trail: "/nonexistent/trail".into(), ..Scripted::default() };
+    assert_eq!(cofferdam(&ops, "policy log dev -o json").0, 0);
+    assert_eq!(cofferdam(&ops, "audit query").0, 0);
+    let (code, out, _) = cofferdam(&ops, "audit verify -o json");
+    assert_eq!(code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["verified"], true);
+}
+
+#[test]
+fn a_trail_that_was_changed_fails_and_says_where() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("00000001.jsonl"), "{\"seq\":1}\n").unwrap();
+    let ops = Scripted { trail: directory.path().to_owned(), ..Scripted::default() };
+    let (code, out, err) = cofferdam(&ops, "audit verify -o json");
+    assert_eq!(code, 1);
+    let (out, err): (Value, Value) =
+        (serde_json::from_str(&out).unwrap(), serde_json::from_str(&err).unwrap());
+    assert_eq!((&out["verified"], &out["trails"][0]["bad"]["line"]), (&json!(false), &json!(1)));
+    assert_eq!((&err["code"], &err["line"]), (&json!("audit_bad"), &json!(1)));
+    assert_eq!(cofferdam(&ops, "policy log").0, 1);
+}
+
+#[test]
+fn a_console_cannot_drive_the_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("console.log"), "boot\n\u{1b}]0;x\u{7}\n").unwrap();
+    let ops = Scripted { trail: directory.path().to_owned(), ..Scripted::default() };
+    assert_eq!(cofferdam(&ops, "logs dev").1, "boot\n\\u{1b}]0;x\\u{7}\n");
+    assert_eq!(cofferdam(&ops, "logs dev -n 1 -o json").1, "{\"line\":\"\\u001b]0;x\\u0007\"}\n");
+}
+
+#[test]
+fn exec_keeps_125_for_our_own_failures() {
+    // `dev` is stopped and does not start: 8 elsewhere, 125 here.
+    let ops = Scripted::default();
+    assert_eq!(cofferdam(&ops, "exec dev -- true").0, 125);
+    assert_eq!(cofferdam(&ops, "exec nothing -- true").0, 125);
+    assert_eq!(cofferdam(&ops, "start dev").0, 8);
+    assert_eq!(*ops.calls.borrow(), ["start dev", "start dev"]);
+}
+
+#[test]
+fn stop_passes_its_grace_on() {
+    let ops = Scripted::default();
+    assert_eq!(cofferdam(&ops, "stop dev --grace 3s").0, 0);
+    assert_eq!(*ops.calls.borrow(), ["stop dev 3s false"]);
+}

@@ -9,7 +9,6 @@ use std::{
 use crate::{
     cli::{
         client::{self, Client},
-        context::Context,
         failure::{CommandResult, Failure, Kind, Outcome},
         ops::Found,
         session::{self, CODE_OURS, CODE_TIMEOUT, Ended, Session, SessionError, terminal},
@@ -74,7 +73,7 @@ fn is_plain(term: &str) -> bool {
 ///
 /// # Errors
 /// Our failures, with exit code 125; a program that does not run, with the shell's code.
-pub fn run(_context: &Context<'_>, sandbox: &Found, wish: Wish) -> CommandResult {
+pub fn run(sandbox: &Found, wish: Wish) -> CommandResult {
     let client = Client::new(&sandbox.socket);
     client::block_on(session(&client, wish)).map_err(|failure| failure.default_exit(CODE_OURS))
 }
@@ -83,7 +82,8 @@ async fn session(client: &Client, wish: Wish) -> CommandResult {
     let (tty, stdin, timeout) = (wish.tty, wish.stdin, wish.timeout);
     let guest = client.exec(&wish.request()).await?;
     let ours = |error: io::Error| {
-        Failure::new(Kind::Failed, "local_streams", "this process's own streams cannot be used").caused_by(&error)
+        Failure::new(Kind::Failed, "local_streams", "this process's own streams cannot be used")
+            .caused_by(&error)
     };
     let input = if stdin { Some(session::Input::standard().map_err(ours)?) } else { None };
     let output = session::Output::standard().map_err(ours)?;
@@ -109,7 +109,9 @@ fn outcome(ended: Result<Ended, SessionError>) -> CommandResult {
             Err(Failure::new(Kind::Failed, "not_started", message).exit_with(code))
         }
         // What `head` does to any command before it: ended by SIGPIPE, without a word.
-        Err(SessionError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Passed(141)),
+        Err(SessionError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(Outcome::Passed(141))
+        }
         Err(error) => Err(Failure::from_error(Kind::Failed, "session_failed", &error)),
     }
 }

@@ -8,8 +8,7 @@ use crate::{
     audit::{
         query::{self, Filter},
         tail::Tail,
-        verify,
-        view,
+        verify, view,
     },
     cli::{
         args,
@@ -141,9 +140,9 @@ fn verify(sandbox: Option<&Found>, context: &Context<'_>) -> CommandResult {
             Err(error) if is_absent(&error) => continue,
             report => report.map_err(|error| unreadable(&error))?,
         };
-        let bad = report.bad.as_ref().map(|bad| {
-            json!({ "file": bad.file, "line": bad.line, "seq": bad.seq, "why": bad.flaw.to_string() })
-        });
+        let bad = report.bad.as_ref().map(
+            |bad| json!({ "file": bad.file, "line": bad.line, "seq": bad.seq, "why": bad.flaw.to_string() }),
+        );
         if let Some(bad) = &report.bad {
             let line = u32::try_from(bad.line).ok();
             failures.push(bad_record(bad).at(&bad.file, line, None));
@@ -203,9 +202,8 @@ pub fn follow(
         }
     };
     let after = if count == 0 { last } else { last.saturating_sub(1) };
-    let tail = Tail::open(trail, after).map_err(|error| {
-        unreadable(&error).hint("a sandbox that was never started has no trail yet")
-    })?;
+    let tail = Tail::open(trail, after)
+        .map_err(|error| unreadable(&error).hint("a sandbox that was never started has no trail yet"))?;
     for event in tail {
         let event = event.map_err(|error| unreadable(&error))?;
         if wanted(&event) {

@@ -28,7 +28,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let source = args.files.source();
     if source == Source::Search {
         // What is removed is named: no command removes what it happens to find.
-        return Err(Failure::usage("needs_file", "delete needs the files whose sandboxes shall go").hint("pass -f"));
+        return Err(
+            Failure::usage("needs_file", "delete needs the files whose sandboxes shall go").hint("pass -f")
+        );
     }
     let proposal = context.ops.propose_delete(&source)?;
     let doomed: Vec<&str> = proposal
@@ -42,6 +44,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         super::confirm_loss(context, "Remove them with everything on their disks?", "--yes")?;
     }
     context.ops.apply(&proposal, true, &*context.progress())?;
-    context.out.data(&json!({ "removed": doomed }), || doomed.iter().map(|name| format!("{name}\n")).collect())?;
+    context
+        .out
+        .data(&json!({ "removed": doomed }), || doomed.iter().map(|name| format!("{name}\n")).collect())?;
     Ok(Outcome::Done)
 }

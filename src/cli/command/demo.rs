@@ -61,7 +61,10 @@ fn scorecard(report: &serde_json::Value) -> String {
     }
     let works = report["allowed_call"]["real_key_arrived"] == true;
     let status = &report["allowed_call"]["status"];
-    text.push_str(&format!("{}   the allowed call: status {status}\n", if works { "works  " } else { "FAILED " }));
+    text.push_str(&format!(
+        "{}   the allowed call: status {status}\n",
+        if works { "works  " } else { "FAILED " }
+    ));
     let (events, verified) = (&report["audit"]["events"], report["audit"]["verified"] == true);
     let verified = if verified { "verified" } else { "FAILED" };
     text.push_str(&format!("{verified}  audit trail: {events} events\n"));

@@ -92,8 +92,12 @@ fn fix(host: &Host, seen: &Observations, yes: bool, context: &Context<'_>) -> Re
     context.out.say(format!("to bring what this host lacks: {line}"));
     if !yes {
         let agreed = context.prompt.confirm("Run it?", || {
-            Failure::new(Kind::HostLacks, "host_lacks", "this host lacks something, and there is nobody to ask")
-                .hint(format!("pass --yes, or run: {line}"))
+            Failure::new(
+                Kind::HostLacks,
+                "host_lacks",
+                "this host lacks something, and there is nobody to ask",
+            )
+            .hint(format!("pass --yes, or run: {line}"))
         })?;
         if !agreed {
             let failure = Failure::new(Kind::HostLacks, "host_lacks", "this host still lacks something");

@@ -55,7 +55,6 @@ fn run_in(args: &Args, context: &Context<'_>) -> CommandResult {
     let sandbox = context.ops.find(&args.name)?;
     context.running(&sandbox)?;
     attach::run(
-        context,
         &sandbox,
         Wish {
             command: args.command.clone(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    cli::{args::EnvArgs, context::Context, failure::Failure},
+    cli::{args::EnvArgs, failure::Failure},
     model::{name::Name, unit::Bytes},
 };
 
@@ -114,17 +114,35 @@ impl LaterArgs {
 }
 
 impl LaunchArgs {
+    /// Refuses what is not available yet.
+    ///
+    /// # Errors
+    /// With the first such flag.
+    pub fn refuse_later(&self) -> Result<(), Failure> {
+        self.later.refuse()
+    }
+
+    /// Whether a flag is given that only a new sandbox can follow.
+    #[must_use]
+    pub fn shapes_a_new_one(&self) -> bool {
+        let lists = [&self.secret, &self.allow, &self.deny, &self.mount];
+        self.mode.is_some()
+            || self.template.is_some()
+            || lists.iter().any(|list| !list.is_empty())
+            || !self.resources().is_empty()
+    }
+
     /// The Sandbox document that the command line stands for. Paths are absolute in it.
     ///
     /// # Errors
     /// A flag that is not available yet, or has a wrong form.
-    pub fn document(&self, agent: &str, paths: &[PathBuf], context: &Context<'_>) -> Result<Value, Failure> {
-        self.later.refuse()?;
-        let current = std::env::current_dir()
-            .map_err(|error| Failure::usage("no_directory", "the working directory is gone").caused_by(&error))?;
+    pub fn document(&self, agent: &str, paths: &[PathBuf]) -> Result<Value, Failure> {
+        self.refuse_later()?;
+        let current = std::env::current_dir().map_err(|error| {
+            Failure::usage("no_directory", "the working directory is gone").caused_by(&error)
+        })?;
         let own = |name: &str| std::env::var(name).ok();
         let env = self.env.variables(&own)?;
-        let _ = context;
         let mut workspaces = paths.iter().map(|path| folder(path, &current));
         let workspace = workspaces.next();
         let name = match &self.name {
@@ -136,7 +154,10 @@ impl LaunchArgs {
         if let Some((path, read_only)) = workspace {
             spec.insert("workspace".into(), json!({ "path": path, "mode": self.mode_word(read_only)? }));
         } else if self.mode.is_some() {
-            return Err(Failure::usage("mode_without_path", "--mode needs a workspace: name its folder, for example `.`"));
+            return Err(Failure::usage(
+                "mode_without_path",
+                "--mode needs a workspace: name its folder, for example `.`",
+            ));
         }
         let mut mounts = Vec::new();
         for (path, read_only) in workspaces {
@@ -224,7 +245,8 @@ fn parse_mount(text: &str, current: &Path) -> Result<Value, Failure> {
         return Err(wrong());
     }
     // A leading `~` is the shell's business; quoted, it stays, and the document's own rules expand it.
-    let source = if source.starts_with("~/") { PathBuf::from(source) } else { folder(Path::new(source), current).0 };
+    let source =
+        if source.starts_with("~/") { PathBuf::from(source) } else { folder(Path::new(source), current).0 };
     Ok(mount(&source, target, read_only))
 }
 
@@ -266,7 +288,10 @@ mod tests {
         assert_eq!(folder(Path::new("a:ro"), here), ("/work/a".into(), true));
         assert_eq!(folder(Path::new("/x/./y"), here), ("/x/y".into(), false));
         let mount = parse_mount("data:/data:ro", here).unwrap();
-        assert_eq!((&mount["source"], &mount["target"], &mount["access"]), (&json!("/work/data"), &json!("/data"), &json!("read")));
+        assert_eq!(
+            (&mount["source"], &mount["target"], &mount["access"]),
+            (&json!("/work/data"), &json!("/data"), &json!("read"))
+        );
         assert_eq!(parse_mount("~/x:/x", here).unwrap()["source"], "~/x");
         for bad in ["", "a", ":/x", "a:b", "a:/b:rw", "a:/b:/c"] {
             assert!(parse_mount(bad, here).is_err(), "{bad}");

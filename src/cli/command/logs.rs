@@ -90,5 +90,8 @@ fn lines_are_bounded_and_lossless_enough() {
     let mut reader = text.as_bytes();
     let lines: Vec<String> = std::iter::from_fn(|| line(&mut reader).unwrap()).collect();
     assert_eq!(&lines[..3], ["a", "", "\u{1b}[2J"]);
-    assert_eq!(lines[3..].iter().map(String::len).collect::<Vec<_>>(), [LINE_MAX as usize, LINE_MAX as usize, 1]);
+    assert_eq!(
+        lines[3..].iter().map(String::len).collect::<Vec<_>>(),
+        [LINE_MAX as usize, LINE_MAX as usize, 1]
+    );
 }

@@ -127,5 +127,9 @@ fn confirm_loss(context: &Context<'_>, question: &str, flag: &str) -> Result<(),
         Failure::usage("needs_confirmation", "this destroys data, and there is nobody to ask")
             .hint(format!("pass {flag}"))
     })?;
-    if agreed { Ok(()) } else { Err(Failure::new(Kind::Failed, "not_confirmed", "not confirmed; nothing was changed")) }
+    if agreed {
+        Ok(())
+    } else {
+        Err(Failure::new(Kind::Failed, "not_confirmed", "not confirmed; nothing was changed"))
+    }
 }

@@ -31,6 +31,7 @@ pub struct Args {
 /// # Errors
 /// What `apply` ends with, and `exec`.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    args.launch.refuse_later()?;
     let sandbox = prepare(args, context)?;
     context.running(&sandbox)?;
     if args.detach {
@@ -40,7 +41,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     }
     let command = command(&sandbox.desired.agent.command, &args.args);
     let env = args.launch.env.variables(&|name| std::env::var(name).ok())?;
-    attach::run(context, &sandbox, attach::Wish::interactive(command, env))
+    let wish =
+        attach::Wish { working_dir: args.launch.workdir.clone(), ..attach::Wish::interactive(command, env) };
+    attach::run(&sandbox, wish)
 }
 
 fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {
@@ -48,6 +51,12 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {
     let reference = named.as_deref().unwrap_or(&args.what);
     match context.ops.find(reference) {
         Ok(found) => {
+            if !args.paths.is_empty() || args.launch.shapes_a_new_one() {
+                let message =
+                    format!("{reference} exists already, and these arguments are for a new sandbox");
+                return Err(Failure::usage("exists_already", message)
+                    .hint(format!("`cofferdam run {reference}` attaches; --name makes another one")));
+            }
             context.out.say(format!("{reference} is a sandbox"));
             return Ok(found);
         }
@@ -67,7 +76,7 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {
     context.out.say(format!("{} is an agent kit", args.what));
     let here = [PathBuf::from(".")];
     let paths = if args.paths.is_empty() { &here[..] } else { &args.paths[..] };
-    let document = args.launch.document(&args.what, paths, context)?;
+    let document = args.launch.document(&args.what, paths)?;
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     context.carry_out(&Source::CommandLine(Box::new(document)), args.launch.yes, true)?;
     context.ops.find(&name)

@@ -32,7 +32,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
             context.out.data(&json!({ "secrets": secrets }), || {
                 let mut table = Table::new(&["NAME", "SOURCE", "VALUE"]);
                 for secret in &secrets {
-                    table.row([secret.name.as_str(), &secret.source, if secret.present { "********" } else { "missing" }]);
+                    let value = if secret.present { "********" } else { "missing" };
+                    table.row([secret.name.as_str(), &secret.source, value]);
                 }
                 table.render()
             })?;

@@ -60,12 +60,14 @@ fn ready(sandbox: &Found, timeout: Duration) -> Result<SandboxStatus, Failure> {
         match tokio::time::timeout(timeout, Client::new(&sandbox.socket).wait()).await {
             Ok(Err(ClientError::NotRunning)) => {
                 let message = format!("{name} is stopped and does not start");
-                Err(Failure::new(Kind::Failed, "not_running", message).hint(format!("cofferdam start {name}")))
+                Err(Failure::new(Kind::Failed, "not_running", message)
+                    .hint(format!("cofferdam start {name}")))
             }
             Ok(answer) => answer.map_err(Failure::from),
             Err(_) => {
                 let message = format!("{name} is not Ready after {} s", timeout.as_secs());
-                Err(Failure::new(Kind::TimedOut, "wait_timeout", message).hint(format!("cofferdam logs {name}")))
+                Err(Failure::new(Kind::TimedOut, "wait_timeout", message)
+                    .hint(format!("cofferdam logs {name}")))
             }
         }
     })?;

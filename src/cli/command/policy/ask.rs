@@ -56,11 +56,13 @@ pub fn run(args: &Args, trace: bool, context: &Context<'_>) -> CommandResult {
     let method = args.method.to_ascii_uppercase();
     let canonical = question.path.as_deref().map(policy::path::canonical);
     let http = canonical.as_ref().map(|path| policy::Http { method: &method, path: path.as_deref() });
-    let request = Request { target: &question.target, port: question.port, protocol: question.protocol, http };
+    let request =
+        Request { target: &question.target, port: question.port, protocol: question.protocol, http };
     let explanation = explain::explain(&Compiled::new(&revision), &request);
     let decision = &explanation.decision;
     let sentence = explain::sentence(decision, &explain::resource(&request));
-    let rules: Vec<_> = explanation.trace.iter().map(|(rule, applies)| json!({ "applies": applies, "rule": rule })).collect();
+    let rules: Vec<_> =
+        explanation.trace.iter().map(|(rule, applies)| json!({ "applies": applies, "rule": rule })).collect();
     let value = json!({
         "allowed": decision.allowed(),
         "resource": explain::resource(&request),
@@ -99,7 +101,8 @@ fn question(text: &str, protocol: Option<Protocol>) -> Result<Question, Failure>
         (_, None) => (rest, "/".to_owned()),
     };
     let default_port = scheme.map_or(443, |(_, port)| port);
-    let (target, port) = authority::authority(host, Some(default_port)).map_err(|error| wrong(error.to_string()))?;
+    let (target, port) =
+        authority::authority(host, Some(default_port)).map_err(|error| wrong(error.to_string()))?;
     let usual = scheme.map(|(protocol, _)| protocol).or(Protocol::default_for(port)).unwrap_or(Protocol::Tcp);
     let path = scheme.map(|_| path);
     Ok(Question { target, port, protocol: protocol.unwrap_or(usual), path })
@@ -120,7 +123,9 @@ fn targets_are_read_as_clients_read_them() {
         let expected = Question { target, port, protocol, path: path.map(str::to_owned) };
         assert_eq!(ask(text).unwrap(), expected, "{text}");
     }
-    for text in ["", "ftp://a.example/", "a.example/x", "https://user@a.example/", "a.example:0", "https:///x"] {
+    for text in
+        ["", "ftp://a.example/", "a.example/x", "https://user@a.example/", "a.example:0", "https:///x"]
+    {
         assert_eq!(ask(text).unwrap_err().exit_code(), 2, "{text}");
     }
 }

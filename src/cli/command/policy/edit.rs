@@ -124,8 +124,11 @@ pub fn add(args: &AddArgs, effect: Effect, context: &Context<'_>) -> CommandResu
     let change = context.ops.edit_rules(&scope(&args.scope, context)?, RuleEdit::Add(rules))?;
     if let Some(rule) = &change.denied_by {
         let message = format!("rule {} still denies {}; nothing was changed", rule.id, rule.pattern());
-        return Err(Failure::new(Kind::Denied, "denied_elsewhere", message)
-            .hint(format!("it stands in {}: {}", render::origin(&rule.origin), rule.why)));
+        return Err(Failure::new(Kind::Denied, "denied_elsewhere", message).hint(format!(
+            "it stands in {}: {}",
+            render::origin(&rule.origin),
+            rule.why
+        )));
     }
     show(&change, context)
 }
@@ -216,7 +219,8 @@ fn rule(args: &AddArgs, effect: Effect, text: &str) -> Result<NetworkRule, Failu
 }
 
 fn default_why() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
+    let user =
+        std::env::var("USER").unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
     let day = jiff::Timestamp::now().strftime("%Y-%m-%d");
     format!("added by {user} on {day}")
 }
