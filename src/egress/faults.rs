@@ -19,6 +19,10 @@ pub(crate) enum Check {
     /// The address that a name resolved to is held against the floor.
     ResolvedAddress,
     /// The upstream certificate is verified.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "a verifier that trusts everybody exists in tests only")
+    )]
     UpstreamCertificate,
     /// Only our placeholder is a credential for a credentialed host.
     ForeignCredential,

@@ -42,8 +42,6 @@ const LOCAL: [&str; 12] = [
 /// Why a name gets no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoAddress {
-    /// There is no such name.
-    Unknown,
     /// The table is full.
     Full,
     /// The keeper is gone.
@@ -147,7 +145,9 @@ impl Table {
 
 /// Whether a name exists for the guest: two labels or more, not of a local network, unless a rule names it.
 pub(crate) fn exists(name: &str, policy: &Compiled) -> bool {
-    let Some((_, _)) = name.split_once('.') else { return false };
+    if !name.contains('.') {
+        return false;
+    }
     let target = Target::Name(name.to_owned());
     let last = name.rsplit('.').next().unwrap_or_default();
     if floor::is_reserved(&target) {

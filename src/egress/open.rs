@@ -94,11 +94,6 @@ impl Open {
         Place { open: self.clone(), id, entry }
     }
 
-    /// How many are open.
-    pub fn count(&self) -> usize {
-        self.lock().len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Entry>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

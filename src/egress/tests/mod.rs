@@ -1,4 +1,10 @@
-//! (tests)
+//! The red team's rows against the whole of egress, without a machine: each attack fails, and succeeds when the check
+//! that stops it is switched off.
+
+mod reach;
+mod rig;
+mod web;
+
 use std::sync::Arc;
 
 use rustls::{
