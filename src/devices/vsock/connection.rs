@@ -12,15 +12,11 @@
 //! buffer of the guest to read them into. What must be told to the guest is a handful of flags, so a guest that
 //! does not listen costs nothing.
 
-use std::{collections::VecDeque, net::Shutdown, os::unix::net::UnixStream, time::Instant};
-
-use rustix::{
-    io::Errno,
-    net::{RecvFlags, SendFlags, recv, send},
-};
+use std::{os::unix::net::UnixStream, time::Instant};
 
 use super::{
     credit::Credit,
+    local::Local,
     packet::{Header, op, shutdown},
 };
 
@@ -90,20 +86,13 @@ pub(super) struct Connection {
     pub queued: bool,
     /// Whether its window is one of the large ones, which are counted.
     pub roomy: bool,
-    stream: Option<UnixStream>,
-    /// Bytes of the guest that the socket did not take yet; while there are some, it was full at the last try.
-    backlog: VecDeque<u8>,
-    readable: bool,
+    local: Local,
     /// Flags of the shutdown that the guest was told last.
     told_shutdown: u32,
-    /// The socket was shut for writing.
-    told_host_end: bool,
     /// The guest was asked for credit since it last gave some.
     asked: bool,
     guest_sends_no_more: bool,
     guest_receives_no_more: bool,
-    host_sends_no_more: bool,
-    host_receives_no_more: bool,
 }
 
 impl Connection {
@@ -117,26 +106,21 @@ impl Connection {
             owed: Owed::default(),
             queued: false,
             roomy: false,
-            stream: Some(stream),
-            backlog: VecDeque::new(),
-            readable: false,
+            local: Local::new(stream),
             told_shutdown: 0,
-            told_host_end: false,
             asked: false,
             guest_sends_no_more: false,
             guest_receives_no_more: false,
-            host_sends_no_more: false,
-            host_receives_no_more: false,
         }
     }
 
     pub fn stream(&self) -> Option<&UnixStream> {
-        self.stream.as_ref()
+        self.local.stream()
     }
 
     #[cfg(test)]
     pub fn backlog_len(&self) -> usize {
-        self.backlog.len()
+        self.local.backlog()
     }
 
     /// A packet of the guest with these ports.
@@ -161,11 +145,11 @@ impl Connection {
 
     /// The socket has become readable, writable or was closed (edge triggered).
     pub fn on_ready(&mut self, readable: bool, closed: bool) -> Fate {
-        self.readable |= readable;
-        if closed {
-            self.refuse();
+        if readable {
+            self.local.set_readable();
         }
-        self.flush();
+        let left = if closed { self.local.refuse() } else { self.local.flush() };
+        self.forwarded(left);
         self.settle()
     }
 
@@ -186,12 +170,15 @@ impl Connection {
         }
         if self.has_bytes() {
             let room = payload.len().min(self.credit.available());
-            let len = self.read(&mut payload[..room]);
+            let len = self.local.read(&mut payload[..room]);
             if len > 0 {
                 self.credit.sent(len);
                 return Some(Outgoing { op: op::RW, flags: 0, len });
             }
-            if self.readable && self.credit.available() == 0 && !std::mem::replace(&mut self.asked, true) {
+            if self.local.is_readable()
+                && self.credit.available() == 0
+                && !std::mem::replace(&mut self.asked, true)
+            {
                 return Some(Outgoing { op: op::CREDIT_REQUEST, ..Outgoing::default() });
             }
         }
@@ -206,11 +193,11 @@ impl Connection {
 
     /// Draws the conclusion from the flags; to be called when one may have changed.
     pub fn settle(&mut self) -> Fate {
-        let towards_host =
-            self.host_receives_no_more || (self.guest_sends_no_more && self.backlog.is_empty());
-        let towards_guest = self.host_sends_no_more || self.guest_receives_no_more;
-        if towards_host && !std::mem::replace(&mut self.told_host_end, true) {
-            self.shut(Shutdown::Write);
+        let drained = self.guest_sends_no_more && self.local.backlog() == 0;
+        let towards_host = self.local.receives_no_more() || drained;
+        let towards_guest = self.local.sends_no_more() || self.guest_receives_no_more;
+        if drained {
+            self.local.end_writing();
         }
         match self.phase {
             Phase::Draining if towards_host => Fate::Gone,
@@ -222,7 +209,7 @@ impl Connection {
                 }
             }
             Phase::Open if towards_host && towards_guest => {
-                self.stream = None;
+                self.local.close();
                 self.phase = Phase::Closing;
                 Fate::Keep
             }
@@ -234,35 +221,28 @@ impl Connection {
         if self.guest_sends_no_more || self.credit.receive(data.len()).is_err() {
             return Fate::Reset;
         }
-        let direct = if self.backlog.is_empty() { self.write(data) } else { 0 };
-        if self.host_receives_no_more {
-            self.credit.forwarded(data.len() - direct);
-        } else {
-            // Exactly, so that credit bounds the memory too and not half of it.
-            self.backlog.reserve_exact(data.len() - direct);
-            self.backlog.extend(&data[direct..]);
-        }
-        self.note_credit();
+        let left = self.local.write(data);
+        self.forwarded(left);
         self.settle()
     }
 
     fn on_shutdown(&mut self, flags: u32) -> Fate {
         self.guest_sends_no_more |= flags & shutdown::SEND != 0;
         if flags & shutdown::RECEIVE != 0 && !std::mem::replace(&mut self.guest_receives_no_more, true) {
-            self.shut(Shutdown::Read);
+            self.local.end_reading();
         }
         self.settle()
     }
 
     fn has_bytes(&self) -> bool {
-        self.phase == Phase::Open && self.readable && !self.host_sends_no_more && !self.guest_receives_no_more
+        self.phase == Phase::Open && self.local.is_readable() && !self.guest_receives_no_more
     }
 
     fn shutdown_flags(&self) -> u32 {
         match self.phase {
             Phase::Open => {
-                let send = if self.host_sends_no_more { shutdown::SEND } else { 0 };
-                let receive = if self.host_receives_no_more { shutdown::RECEIVE } else { 0 };
+                let send = if self.local.sends_no_more() { shutdown::SEND } else { 0 };
+                let receive = if self.local.receives_no_more() { shutdown::RECEIVE } else { 0 };
                 send | receive
             }
             Phase::Closing => shutdown::BOTH,
@@ -274,85 +254,9 @@ impl Connection {
         self.shutdown_flags() & !self.told_shutdown
     }
 
-    /// Reads from the socket what is there; notes its end.
-    fn read(&mut self, buffer: &mut [u8]) -> usize {
-        let Some(stream) = self.stream.as_ref().filter(|_| !buffer.is_empty()) else { return 0 };
-        let result = loop {
-            match recv(stream, &mut *buffer, RecvFlags::DONTWAIT) {
-                Err(Errno::INTR) => {}
-                other => break other,
-            }
-        };
-        match result {
-            Ok((len, _)) if len > 0 => return len,
-            Err(Errno::WOULDBLOCK) => {}
-            // A reset socket has no more to say either.
-            Ok(_) | Err(_) => self.host_sends_no_more = true,
-        }
-        self.readable = false;
-        0
-    }
-
-    /// Writes to the socket what it takes, and counts it; notes that it takes no more.
-    fn write(&mut self, data: &[u8]) -> usize {
-        let Some(stream) = self.stream.as_ref().filter(|_| !self.host_receives_no_more) else { return 0 };
-        let mut done = 0;
-        let mut broken = false;
-        while done < data.len() {
-            match send(stream, &data[done..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Ok(len) => done += len,
-                Err(Errno::INTR) => {}
-                Err(Errno::WOULDBLOCK) => break,
-                Err(_) => {
-                    broken = true;
-                    break;
-                }
-            }
-        }
-        self.credit.forwarded(done);
-        if broken {
-            self.refuse();
-        }
-        done
-    }
-
-    fn flush(&mut self) {
-        while !self.backlog.is_empty() {
-            let mut backlog = std::mem::take(&mut self.backlog);
-            let done = self.write(backlog.as_slices().0);
-            if self.host_receives_no_more {
-                self.credit.forwarded(backlog.len() - done);
-                break;
-            }
-            backlog.drain(..done);
-            let full = done == 0;
-            // An empty queue gives its memory back: idle connections hold none.
-            if !backlog.is_empty() {
-                self.backlog = backlog;
-            }
-            if full {
-                break;
-            }
-        }
-        self.note_credit();
-    }
-
-    /// The host's side takes no more bytes; what is held for it is dropped.
-    fn refuse(&mut self) {
-        if !std::mem::replace(&mut self.host_receives_no_more, true) {
-            let dropped = std::mem::take(&mut self.backlog).len();
-            self.credit.forwarded(dropped);
-        }
-    }
-
-    fn note_credit(&mut self) {
+    /// Bytes of the guest have left our hands.
+    fn forwarded(&mut self, len: usize) {
+        self.credit.forwarded(len);
         self.owed.credit |= self.credit.update_due() && !self.guest_sends_no_more;
-    }
-
-    fn shut(&self, how: Shutdown) {
-        if let Some(stream) = &self.stream {
-            // It fails only when the other end is gone, and then there is nothing to shut.
-            let _ = stream.shutdown(how);
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! QEMU belongs to a zone that may be taken over, so each request is checked; one that makes no sense ends the
 //! device, and with it the machine's streams. A ring that the guest's driver breaks is only stopped.
 
-use std::{fs::File, io, os::fd::OwnedFd, sync::Arc};
+use std::{fs::File, os::fd::OwnedFd, sync::Arc};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use vhost::vhost_user::{
@@ -15,39 +15,19 @@ use vhost::vhost_user::{
     },
 };
 use virtio_bindings::{virtio_config::VIRTIO_F_VERSION_1, virtio_ring::VIRTIO_RING_F_EVENT_IDX};
-use virtio_queue::{Queue, QueueT};
-use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
+use virtio_queue::QueueT;
+use vm_memory::GuestAddress;
 
 use super::{
-    device::{Device, RingError, Turn},
+    device::Device,
+    ring::{Memory, Ring, failed},
     vhost_user::KICKS,
 };
 
 /// Receive, transmit, and the event queue, which is accepted and never served.
 const RINGS: usize = 3;
-/// Largest ring that a front end may set up; QEMU uses 128 here.
-const MAX_RING: u16 = 1024;
 
 const FEATURES: u64 = (1 << VIRTIO_F_VERSION_1) | (1 << VIRTIO_RING_F_EVENT_IDX);
-
-/// The guest's memory, by its own addresses and by QEMU's.
-struct Memory {
-    map: GuestMemoryMmap,
-    regions: Vec<Region>,
-}
-
-struct Region {
-    user_address: u64,
-    size: u64,
-    guest_address: u64,
-}
-
-struct Ring {
-    queue: Queue,
-    enabled: bool,
-    kick: Option<File>,
-    call: Option<File>,
-}
 
 /// One front end's device.
 pub(super) struct Session {
@@ -59,13 +39,7 @@ pub(super) struct Session {
 
 impl Session {
     pub fn new(device: Device, epoll: Arc<OwnedFd>) -> Self {
-        let rings = std::array::from_fn(|_| Ring {
-            queue: Queue::new(MAX_RING).expect("a power of two is a valid size"),
-            enabled: false,
-            kick: None,
-            call: None,
-        });
-        Self { device, epoll, memory: None, rings }
+        Self { device, epoll, memory: None, rings: std::array::from_fn(|_| Ring::new()) }
     }
 
     pub fn device(&mut self) -> &mut Device {
@@ -74,7 +48,7 @@ impl Session {
 
     /// Moves packets both ways; true when there is more to do at once.
     pub fn serve_rings(&mut self) -> bool {
-        let Some(Memory { map, .. }) = &self.memory else { return false };
+        let Some(map) = self.memory.as_ref().map(|memory| &memory.map) else { return false };
         let [rx, tx, _] = &mut self.rings;
         let sent = tx.serve("transmit", |queue| self.device.serve_tx(queue, map));
         let received = rx.serve("receive", |queue| self.device.serve_rx(queue, map));
@@ -86,27 +60,10 @@ impl Session {
         self.rings.get_mut(index as usize).ok_or(RequestError::InvalidParam)
     }
 
-    fn translate(&self, user_address: u64) -> RequestResult<u64> {
-        let regions = self.memory.iter().flat_map(|memory| &memory.regions);
-        let mut found = regions.filter_map(|region| {
-            let offset = user_address.checked_sub(region.user_address)?;
-            (offset < region.size).then(|| region.guest_address + offset)
-        });
-        found.next().ok_or(RequestError::InvalidParam)
-    }
-
-    /// Starts a ring, which is what its kick means.
-    fn start(&mut self, index: u32) -> RequestResult<()> {
-        let map = &self.memory.as_ref().ok_or(RequestError::InvalidParam)?.map;
-        let ring = self.rings.get_mut(index as usize).ok_or(RequestError::InvalidParam)?;
-        ring.queue.set_ready(true);
-        if !ring.queue.is_valid(map) {
-            ring.queue.set_ready(false);
-            return Err(RequestError::InvalidParam);
-        }
-        let used = ring.queue.used_idx(map, std::sync::atomic::Ordering::Acquire).map_err(failed)?;
-        ring.queue.set_next_used(used.0);
-        Ok(())
+    /// The guest's address of what lies at this address of QEMU's.
+    fn translate(&self, user_address: u64) -> RequestResult<GuestAddress> {
+        let memory = self.memory.as_ref().ok_or(RequestError::InvalidParam)?;
+        memory.translate(user_address).ok_or(RequestError::InvalidParam)
     }
 
     fn unwatch(&mut self, index: u32) {
@@ -115,32 +72,6 @@ impl Session {
             let _ = epoll::delete(&*self.epoll, &kick);
         }
     }
-}
-
-impl Ring {
-    fn serve(&mut self, name: &str, turn: impl FnOnce(&mut Queue) -> Result<Turn, RingError>) -> Turn {
-        if !self.enabled || !self.queue.ready() {
-            return Turn::default();
-        }
-        match turn(&mut self.queue) {
-            Ok(turn) => {
-                if let Some(call) = self.call.as_ref().filter(|_| turn.notify) {
-                    // It fails when as many are pending as fit, and then the driver will look anyway.
-                    let _ = rustix::io::write(call, &1u64.to_ne_bytes());
-                }
-                turn
-            }
-            Err(error) => {
-                tracing::warn!(ring = name, %error, "the guest's driver broke a vsock ring; it is stopped");
-                self.queue.set_ready(false);
-                Turn::default()
-            }
-        }
-    }
-}
-
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> RequestError {
-    RequestError::ReqHandlerError(io::Error::other(error))
 }
 
 fn not_offered<T>() -> RequestResult<T> {
@@ -196,22 +127,7 @@ impl VhostUserBackendReqHandlerMut for Session {
     }
 
     fn set_mem_table(&mut self, regions: &[VhostUserMemoryRegion], files: Vec<File>) -> RequestResult<()> {
-        let mut mapped = Vec::new();
-        let mut known = Vec::new();
-        for (region, file) in regions.iter().zip(files) {
-            let guest_address = GuestAddress(region.guest_phys_addr);
-            mapped.push(
-                GuestRegionMmap::new(region.mmap_region(file)?, guest_address)
-                    .ok_or(RequestError::InvalidParam)?,
-            );
-            known.push(Region {
-                user_address: region.user_addr,
-                size: region.memory_size,
-                guest_address: region.guest_phys_addr,
-            });
-        }
-        let map = GuestMemoryMmap::from_regions(mapped).map_err(failed)?;
-        self.memory = Some(Memory { map, regions: known });
+        self.memory = Some(Memory::map(regions, files)?);
         Ok(())
     }
 
@@ -229,9 +145,8 @@ impl VhostUserBackendReqHandlerMut for Session {
         available: u64,
         _log: u64,
     ) -> RequestResult<()> {
-        let descriptor = GuestAddress(self.translate(descriptor)?);
-        let (used, available) =
-            (GuestAddress(self.translate(used)?), GuestAddress(self.translate(available)?));
+        let descriptor = self.translate(descriptor)?;
+        let (used, available) = (self.translate(used)?, self.translate(available)?);
         let queue = &mut self.ring(index)?.queue;
         queue.try_set_desc_table_address(descriptor).map_err(failed)?;
         queue.try_set_avail_ring_address(available).map_err(failed)?;
@@ -267,8 +182,10 @@ impl VhostUserBackendReqHandlerMut for Session {
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(&*self.epoll, &kick, EventData::new_u64(KICKS + u64::from(index)), flags)
             .map_err(failed)?;
-        self.ring(index)?.kick = Some(kick);
-        self.start(index)
+        let map = &self.memory.as_ref().ok_or(RequestError::InvalidParam)?.map;
+        let ring = self.rings.get_mut(index as usize).ok_or(RequestError::InvalidParam)?;
+        ring.kick = Some(kick);
+        ring.start(map)
     }
 
     fn set_vring_call(&mut self, index: u8, call: Option<File>) -> RequestResult<()> {

@@ -32,11 +32,10 @@ fn the_guest_gets_what_its_credit_allows_and_is_asked_once_for_more() {
     host.write_all(&[9; 250]).unwrap();
     bench.turn();
     let packets = bench.fetch();
-    assert_eq!(packets.iter().map(|(header, _)| header.op).collect::<Vec<_>>(), [
-        op::RESPONSE,
-        op::RW,
-        op::CREDIT_REQUEST
-    ]);
+    assert_eq!(
+        packets.iter().map(|(header, _)| header.op).collect::<Vec<_>>(),
+        [op::RESPONSE, op::RW, op::CREDIT_REQUEST]
+    );
     assert_eq!(packets[1].1.len(), 100);
     assert_eq!(bench.fetch_ops(), NOTHING);
     let update = Header { op: op::CREDIT_UPDATE, buf_alloc: 100, fwd_cnt: 60, ..packet(1000, SERVICE) };

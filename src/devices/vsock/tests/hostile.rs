@@ -123,7 +123,11 @@ fn many_connections_get_small_windows_and_more_are_refused() {
     assert_eq!(bench.fetch_ops(), [op::RST]);
     bench.send(0, SERVICE, op::RST, &[]);
     bench.send(8, SERVICE, op::REQUEST, &[]);
-    assert_eq!(bench.fetch_one().unwrap().0.buf_alloc, 300_000, "a large window that came back is given again");
+    assert_eq!(
+        bench.fetch_one().unwrap().0.buf_alloc,
+        300_000,
+        "a large window that came back is given again"
+    );
 }
 
 #[test]
