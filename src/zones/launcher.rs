@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{self, ZoneError};
 use crate::sys::{
-    descriptors::{CONFIG, FIRST, LIFELINE},
+    descriptors::{self, CONFIG, FIRST, LIFELINE},
     packet,
     process::Start,
 };
@@ -62,10 +62,12 @@ struct Process {
 /// Descriptors: configuration (the keeper's, passed on), the pipe on which the keeper announces itself, and sealed
 /// secrets.
 pub(super) fn main() -> Result<(), ZoneError> {
+    // First of all: what is opened from here on takes the next free number.
+    let inherited = inherit()?;
     let (ours, theirs) = packet::pair().map_err(ZoneError::failed("cannot make the keeper's socket"))?;
     let (life, lifeline) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(ZoneError::failed("cannot make the lifeline"))?;
-    let keeper = start_keeper(&life, theirs)?;
+    let keeper = start_keeper(inherited, &life, theirs)?;
     let mut launcher = Launcher { socket: ours, life, processes: vec![keeper] };
     let result = launcher.run();
     for process in &launcher.processes {
@@ -78,21 +80,33 @@ pub(super) fn main() -> Result<(), ZoneError> {
     result.map_err(ZoneError::failed("the keeper's socket failed"))
 }
 
-fn start_keeper(life: &OwnedFd, socket: OwnedFd) -> Result<Process, ZoneError> {
-    let mut passed = vec![(entry::take(CONFIG, "the configuration")?, CONFIG)];
+/// What the command handed over, for the keeper.
+struct Inherited {
+    config: OwnedFd,
+    announce: OwnedFd,
+    secrets: Vec<OwnedFd>,
+}
+
+fn inherit() -> Result<Inherited, ZoneError> {
+    let config = entry::take(CONFIG, "the configuration")?;
     let announce = entry::take(LIFELINE, "the announcement pipe")?;
+    let secrets = (FIRST..).map_while(|number| descriptors::inherit(number).ok()).collect();
+    Ok(Inherited { config, announce, secrets })
+}
+
+fn start_keeper(inherited: Inherited, life: &OwnedFd, socket: OwnedFd) -> Result<Process, ZoneError> {
     let life = life.try_clone().map_err(ZoneError::failed("cannot copy the lifeline"))?;
-    passed.extend([(life, LIFELINE), (socket, FIRST), (announce, FIRST + 1)]);
-    let mut number = FIRST + 2;
-    // Sealed secrets follow from the launcher's first own descriptor on, without a gap.
-    while let Ok(secret) = crate::sys::descriptors::inherit(number - 2) {
-        passed.push((secret, number));
-        number += 1;
-    }
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(ZoneError::failed("cannot copy stderr"))?;
-    let mut start = Start::this_program().argument("__zone").argument("keeper").stderr(stderr);
-    for (descriptor, number) in passed {
-        start = start.descriptor(descriptor, number);
+    let mut start = Start::this_program()
+        .argument("__zone")
+        .argument("keeper")
+        .stderr(stderr)
+        .descriptor(inherited.config, CONFIG)
+        .descriptor(life, LIFELINE)
+        .descriptor(socket, FIRST)
+        .descriptor(inherited.announce, FIRST + 1);
+    for (number, secret) in (FIRST + 2..).zip(inherited.secrets) {
+        start = start.descriptor(secret, number);
     }
     Process::start(0, start).map_err(ZoneError::failed("cannot start the keeper"))
 }
