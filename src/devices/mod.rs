@@ -1,1 +1,3 @@
-//! (to be written)
+//! Device back ends that run as processes of their own, written over guest memory.
+
+pub mod fs;
