@@ -174,3 +174,47 @@ impl VhostUserBackend for Device {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::{Bytes, GuestAddress};
+
+    use super::*;
+    use crate::devices::fs::{FsConfig, Guard, Owner};
+
+    #[test]
+    fn a_ring_that_promises_more_than_it_has_does_not_spin() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = std::fs::File::open(dir.path()).unwrap().into();
+        let owner = Owner { uid: 0, gid: 0 };
+        let config = FsConfig { root, read_only: true, owner, hidden: Vec::new(), guard: Guard::off() };
+        let mapped = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x10000)]).unwrap();
+        let memory = GuestMemoryAtomic::new(mapped);
+        let device = Device::new("t", Folder::new(config).unwrap(), memory.clone()).unwrap();
+        device.set_event_idx(true);
+        let ring = VringRwLock::new(memory.clone(), 16).unwrap();
+        ring.set_queue_size(16);
+        ring.set_queue_info(0x1000, 0x2000, 0x3000).unwrap();
+        ring.set_queue_event_idx(true);
+        ring.set_queue_ready(true);
+        // An index far beyond the ring: "more" is true for ever, and there is never a chain.
+        memory.memory().write_obj(1000_u16, GuestAddress(0x2002)).unwrap();
+        device.drain(&ring).unwrap();
+        assert!(ring.enable_notification().unwrap(), "the trap is set");
+    }
+
+    #[test]
+    fn a_tag_has_1_to_36_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = |tag: &str| {
+            let root = std::fs::File::open(dir.path()).unwrap().into();
+            let owner = Owner { uid: 0, gid: 0 };
+            let config = FsConfig { root, read_only: true, owner, hidden: Vec::new(), guard: Guard::off() };
+            let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+            Device::new(tag, Folder::new(config).unwrap(), memory).map(|device| device.get_config(0, 40))
+        };
+        assert_eq!(made("ws").unwrap()[..4], *b"ws\0\0");
+        assert_eq!(made("ws").unwrap()[36..], 1_u32.to_le_bytes());
+        assert!(made("").is_err() && made(&"t".repeat(37)).is_err() && made("a\0b").is_err());
+    }
+}

@@ -142,7 +142,7 @@ impl Folder {
 
     pub(super) fn sync(&self, node: u64, handle: u64, data_only: bool) -> io::Result<()> {
         let handle = self.handles.get(handle, node)?;
-        handle.with_fd(|fd| Ok(if data_only { fdatasync(fd)? } else { fsync(fd)? }))
+        handle.with_fd(|fd| Ok(if data_only { fdatasync(fd) } else { fsync(fd) }?))
     }
 
     pub(super) fn allocate(

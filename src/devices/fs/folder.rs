@@ -157,7 +157,7 @@ impl Folder {
 
     /// Opens the directory of a node to work in.
     pub(super) fn place(&self, node: u64) -> io::Result<Place> {
-        let spot = self.spot(node)?;
+        let spot = self.spot(node)?.directory()?;
         let (fd, _) = self.root.reopen(&spot, PATH_ONLY | OFlags::DIRECTORY)?;
         Ok(Place { fd, path: spot.path })
     }

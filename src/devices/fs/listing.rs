@@ -29,7 +29,7 @@ impl Folder {
     pub(super) fn open_directory(&self, node: u64) -> io::Result<u64> {
         self.handles.room()?;
         let _names = self.names_stay();
-        let spot = self.spot(node)?;
+        let spot = self.spot(node)?.directory()?;
         let (fd, _) = self.root.reopen(&spot, OFlags::RDONLY | OFlags::DIRECTORY)?;
         self.handles.insert(Handle::directory(node, fd))
     }

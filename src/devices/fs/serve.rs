@@ -2,7 +2,10 @@
 
 use std::{io, os::unix::net::UnixListener, sync::Arc};
 
-use rustix::{fs::Mode, process::umask};
+use rustix::{
+    fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl},
+    process::umask,
+};
 use vhost::vhost_user::{Error as VhostUserError, Listener};
 use vhost_user_backend::{Error as DaemonError, VhostUserDaemon};
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
@@ -42,8 +45,9 @@ pub enum ServeError {
 /// See [`ServeError`]; the end of the connection is none.
 pub fn serve(listener: UnixListener, tag: &str, config: FsConfig) -> Result<(), ServeError> {
     umask(Mode::empty());
-    // With a non-blocking listener the library would spin.
-    listener.set_nonblocking(false).map_err(ServeError::Socket)?;
+    // With a non-blocking listener the library would spin. By `fcntl`: the jail has no `ioctl`.
+    let blocking = fcntl_getfl(&listener).map(|flags| flags - OFlags::NONBLOCK);
+    blocking.and_then(|flags| fcntl_setfl(&listener, flags)).map_err(|e| ServeError::Socket(e.into()))?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let device = Arc::new(Device::new(tag, Folder::new(config)?, memory.clone())?);
     let start = |e: DaemonError| ServeError::Start(e.to_string());

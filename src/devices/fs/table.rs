@@ -45,6 +45,12 @@ pub(super) struct Spot {
 }
 
 impl Spot {
+    /// # Errors
+    /// `ENOTDIR` for anything but a directory.
+    pub fn directory(self) -> io::Result<Self> {
+        if self.kind == FileType::Directory { Ok(self) } else { Err(Errno::NOTDIR.into()) }
+    }
+
     /// The path for `openat2`, relative to the root.
     pub fn text(&self) -> Vec<u8> {
         text(&self.path)
