@@ -13,7 +13,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let outside = tempfile::tempdir().expect("a folder");
     let inside = outside.path().join("shared");
-    fs::create_dir_all(inside.join("d/.git/hooks")).expect("a tree");
+    fs::create_dir_all(inside.join(".git/hooks")).expect("a tree");
+    fs::create_dir(inside.join("d")).expect("a folder");
     fs::write(inside.join("f"), "text").expect("a file");
     std::os::unix::fs::symlink("..", inside.join("out")).expect("a link");
     let root = File::open(&inside).expect("the folder").into();
@@ -28,6 +29,6 @@ fuzz_target!(|data: &[u8]| {
     }
     let beside = fs::read_dir(outside.path()).expect("the folder above").count();
     assert_eq!(beside, 1, "something was made outside of the folder");
-    let hooks = fs::read_dir(inside.join("d/.git/hooks")).map(Iterator::count);
+    let hooks = fs::read_dir(inside.join(".git/hooks")).map(Iterator::count);
     assert_eq!(hooks.expect("the hooks are still there"), 0, "a hook was made");
 });
