@@ -68,5 +68,5 @@ pub fn main() -> std::process::ExitCode {
     if let (Some("__zone"), Some(role)) = (arguments.next().as_deref(), arguments.next()) {
         return zones::main(&role);
     }
-    cli::main(|| cli::host::Host::open().map(|host| Box::new(host) as Box<dyn cli::ops::Operations>))
+    cli::main_with(|| cli::host::Host::open().map(|host| Box::new(host) as Box<dyn cli::ops::Operations>))
 }

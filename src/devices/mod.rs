@@ -1,2 +1,4 @@
-//! (to be written)
+//! Device back ends that run as processes of their own, written over guest memory.
+
+pub mod fs;
 pub mod vsock;

@@ -1,0 +1,320 @@
+//! Direct mode's rules: what the agent may not write although the folder is its own to write.
+//!
+//! The user's tools run programs that a folder names: git its hooks and what its configuration says, editors their
+//! tasks, direnv its script. An agent that writes such a file runs code on the host. So an existing repository can be
+//! committed to, but not configured, and no new one can come into being: four plain files anywhere are a repository to
+//! the host's next `git status`.
+//!
+//! Pure: a path is judged by its names. What it takes to know about the host comes through one question, whether a
+//! directory looks like a repository.
+
+use std::path::PathBuf;
+
+use super::table::Name;
+
+/// Names that tools read or run without being asked, at any depth.
+const RUN_UNASKED: &[&str] = &[
+    ".envrc",
+    ".vscode",
+    ".idea",
+    ".fleet",
+    ".zed",
+    ".husky",
+    ".githooks",
+    ".lefthook",
+    ".exrc",
+    ".vimrc",
+    ".lvimrc",
+    ".nvimrc",
+    ".nvim.lua",
+    ".dir-locals.el",
+];
+
+/// What direct mode keeps from the agent.
+#[derive(Debug, Clone, Default)]
+pub struct Guard {
+    git: bool,
+    names: Vec<Vec<u8>>,
+    paths: Vec<Vec<Vec<u8>>>,
+}
+
+/// What a path may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Anything.
+    Free,
+    /// A directory that leads to something protected: it may be made, not moved, removed or replaced.
+    Pinned,
+    /// Reading.
+    Protected,
+}
+
+/// A verdict, and whether the path lies in a repository's own directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Judgement {
+    pub verdict: Verdict,
+    pub in_git: bool,
+}
+
+impl Guard {
+    /// No rules: plain mounts, where the grant says all.
+    #[must_use]
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// The rules of direct mode.
+    #[must_use]
+    pub fn direct() -> Self {
+        Self { git: true, ..Self::default() }.with_names(RUN_UNASKED)
+    }
+
+    /// More names that are read-only at any depth.
+    #[must_use]
+    pub fn with_names(mut self, names: &[&str]) -> Self {
+        self.names.extend(names.iter().map(|n| fold(n.as_bytes())));
+        self
+    }
+
+    /// More places that are read-only, relative to the shared directory: a repository's `core.hooksPath`, say.
+    #[must_use]
+    pub fn with_paths(mut self, paths: &[PathBuf]) -> Self {
+        for path in paths {
+            let names = path.iter().map(|n| fold(n.as_encoded_bytes())).filter(|n| n != b"" && n != b"/");
+            self.paths.push(names.collect());
+        }
+        self
+    }
+
+    /// Whether new repositories are refused.
+    pub(super) fn watches_git(&self) -> bool {
+        self.git
+    }
+
+    /// Judges a path. `looks_like_git` is asked about leading parts of it, by their length. With `thorough` every one
+    /// is asked about, so that `in_git` is right for repositories of any name; without it only those where the verdict
+    /// depends on it.
+    pub(super) fn judge(
+        &self,
+        path: &[Name],
+        thorough: bool,
+        looks_like_git: &mut dyn FnMut(usize) -> bool,
+    ) -> Judgement {
+        let folded: Vec<Vec<u8>> = path.iter().map(|n| fold(n)).collect();
+        let mut judged = Judgement { verdict: self.judge_places(&folded), in_git: false };
+        if !self.git {
+            return judged;
+        }
+        for (at, name) in folded.iter().enumerate() {
+            let inside = if is_dot_git(name) {
+                if at + 1 == folded.len() {
+                    judged.verdict = Verdict::Protected;
+                }
+                &folded[at + 1..]
+            } else if (thorough || is_git_entry(name)) && looks_like_git(at) {
+                &folded[at..]
+            } else {
+                continue;
+            };
+            judged.in_git = true;
+            judged.verdict = judged.verdict.or(judge_git_entry(inside));
+        }
+        judged
+    }
+
+    fn judge_places(&self, folded: &[Vec<u8>]) -> Verdict {
+        if folded.iter().any(|name| self.names.contains(name)) {
+            return Verdict::Protected;
+        }
+        let verdicts = self.paths.iter().map(|place| {
+            if folded.starts_with(place) {
+                Verdict::Protected
+            } else if place.starts_with(folded) {
+                Verdict::Pinned
+            } else {
+                Verdict::Free
+            }
+        });
+        verdicts.fold(Verdict::Free, Verdict::or)
+    }
+}
+
+impl Verdict {
+    /// The stricter of two.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Protected, _) | (_, Self::Protected) => Self::Protected,
+            (Self::Pinned, _) | (_, Self::Pinned) => Self::Pinned,
+            _ => Self::Free,
+        }
+    }
+}
+
+/// What of a repository's own directory may be written. `commondir` makes git read another directory's configuration;
+/// `branches` and `remotes` are older forms of configuration.
+fn judge_git_entry(inside: &[Vec<u8>]) -> Verdict {
+    match inside {
+        [info] if info == b"info" => Verdict::Pinned,
+        [info, file, ..] if info == b"info" && file == b"attributes" => Verdict::Protected,
+        [entry, ..] if entry != b"info" && is_git_entry(entry) => Verdict::Protected,
+        _ => Verdict::Free,
+    }
+}
+
+fn is_git_entry(folded: &[u8]) -> bool {
+    const ENTRIES: &[&[u8]] = &[
+        b"branches",
+        b"commondir",
+        b"config",
+        b"config.worktree",
+        b"hooks",
+        b"info",
+        b"modules",
+        b"remotes",
+        b"worktrees",
+    ];
+    ENTRIES.contains(&folded)
+}
+
+/// `.git`, or what a file system of another kind takes for it.
+fn is_dot_git(folded: &[u8]) -> bool {
+    folded == b".git" || folded == b"git~1"
+}
+
+/// The names whose presence together makes git take a directory for a repository that can run code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct GitPieces {
+    pub head: bool,
+    pub objects: bool,
+    pub config: bool,
+    pub hooks: bool,
+    pub commondir: bool,
+}
+
+impl GitPieces {
+    /// The pieces with one more name; `None` when the name is none of them.
+    pub fn with(mut self, name: &[u8]) -> Option<Self> {
+        match fold(name).as_slice() {
+            b"head" => self.head = true,
+            b"objects" => self.objects = true,
+            b"config" => self.config = true,
+            b"hooks" => self.hooks = true,
+            b"commondir" => self.commondir = true,
+            _ => return None,
+        }
+        Some(self)
+    }
+
+    /// `HEAD` with `objects` and something that runs; or `HEAD` with a pointer to where the rest lies.
+    pub fn is_repository(self) -> bool {
+        self.head && (self.commondir || self.objects && (self.config || self.hooks))
+    }
+}
+
+/// The directory is named like a repository's own, so its content is judged entry by entry.
+pub(super) fn is_named_git(path: &[Name]) -> bool {
+    path.last().is_some_and(|name| is_dot_git(&fold(name)))
+}
+
+/// A name as the least discerning file system sees it: case, ignorable characters (HFS+), trailing dots and spaces and
+/// stream names (NTFS) make no difference.
+fn fold(name: &[u8]) -> Vec<u8> {
+    let mut folded = String::with_capacity(name.len());
+    for c in String::from_utf8_lossy(name).chars() {
+        match c {
+            '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}' => {}
+            ':' if !folded.is_empty() => break,
+            '\u{017f}' => folded.push('s'),
+            '\u{212a}' => folded.push('k'),
+            c => folded.push(c.to_ascii_lowercase()),
+        }
+    }
+    folded.truncate(folded.trim_end_matches(['.', ' ']).len());
+    folded.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Vec<Name> {
+        text.split('/').map(|n| Name::from(n.as_bytes())).collect()
+    }
+
+    #[test]
+    fn paths_are_judged_by_what_would_run() {
+        use Verdict::{Free, Pinned, Protected};
+        let cases = [
+            ("src/main.rs", Free),
+            (".gitignore", Free),
+            (".github/workflows/ci.yml", Free),
+            (".git", Protected),
+            (".GIT", Protected),
+            (".git.", Protected),
+            (".git ", Protected),
+            (".git::$INDEX_ALLOCATION", Protected),
+            (".g\u{200c}it", Protected),
+            ("GIT~1", Protected),
+            ("deep/er/.git", Protected),
+            (".git/index", Free),
+            (".git/HEAD.lock", Free),
+            (".git/objects/ab/cd", Free),
+            (".git/refs/heads/hooks", Free),
+            (".git/logs/HEAD", Free),
+            (".git/config", Protected),
+            (".git/Config", Protected),
+            (".git/config.worktree", Protected),
+            (".git/commondir", Protected),
+            (".git/hooks", Protected),
+            (".git/hooks/pre-commit", Protected),
+            (".git/info", Pinned),
+            (".git/info/exclude", Free),
+            (".git/info/attributes", Protected),
+            (".git/modules/lib/config", Protected),
+            (".git/worktrees/x/gitdir", Protected),
+            ("sub/.git/hooks/post-checkout", Protected),
+            ("src/hooks/useState.ts", Free),
+            ("config", Free),
+            (".envrc", Protected),
+            ("a/b/.envrc", Protected),
+            (".vscode/tasks.json", Protected),
+            (".VSCode", Protected),
+            (".v\u{017f}code", Protected),
+            ("pkg/.husky/pre-commit", Protected),
+            ("scripts", Pinned),
+            ("scripts/git-hooks/pre-push", Protected),
+            ("scripts/build", Free),
+        ];
+        let guard = Guard::direct().with_paths(&[PathBuf::from("scripts/git-hooks")]);
+        for (text, expected) in cases {
+            assert_eq!(guard.judge(&path(text), false, &mut |_| false).verdict, expected, "{text}");
+            let off = Guard::off().judge(&path(text), true, &mut |_| true);
+            assert_eq!(off, Judgement { verdict: Free, in_git: false }, "{text}, guard off");
+        }
+    }
+
+    #[test]
+    fn a_repository_under_another_name_is_judged_like_one() {
+        let guard = Guard::direct();
+        let bare = |text: &str| guard.judge(&path(text), true, &mut |len| len == 1);
+        assert_eq!(bare("bare/config"), Judgement { verdict: Verdict::Protected, in_git: true });
+        assert_eq!(bare("bare/HEAD"), Judgement { verdict: Verdict::Free, in_git: true });
+        assert_eq!(bare("config"), Judgement { verdict: Verdict::Free, in_git: false });
+    }
+
+    #[test]
+    fn pieces_make_a_repository_whichever_comes_last() {
+        let all = ["HEAD", "objects", "config"];
+        for last in all {
+            let mut pieces = GitPieces::default();
+            for name in all.iter().filter(|n| **n != last) {
+                pieces = pieces.with(name.as_bytes()).unwrap();
+            }
+            assert!(!pieces.is_repository(), "without {last}");
+            assert!(pieces.with(last.as_bytes()).unwrap().is_repository(), "with {last}");
+        }
+        let pointer = GitPieces::default().with(b"HEAD").unwrap().with(b"commondir").unwrap();
+        assert!(pointer.is_repository());
+        assert_eq!(GitPieces::default().with(b"main.rs"), None);
+    }
+}
