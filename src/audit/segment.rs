@@ -30,7 +30,7 @@ pub(super) enum Step {
     SyncFolder,
 }
 
-/// Stands before every effect; tests put a fault in it.
+/// Stands before every effect, and after a write, where a part may be in the file; tests put a fault in it.
 #[derive(Default)]
 pub(super) struct Gate {
     #[cfg(test)]
@@ -99,7 +99,7 @@ impl Active {
     pub(super) fn write(&mut self, line: &[u8], room: Room) -> Result<(), WriteError> {
         let keep = if room == Room::Ordinary { LAST_WORDS } else { 0 };
         self.reserve(self.bytes + line.len() as u64 + keep).map_err(WriteError::Nothing)?;
-        let written = self.gate.pass(Step::Write).and_then(|()| append_once(&mut self.file, line));
+        let written = append_once(&mut self.file, line).and_then(|()| self.gate.pass(Step::Write));
         if let Err(error) = written {
             let undone = self.file.set_len(self.bytes);
             // Cutting the line off gave the room behind it back too.
