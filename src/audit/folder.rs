@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::store::file::open_regular;
+
 use super::chain::Flaw;
 
 /// The first record that is not what was written.
@@ -104,22 +106,6 @@ impl Segment {
         };
         opened.map_err(ReadError::io(&self.path))
     }
-}
-
-/// Opens a regular file for reading; neither a link nor a pipe can stand in for it.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
-    }
-}
-
-/// Makes the folder's entries durable.
-pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Takes the writer's lock without waiting; `None` when another process has it.

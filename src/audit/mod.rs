@@ -23,6 +23,7 @@
 //! the host ([`verify::directory`] takes one).
 
 pub mod chain;
+mod error;
 #[cfg(test)]
 mod fixture;
 mod folder;
@@ -37,9 +38,10 @@ pub mod view;
 
 pub use self::{
     chain::{Context, Flaw, Head},
+    error::TrailError,
     folder::{Bad, ReadError},
     repair::Repair,
     tail::{Follow, Tail},
-    trail::{Limits, Trail, TrailError},
+    trail::{Limits, Trail},
     verify::Report,
 };

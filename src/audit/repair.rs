@@ -5,15 +5,17 @@
 //! by [`begin_recovery`], on somebody's word.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{BufReader, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use crate::store::file::sync_folder;
+
 use super::{
     chain::{self, Flaw, Head},
-    folder::{self, Bad, ReadError, Segment, sealed_name, sync_folder},
+    folder::{self, Bad, ReadError, Segment, sealed_name},
     lines::Lines,
     verify::Walk,
 };
@@ -176,7 +178,7 @@ fn finish_recovery(dir: &Path) -> Result<(), ReadError> {
         }
         sync_folder(&aside)?;
         fs::rename(dir.join(recovered_name(number)), dir.join(sealed_name(number)))?;
-        File::open(dir)?.sync_all()
+        sync_folder(dir)
     })();
     moved.map_err(ReadError::io(&aside))
 }

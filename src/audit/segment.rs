@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Instant,
@@ -10,7 +10,9 @@ use std::{
 
 use rustix::{fs::FallocateFlags, io::Errno};
 
-use super::folder::{open_name, sealed_name, sync_folder};
+use crate::store::file::{append_once, sync_folder};
+
+use super::folder::{open_name, sealed_name};
 
 /// Room is reserved in pieces of this size: one call for some hundreds of events.
 const PIECE: u64 = 1 << 20;
@@ -28,7 +30,7 @@ pub(super) enum Step {
     SyncFolder,
 }
 
-/// Stands before every effect; tests put a fault in it.
+/// Stands before every effect, and after a write, where a part may be in the file; tests put a fault in it.
 #[derive(Default)]
 pub(super) struct Gate {
     #[cfg(test)]
@@ -97,7 +99,7 @@ impl Active {
     pub(super) fn write(&mut self, line: &[u8], room: Room) -> Result<(), WriteError> {
         let keep = if room == Room::Ordinary { LAST_WORDS } else { 0 };
         self.reserve(self.bytes + line.len() as u64 + keep).map_err(WriteError::Nothing)?;
-        let written = self.gate.pass(Step::Write).and_then(|()| write_once(&mut self.file, line));
+        let written = append_once(&mut self.file, line).and_then(|()| self.gate.pass(Step::Write));
         if let Err(error) = written {
             let undone = self.file.set_len(self.bytes);
             // Cutting the line off gave the room behind it back too.
@@ -153,16 +155,4 @@ pub(super) enum WriteError {
     Nothing(io::Error),
     /// The file may end with a part of the line.
     Half(io::Error),
-}
-
-fn write_once(file: &mut File, line: &[u8]) -> io::Result<()> {
-    loop {
-        match file.write(line) {
-            Ok(count) if count == line.len() => return Ok(()),
-            // A second write could fail and leave a torn line behind an acknowledged one: take it back instead.
-            Ok(_) => return Err(io::ErrorKind::StorageFull.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }

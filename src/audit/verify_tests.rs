@@ -1,5 +1,6 @@
 use super::*;
 use crate::audit::fixture::Fixture;
+use proptest::prelude::*;
 
 /// Three files of three events, sealed.
 fn trail() -> (Fixture, Head) {
@@ -103,4 +104,23 @@ fn an_empty_trail_verifies() {
     let report = directory(dir.path(), None).unwrap();
     assert_eq!((report.events, report.head, report.bad), (0, Head::genesis(), None));
     assert!(directory(&dir.path().join("none"), None).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn g14_no_edit_of_any_file_passes(file in 1..=3_u8, at in 0.0..1.0_f64, length in 0..40_usize, with in ".{0,20}") {
+        let (fixture, head) = trail();
+        let mut changed = false;
+        fixture.edit(&format!("0000000{file}.jsonl"), |text| {
+            let at = (text.len() as f64 * at) as usize;
+            let (from, to) = (text.floor_char_boundary(at), text.floor_char_boundary(at + length));
+            let mut edited = text.clone();
+            edited.replace_range(from..to, &with);
+            changed = edited != text;
+            edited
+        });
+        let report = directory(fixture.path(), Some(&head)).unwrap();
+        prop_assert_eq!(report.bad.is_some(), changed);
+    }
 }

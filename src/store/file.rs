@@ -123,8 +123,41 @@ pub(super) fn replace_with(path: &Path, bytes: &[u8], gate: &mut Gate<'_>) -> Re
 }
 
 /// Makes the folder's entries durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// When the disk refuses.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Writes a line at the end of a file by a single call. When this fails a part may stand there, for the caller to
+/// cut off: a second call for the rest could fail too, and leave a torn line behind whole ones.
+///
+/// # Errors
+/// `StorageFull` when only a part went in; otherwise as the kernel says.
+pub fn append_once(file: &mut File, line: &[u8]) -> io::Result<()> {
+    loop {
+        match file.write(line) {
+            Ok(count) if count == line.len() => return Ok(()),
+            Ok(_) => return Err(io::ErrorKind::StorageFull.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Opens a regular file for reading; neither a link nor a pipe can stand in for it.
+///
+/// # Errors
+/// `InvalidInput` for another kind of file; otherwise as the kernel says.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+    }
 }
 
 /// Makes a folder for its owner alone, with its parents; one that is there stays.
@@ -138,11 +171,7 @@ pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
 /// When it is longer, another kind of file, or cannot be read.
 pub fn read_bounded(path: &Path, max: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let read = || {
-        let file =
-            OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-        }
+        let file = open_regular(path)?;
         let mut bytes = Vec::new();
         file.take(max + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > max {

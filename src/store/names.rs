@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{self, Write},
     net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -113,7 +112,7 @@ impl NameTable {
         let mut line =
             serde_json::to_vec(&Line { name: name.into(), address }).expect("a line's keys are all strings");
         line.push(b'\n');
-        if let Err(error) = write_once(&mut self.file, &line) {
+        if let Err(error) = file::append_once(&mut self.file, &line) {
             // Half a line in the middle would damage the table for good.
             let undone = self.file.set_len(self.length);
             return Err(StoreError::io("write", &self.path)(undone.err().unwrap_or(error)).into());
@@ -141,17 +140,6 @@ impl NameTable {
     fn note(&mut self, name: String, address: IpAddr) {
         self.by_address.insert(address, name.clone());
         self.by_name.insert(name, address);
-    }
-}
-
-fn write_once(file: &mut File, line: &[u8]) -> io::Result<()> {
-    loop {
-        match file.write(line) {
-            Ok(count) if count == line.len() => return Ok(()),
-            Ok(_) => return Err(io::ErrorKind::StorageFull.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -164,7 +164,7 @@ mod tests {
     fn scopes_are_apart_and_errors_change_nothing() {
         let (_dir, store) = store();
         let (web, api) = (owner("/src/web"), owner("/src/apis"));
-        let edit = |set: &mut RuleSet| Ok::<_, ()>(drop(set.add("web", rule("a.example")).clone()));
+        let edit = |set: &mut RuleSet| Ok::<_, ()>(set.add("web", rule("a.example")).id.clone());
         store.edit_rules(Scope::Owner(&web), edit).unwrap().unwrap();
         assert_eq!(store.rules(Scope::Owner(&web)).unwrap().rules[0].id, "web/1");
         for empty in [Scope::User, Scope::Owner(&api)] {
@@ -197,7 +197,7 @@ mod tests {
                 let store = &store;
                 scope.spawn(move || {
                     let host = format!("{index}.example");
-                    let edit = |set: &mut RuleSet| Ok::<_, ()>(drop(set.add("user", rule(&host)).clone()));
+                    let edit = |set: &mut RuleSet| Ok::<_, ()>(set.add("user", rule(&host)).id.clone());
                     store.edit_rules(Scope::User, edit).unwrap().unwrap();
                 });
             }

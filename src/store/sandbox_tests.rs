@@ -140,7 +140,7 @@ fn a_damaged_record_is_named_and_hides_no_other() {
     for content in ["", "{}", r#"{"version":9}"#] {
         fs::write(store.sandbox(&broken.id).record(), content).unwrap();
         let listing = store.list().unwrap();
-        assert_eq!(listing.records, [other.clone()]);
+        assert_eq!(listing.records, std::slice::from_ref(&other));
         assert!(listing.unreadable[0].to_string().contains(broken.id.as_str()));
         assert!(matches!(store.create(new("new", "/src/web")), Err(CreateError::Store(_))));
     }
