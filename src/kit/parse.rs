@@ -296,11 +296,13 @@ fn syntax(findings: &Findings, text: &str, error: &ScanError) -> Problem {
     }
 }
 
-/// The first tab in the white space that begins the line of `offset`, or the line before it.
+/// The first tab in the white space that begins a line: that of `offset`, the one before, or, since a scalar may
+/// have run into it, the one after.
 fn tab_in_indentation(text: &str, offset: usize) -> Option<usize> {
     let line = text[..offset].rfind('\n').map_or(0, |at| at + 1);
     let before = text[..line.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1);
-    [line, before].into_iter().find_map(|start| {
+    let after = text[offset..].find('\n').map_or(text.len(), |at| offset + at + 1);
+    [line, before, after].into_iter().find_map(|start| {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let lead = text.as_bytes()[start..].iter().take_while(|byte| blank(byte)).count();
         text[start..start + lead].find('\t').map(|at| start + at)

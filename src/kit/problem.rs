@@ -299,6 +299,13 @@ impl Findings {
         self.errors.len()
     }
 
+    /// First bytes of the errors from the `first` on, in order.
+    pub(super) fn error_places(&self, first: usize) -> Vec<u32> {
+        let mut places: Vec<u32> = self.errors[first..].iter().map(|problem| problem.span.start).collect();
+        places.sort_unstable();
+        places
+    }
+
     /// A finding in this file, to be completed and handed to [`Self::push`].
     pub(super) fn at(&self, code: Code, span: Span, message: impl Into<String>) -> Problem {
         Problem::new(code, &self.source, span, message)
