@@ -7,8 +7,9 @@ use std::{
 
 use super::{
     document::typed,
+    findings::Findings,
     parse,
-    problem::{Code, Findings, Problem, quoted},
+    problem::{Code, Problem, quoted},
     resolve::resolve_target,
     schema::SchemaName,
     spanned::Spanned,

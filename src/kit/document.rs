@@ -5,8 +5,10 @@ use std::sync::LazyLock;
 use serde::de::DeserializeOwned;
 
 use super::{
-    de, parse,
-    problem::{Code, Findings, Span, quoted},
+    de,
+    findings::Findings,
+    parse,
+    problem::{Code, Span, quoted},
     schema::{SchemaName, schema},
     shape::{self, Shape},
     tree::{Kind, Node},

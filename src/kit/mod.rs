@@ -23,6 +23,7 @@ mod config;
 mod de;
 mod discover;
 mod document;
+mod findings;
 mod load;
 mod parse;
 mod problem;
@@ -32,6 +33,7 @@ mod scalar;
 mod schema;
 mod shape;
 mod spanned;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -211,3 +211,17 @@ fn several_mistakes_come_at_once_and_in_order() {
     }
     assert_eq!(found.len(), 4);
 }
+
+#[test]
+fn examples_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let context = Context { folder: root.into(), home: root.into(), default_memory: Bytes::gib(4) };
+    let loaded = load(Selection::Path("examples".into()), &context);
+    match loaded {
+        Ok(loaded) => {
+            assert!(loaded.warnings.is_empty() && !loaded.sandboxes.is_empty(), "{:?}", loaded.warnings)
+        }
+        Err(LoadError::Invalid(problems)) => panic!("{}", render(&problems)),
+        Err(error) => panic!("{error}"),
+    }
+}

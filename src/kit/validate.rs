@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{
-    problem::{Code, Findings, Span, quoted},
+    findings::Findings,
+    problem::{Code, Span, quoted},
     shape::{Form, Further, Shape, Sort},
     tree::{Key, Kind, Node},
 };

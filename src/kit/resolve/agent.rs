@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     kit::{
-        problem::{Code, Findings, quoted},
+        findings::Findings,
+        problem::{Code, quoted},
         spanned::Spanned,
         validate::similar,
         wire::agent as wire,

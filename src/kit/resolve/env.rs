@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::text;
 use crate::kit::{
-    problem::{Code, Findings, Span, quoted},
+    findings::Findings,
+    problem::{Code, Span, quoted},
     spanned::Spanned,
     wire::text::EnvName,
 };

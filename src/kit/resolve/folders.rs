@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use super::{Around, text};
 use crate::{
     kit::{
-        problem::{Code, Findings, Span, quoted},
+        findings::Findings,
+        problem::{Code, Span, quoted},
         spanned::Spanned,
         wire::sandbox as wire,
     },

@@ -3,7 +3,8 @@
 use super::Around;
 use crate::{
     kit::{
-        problem::{Code, Findings},
+        findings::Findings,
+        problem::Code,
         spanned::Spanned,
         wire::{sandbox as wire, text::Size},
     },

@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use super::text;
 use crate::{
     kit::{
-        problem::{Code, Findings, Span, quoted},
+        findings::Findings,
+        problem::{Code, Span, quoted},
         spanned::{OneOrMany, Spanned},
         wire::network as wire,
     },

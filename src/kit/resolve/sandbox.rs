@@ -4,7 +4,8 @@ use super::{Around, agent, env, folders, machine, network, secret};
 use crate::{
     kit::{
         document::Soundness,
-        problem::{Code, Findings, Span, quoted},
+        findings::Findings,
+        problem::{Code, Span, quoted},
         spanned::Spanned,
         wire::{
             envelope::{Document, SandboxKind},

@@ -2,7 +2,8 @@
 
 use crate::{
     kit::{
-        problem::{Code, Findings, Span, quoted},
+        findings::Findings,
+        problem::{Code, Span, quoted},
         spanned::Spanned,
         validate::similar,
         wire::{

@@ -1,7 +1,8 @@
 //! Checks that any text may need, and places inside of a text.
 
 use crate::kit::{
-    problem::{Code, Findings, Span},
+    findings::Findings,
+    problem::{Code, Span},
     spanned::Spanned,
 };
 

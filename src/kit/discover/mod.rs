@@ -4,6 +4,10 @@
 //! must be regular with one link, and is bounded. A link would let a repository show the host's own files in an
 //! error message; a second link, a file that someone else still writes.
 
+#[cfg(test)]
+mod tests;
+mod walk;
+
 use std::{
     fs::File,
     io::{self, Read},
@@ -12,7 +16,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat},
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2},
     io::Errno,
 };
 use sha2::{Digest, Sha256};
@@ -27,9 +31,6 @@ const DEFAULT_FOLDER: &str = ".cofferdam";
 /// Most files that one folder may yield, and their bytes together.
 const FILES_MAX: usize = 20_000;
 const TOTAL_MAX: usize = 64 << 20;
-/// Deepest folder and most entries that are looked at.
-const DEPTH_MAX: usize = 32;
-const ENTRIES_MAX: usize = 2_000_000;
 
 /// What to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,9 +221,7 @@ impl Root {
     }
 
     fn read_folder(self, folder: &Path) -> Result<Discovered, DiscoverError> {
-        let mut paths = Vec::new();
-        Walk { root: &self, paths: &mut paths, entries: 0 }.folder(folder, 0)?;
-        paths.sort_unstable();
+        let paths = walk::walk(&self, folder)?;
         let mut files = Vec::with_capacity(paths.len());
         let mut total = 0;
         for path in paths {
@@ -257,63 +256,4 @@ impl Root {
         let name = if inside { path.strip_prefix(&self.path).unwrap_or(path) } else { path };
         Ok(self.source(&name.to_string_lossy(), path.to_owned(), bytes))
     }
-}
-
-/// Collects the paths below a folder that name our files.
-struct Walk<'a> {
-    root: &'a Root,
-    paths: &'a mut Vec<PathBuf>,
-    entries: usize,
-}
-
-impl Walk<'_> {
-    fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), DiscoverError> {
-        if depth > DEPTH_MAX {
-            return refused(
-                folder,
-                format!("folders nest more than {DEPTH_MAX} deep; name a folder further inside"),
-            );
-        }
-        let descriptor = self.root.open(folder, OFlags::DIRECTORY)?;
-        let ours = folder.file_name().is_some_and(|name| name == DEFAULT_FOLDER);
-        let mut below = Vec::new();
-        let failed = |error: Errno| io_error(folder)(error.into());
-        for entry in Dir::read_from(&descriptor).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            if matches!(name, "." | "..") {
-                continue;
-            }
-            self.entries += 1;
-            if self.entries > ENTRIES_MAX {
-                return refused(
-                    folder,
-                    format!("more than {ENTRIES_MAX} entries; name a folder further inside"),
-                );
-            }
-            let kind = match entry.file_type() {
-                FileType::Unknown => {
-                    let found =
-                        statat(&descriptor, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-                    FileType::from_raw_mode(found.st_mode)
-                }
-                kind => kind,
-            };
-            if kind == FileType::Directory && (!name.starts_with('.') || name == DEFAULT_FOLDER) {
-                below.push(folder.join(name));
-            } else if kind != FileType::Directory && is_ours(name, ours) {
-                self.paths.push(folder.join(name));
-            }
-        }
-        if self.paths.len() > FILES_MAX {
-            return refused(folder, format!("more than {FILES_MAX} files; name a folder further inside"));
-        }
-        below.into_iter().try_for_each(|folder| self.folder(&folder, depth + 1))
-    }
-}
-
-/// Whether a file of this name holds documents. Links are among them, so that opening one says why it is refused.
-fn is_ours(name: &str, in_our_folder: bool) -> bool {
-    let named = matches!(name, DEFAULT_FILE | "kit.yaml") || name.ends_with(".sandbox.yaml");
-    named || (in_our_folder && name.ends_with(".yaml") && name != "approvals.yaml")
 }
