@@ -17,6 +17,12 @@ pub(super) fn library() -> &'static Library {
     &LIBRARY
 }
 
+/// Whether an agent kit of this name comes with the program.
+#[must_use]
+pub fn has_agent(name: &str) -> bool {
+    library().agents.contains_key(name)
+}
+
 fn build() -> (Library, Vec<Problem>) {
     let mut library = Library::default();
     let mut problems = Vec::new();

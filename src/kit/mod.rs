@@ -40,6 +40,7 @@ mod tree;
 mod validate;
 mod wire;
 
+pub use builtin::has_agent;
 pub use config::{ConfigContext, ConfigError, config};
 pub use discover::{DiscoverError, Selection};
 pub use load::{Context, LoadError, Loaded, load};

@@ -42,6 +42,7 @@ pub(in crate::kit) fn agent(
     library: &Library,
     findings: &mut Findings,
 ) -> AgentKit {
+    network::refuse_preset(&spec.network, findings);
     let origin = |line| Origin { layer: Layer::Repository, file: Some(file.to_owned()), line: Some(line) };
     AgentKit {
         command: words(&spec.command.interactive, findings),

@@ -37,18 +37,28 @@ pub(super) fn network(
         Reading { rule, id, file, findings }.patterns(&mut rules);
     }
     desired::Network {
-        preset: preset(network.preset),
+        preset: preset(network.preset.as_deref()),
         rules,
         host_services: host_services(&network.host_services, file, findings),
     }
 }
 
 /// The preset that is meant.
-fn preset(preset: Option<wire::Preset>) -> desired::Preset {
+fn preset(preset: Option<&wire::Preset>) -> desired::Preset {
     match preset {
         Some(wire::Preset::Balanced) => desired::Preset::Balanced,
         Some(wire::Preset::Open) => desired::Preset::Open,
         Some(wire::Preset::LockedDown) | None => desired::Preset::LockedDown,
+    }
+}
+
+/// Reports a preset in a kit: how much is open to begin with is the sandbox's to say.
+pub(super) fn refuse_preset(network: &wire::Network, findings: &mut Findings) {
+    if let Some(preset) = &network.preset {
+        let problem = findings.at(Code::WrongValue, preset.span, "a kit cannot set the preset");
+        findings.push(
+            problem.help("name the hosts that the kit needs under `rules`; the sandbox says which preset"),
+        );
     }
 }
 

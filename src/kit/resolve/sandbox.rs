@@ -64,7 +64,12 @@ pub(in crate::kit) fn sandbox(
     command.extend(own_args);
     Some(desired::Sandbox {
         name: name?,
-        labels: document.metadata.labels.clone(),
+        labels: document
+            .metadata
+            .labels
+            .iter()
+            .map(|(key, value)| (key.0.clone(), value.0.clone()))
+            .collect(),
         agent: desired::Agent { kit: spec.agent.kit.value.clone(), command },
         template: template(spec.template.image.as_ref().or(kit.image.as_ref()), findings)?,
         workspace: Some(workspace?),

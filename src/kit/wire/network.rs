@@ -15,7 +15,7 @@ use crate::kit::spanned::{OneOrMany, Spanned};
 pub(in crate::kit) struct Network {
     /// Named rules to begin with.
     #[serde(default)]
-    pub(in crate::kit) preset: Option<Preset>,
+    pub(in crate::kit) preset: Option<Spanned<Preset>>,
     /// Rules. Any deny that matches wins; else any allow; else the request is denied.
     #[serde(default)]
     pub(in crate::kit) rules: Vec<Spanned<Rule>>,
