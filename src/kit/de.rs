@@ -36,21 +36,27 @@ impl de::Error for Mismatch {
     }
 }
 
-/// Reads a node as `T`. `lenient` passes over keys that the type does not have: for documents whose unknown keys
-/// are reported already, so that the rest of them is still checked.
-pub(super) fn read<'de, T: Deserialize<'de>>(node: &'de Node, lenient: bool) -> Result<T, Mismatch> {
-    T::deserialize(Reader { node, lenient })
+/// Reads a node as `T`. `wrong` holds, in order, the first bytes of what is reported already: unknown keys, wrong
+/// values and list items with any such are passed over, so that the rest is still checked.
+pub(super) fn read<'de, T: Deserialize<'de>>(node: &'de Node, wrong: &'de [u32]) -> Result<T, Mismatch> {
+    T::deserialize(Reader { node, wrong })
 }
 
 #[derive(Clone, Copy)]
 struct Reader<'de> {
     node: &'de Node,
-    lenient: bool,
+    wrong: &'de [u32],
 }
 
 impl<'de> Reader<'de> {
     fn on(self, node: &'de Node) -> Self {
         Self { node, ..self }
+    }
+
+    /// Whether something inside of `node` is reported already.
+    fn is_wrong(self, node: &Node) -> bool {
+        let next = self.wrong.partition_point(|at| *at < node.span.start);
+        self.wrong.get(next).is_some_and(|at| *at < node.span.end.max(node.span.start + 1))
     }
 
     fn placed<T>(self, result: Result<T, Mismatch>) -> Result<T, Mismatch> {
@@ -70,7 +76,7 @@ impl<'de> Reader<'de> {
             Kind::Text(text) => visitor.visit_borrowed_str(text),
             Kind::List(items) => visitor.visit_seq(Items { reader: self, rest: items.iter() }),
             Kind::Map(entries) => {
-                let fields = fields.filter(|_| self.lenient);
+                let fields = fields.filter(|_| !self.wrong.is_empty());
                 visitor.visit_map(Entries { reader: self, rest: entries.iter(), value: None, fields })
             }
         }
@@ -150,11 +156,8 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     type Error = Mismatch;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Mismatch> {
-        self.rest.next().map(|node| seed.deserialize(self.reader.on(node))).transpose()
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.rest.len())
+        let next = self.rest.find(|node| !self.reader.is_wrong(node));
+        next.map(|node| seed.deserialize(self.reader.on(node))).transpose()
     }
 }
 
@@ -170,10 +173,15 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Mismatch> {
         let known = |key: &Key| self.fields.is_none_or(|fields| fields.contains(&key.text.as_str()));
-        let Some((key, node)) = self.rest.find(|(key, _)| known(key)) else { return Ok(None) };
+        let usable =
+            |node: &Node| matches!(node.kind, Kind::Map(_) | Kind::List(_)) || !self.reader.is_wrong(node);
+        let Some((key, node)) = self.rest.find(|(key, node)| known(key) && usable(node)) else {
+            return Ok(None);
+        };
         self.value = Some(node);
-        let text = StrDeserializer::<Mismatch>::new(&key.text);
-        seed.deserialize(text).map(Some).map_err(|error| Mismatch { span: Some(key.span), ..error })
+        seed.deserialize(KeyReader(&key.text))
+            .map(Some)
+            .map_err(|error| Mismatch { span: Some(key.span), ..error })
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mismatch> {
@@ -181,6 +189,30 @@ impl<'de> MapAccess<'de> for Entries<'de> {
             Some(node) => seed.deserialize(self.reader.on(node)),
             None => Err(de::Error::custom("a value was asked for before its key")),
         }
+    }
+}
+
+/// A key: text, also where the type wraps it.
+struct KeyReader<'de>(&'de str);
+
+impl<'de> de::Deserializer<'de> for KeyReader<'de> {
+    type Error = Mismatch;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
+        tuple tuple_struct map struct enum option identifier ignored_any
     }
 }
 

@@ -5,13 +5,13 @@
 //! twice, numbers with a leading zero, characters that a terminal obeys. The first error of syntax ends a file, because what
 //! follows it cannot be trusted; the documents before it are still returned.
 
-use serde_saphyr::granit_parser::{
-    self, Event, Marker, Parser, ScalarStyle, ScanError, Span as Range, StrInput,
-};
+use serde_saphyr::granit_parser::{self, Event, Marker, Parser, ScalarStyle, Span as Range, StrInput};
 
 use super::{
-    problem::{Code, Findings, Problem, Source, Span, is_unprintable, quoted},
+    findings::Findings,
+    problem::{Code, Problem, Source, Span, is_unprintable, quoted},
     scalar::{self, Plain},
+    syntax::syntax,
     tree::{Key, Kind, Node},
 };
 
@@ -80,7 +80,7 @@ fn decode<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Findings> {
 }
 
 /// Line and column of a byte offset.
-fn place(text: &str, offset: usize) -> Span {
+pub(super) fn place(text: &str, offset: usize) -> Span {
     let before = &text[..offset];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -263,46 +263,6 @@ fn until(start: Span, end: Span) -> Span {
     Span { end: end.end.max(start.end), ..start }
 }
 
-fn too_deep(findings: &Findings, span: Span) -> Problem {
+pub(super) fn too_deep(findings: &Findings, span: Span) -> Problem {
     findings.at(Code::TooLarge, span, format!("lists and mappings nest at most {DEPTH_MAX} deep"))
-}
-
-/// What the event parser found wrong, in our words where a fix is known.
-fn syntax(findings: &Findings, text: &str, error: &ScanError) -> Problem {
-    use granit_parser::ErrorKind as K;
-    let marker = error.marker();
-    let mut offset = marker.byte_offset().unwrap_or_default().min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    if let Some(tab) = tab_in_indentation(text, offset) {
-        let problem = findings.at(Code::Syntax, place(text, tab), "a tab cannot indent a line");
-        return problem.label("tab").help("indent with spaces");
-    }
-    let span = place(text, offset);
-    match error.kind() {
-        K::RecursionLimitExceeded => too_deep(findings, span),
-        K::DirectiveDisallowed => findings
-            .at(Code::YamlFeature, span, "directives (`%…`) are not part of this format")
-            .help("remove the line; every file is YAML 1.2"),
-        K::UnknownAnchor => findings
-            .at(Code::YamlFeature, span, "aliases (`*name`) are not part of this format")
-            .help("a pattern that begins with `*` needs quotes: \"*.example.com\""),
-        kind => {
-            let problem = findings.at(Code::Syntax, span, format!("this is not YAML: {kind}"));
-            problem
-                .help("look at the indentation, the quotes and the brackets on this line and the one before")
-        }
-    }
-}
-
-/// The first tab in the white space that begins the line of `offset`, or the line before it.
-fn tab_in_indentation(text: &str, offset: usize) -> Option<usize> {
-    let line = text[..offset].rfind('\n').map_or(0, |at| at + 1);
-    let before = text[..line.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1);
-    [line, before].into_iter().find_map(|start| {
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        let lead = text.as_bytes()[start..].iter().take_while(|byte| blank(byte)).count();
-        text[start..start + lead].find('\t').map(|at| start + at)
-    })
 }

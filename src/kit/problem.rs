@@ -8,8 +8,6 @@ use std::{fmt, sync::Arc};
 use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
 use serde_json::{Value, json};
 
-/// Most errors, and most warnings, kept of one file: one that is wrong throughout says no more with ten thousand.
-const PER_FILE_MAX: usize = 100;
 /// Longest quotation from a file, in characters.
 const QUOTED_MAX: usize = 60;
 
@@ -180,8 +178,8 @@ pub struct Problem {
     pub help: Option<String>,
     /// Whether it only informs.
     pub warning: bool,
-    source_text: Source,
-    span: Span,
+    pub(super) source_text: Source,
+    pub(super) span: Span,
 }
 
 impl Problem {
@@ -274,55 +272,5 @@ impl Diagnostic for Problem {
         let length = self.span.end.saturating_sub(self.span.start) as usize;
         let span = SourceSpan::new((self.span.start as usize).into(), length);
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(self.label.clone(), span))))
-    }
-}
-
-/// Collects the findings in one file.
-#[derive(Debug)]
-pub(super) struct Findings {
-    source: Source,
-    errors: Vec<Problem>,
-    warnings: Vec<Problem>,
-}
-
-impl Findings {
-    pub(super) fn new(source: Source) -> Self {
-        Self { source, errors: Vec::new(), warnings: Vec::new() }
-    }
-
-    pub(super) fn source(&self) -> &Source {
-        &self.source
-    }
-
-    /// How many errors there are.
-    pub(super) fn errors(&self) -> usize {
-        self.errors.len()
-    }
-
-    /// A finding in this file, to be completed and handed to [`Self::push`].
-    pub(super) fn at(&self, code: Code, span: Span, message: impl Into<String>) -> Problem {
-        Problem::new(code, &self.source, span, message)
-    }
-
-    /// Keeps a finding; past the bound only the fact that there are more.
-    pub(super) fn push(&mut self, problem: Problem) {
-        let kept = if problem.warning { &mut self.warnings } else { &mut self.errors };
-        match kept.len() {
-            ..PER_FILE_MAX => kept.push(problem),
-            PER_FILE_MAX => {
-                let message =
-                    format!("more than {PER_FILE_MAX} findings; those after this place are not shown");
-                kept.push(Problem { label: None, help: None, message, ..problem });
-            }
-            _ => {}
-        }
-    }
-
-    /// Errors and warnings, each in the order of their places.
-    pub(super) fn into_parts(mut self) -> (Vec<Problem>, Vec<Problem>) {
-        for kept in [&mut self.errors, &mut self.warnings] {
-            kept.sort_by_key(|problem| problem.span.start);
-        }
-        (self.errors, self.warnings)
     }
 }

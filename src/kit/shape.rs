@@ -110,8 +110,10 @@ impl Compiler<'_> {
         for (keyword, value) in schema {
             self.keyword(&mut shape, keyword, value, depth).map_err(|error| format!("{keyword}: {error}"))?;
         }
-        if let (Some(form), Some(words)) = (&mut shape.form, &shape.form_in_words) {
-            form.in_words.clone_from(words);
+        if let Some(words) = &shape.form_in_words {
+            for form in shape.form.iter_mut().chain(&mut shape.key_form) {
+                form.in_words.clone_from(words);
+            }
         }
         Ok(shape)
     }
@@ -135,6 +137,8 @@ impl Compiler<'_> {
                 }
             }
             "required" => shape.required = texts(value)?,
+            // Beside a pattern for keys, `false` is what the pattern means already.
+            "additionalProperties" if shape.key_form.is_some() && *value == false => {}
             "additionalProperties" => {
                 shape.further = match value {
                     Value::Bool(false) => Further::None,

@@ -36,7 +36,8 @@ impl Kind {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Bool(_) => "true or false",
+            Self::Bool(true) => "`true`",
+            Self::Bool(false) => "`false`",
             Self::Int(_) | Self::Float(_) => "a number",
             Self::Text(_) => "text",
             Self::List(_) => "a list",

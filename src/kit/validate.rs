@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{
-    problem::{Code, Findings, Span, quoted},
+    findings::Findings,
+    problem::{Code, Span, quoted},
     shape::{Form, Further, Shape, Sort},
     tree::{Key, Kind, Node},
 };
@@ -70,20 +71,24 @@ impl Validator<'_> {
             return;
         }
         if !shape.branches.is_empty() {
-            return self.branches(node, shape, path, at);
-        }
-        if shape.sort.is_some_and(|sort| !sort.is(&node.kind)) {
+            self.branches(node, shape, path, at);
+        } else if shape.sort.is_some_and(|sort| !sort.is(&node.kind)) {
             return self.wrong_type(node, shape, path, at);
+        } else {
+            self.content(node, shape, path, at);
         }
+        if shape.not_available {
+            self.not_available(&path.name(), at);
+        }
+    }
+
+    fn content(&mut self, node: &Node, shape: &Shape, path: &Path<'_>, at: Span) {
         match &node.kind {
             Kind::Map(entries) => self.map(entries, shape, path, at),
             Kind::List(items) => self.list(items, shape, path, at),
             Kind::Text(text) => self.text(text, node.span, shape, path),
             Kind::Int(number) => self.number(*number, node.span, shape, path),
             Kind::Null | Kind::Bool(_) | Kind::Float(_) => {}
-        }
-        if shape.not_available {
-            self.not_available(&path.name(), at);
         }
     }
 
@@ -110,19 +115,21 @@ impl Validator<'_> {
     fn wrong_type(&mut self, node: &Node, shape: &Shape, path: &Path<'_>, at: Span) {
         let wanted = wanted(shape);
         let message = format!("{} must be {wanted}, not {}", path.name(), node.kind.word());
+        let written = self.findings.source().slice(node.span).to_owned();
         let scalar = matches!(node.kind, Kind::Bool(_) | Kind::Int(_) | Kind::Float(_));
-        let takes_text =
-            shape.sort == Some(Sort::Text) || shape.branches.iter().any(|b| b.sort == Some(Sort::Text));
-        let help = match &node.kind {
-            _ if scalar && takes_text => {
-                format!("write \"{}\" in quotes", self.findings.source().slice(node.span))
+        let takes =
+            |sort| shape.sort == Some(sort) || shape.branches.iter().any(|branch| branch.sort == Some(sort));
+        let in_form = shape.form.as_ref().is_none_or(|form| form.pattern.is_match(&written));
+        let help = match (&node.kind, &shape.form) {
+            (_, Some(form)) if !in_form => form.in_words.clone(),
+            _ if scalar && takes(Sort::Text) => format!("write \"{written}\" in quotes"),
+            (Kind::Null, _) => format!("write {wanted} after the key, or remove the key"),
+            (Kind::Text(_), _) if takes(Sort::Bool) => "write true or false".to_owned(),
+            (Kind::Text(text), _) if takes(Sort::List) && text.len() < 60 => format!("write [{written}]"),
+            (Kind::Text(text), _) if takes(Sort::Int) && text.parse::<i64>().is_ok() => {
+                format!("write {text}")
             }
-            Kind::Null => format!("write {wanted} after the key, or remove the key"),
-            Kind::Text(_) if shape.sort == Some(Sort::Bool) => "write true or false".to_owned(),
-            Kind::Text(text) if shape.sort == Some(Sort::List) && text.len() < 60 => {
-                format!("write [{text}]")
-            }
-            _ => shape.about.clone().unwrap_or_else(|| format!("write {wanted}")),
+            _ => shape.about.as_deref().map_or_else(|| format!("write {wanted}"), one_line),
         };
         let span = if node.span.start == node.span.end { at } else { node.head() };
         let problem = self.findings.at(Code::WrongType, span, message);
@@ -173,7 +180,7 @@ impl Validator<'_> {
         let problem = self.findings.at(Code::MissingKey, at, format!("{} lacks `{key}`", path.name()));
         let about = shape.keys.get(key).and_then(|shape| shape.about.as_deref());
         let help = about
-            .map_or_else(|| format!("add `{key}:`"), |about| format!("add `{key}:` {}", one_line(about)));
+            .map_or_else(|| format!("add `{key}:`"), |about| format!("add `{key}:` ({})", one_line(about)));
         self.findings.push(problem.label(format!("`{key}` is missing")).help(help));
     }
 

@@ -27,6 +27,7 @@ pub(in crate::kit) struct Agent {
     pub(in crate::kit) template: Template,
     /// Environment variables.
     #[serde(default)]
+    #[schemars(extend("x-form" = "a variable's name has letters, digits and underscores, and begins with no digit"))]
     pub(in crate::kit) env: BTreeMap<EnvName, Spanned<String>>,
     /// What it must reach.
     #[serde(default)]
@@ -91,6 +92,7 @@ pub(in crate::kit) struct Mixin {
     requires: Option<Later<Requires>>,
     /// Environment variables.
     #[serde(default)]
+    #[schemars(extend("x-form" = "a variable's name has letters, digits and underscores, and begins with no digit"))]
     env: BTreeMap<EnvName, Spanned<String>>,
     /// What it must reach.
     #[serde(default)]

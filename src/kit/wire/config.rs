@@ -91,9 +91,11 @@ pub(in crate::kit) struct Egress {
 pub(in crate::kit) struct Secrets {
     /// Store of `secret set`.
     #[serde(default)]
-    pub(in crate::kit) store: Option<SecretStore>,
+    #[expect(dead_code, reason = "both words are refused until they are carried out")]
+    store: Option<SecretStore>,
     /// Secrets that lie elsewhere, by name.
     #[serde(default)]
+    #[schemars(extend("x-form" = "a name has 1 to 63 lower-case letters, digits and inner hyphens"))]
     pub(in crate::kit) sources: BTreeMap<Label, Spanned<SecretSource>>,
 }
 

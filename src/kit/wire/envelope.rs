@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::text::Label;
+use super::text::{Label, LabelKey, LabelValue};
 use crate::kit::spanned::Spanned;
 
 /// The version that documents must name.
@@ -41,7 +41,8 @@ pub(in crate::kit) struct Metadata {
     pub(in crate::kit) name: Spanned<Label>,
     /// For selecting: short words.
     #[serde(default)]
-    pub(in crate::kit) labels: BTreeMap<String, String>,
+    #[schemars(extend("x-form" = "a label's key has letters, digits, `.`, `_`, `/` and hyphens"))]
+    pub(in crate::kit) labels: BTreeMap<LabelKey, LabelValue>,
     /// For people and tools; never interpreted.
     #[serde(default)]
     #[expect(dead_code, reason = "for people and other tools")]

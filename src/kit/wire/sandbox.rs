@@ -59,6 +59,7 @@ pub(in crate::kit) struct Sandbox {
     pub(in crate::kit) mounts: Vec<Spanned<Mount>>,
     /// Environment variables.
     #[serde(default)]
+    #[schemars(extend("x-form" = "a variable's name has letters, digits and underscores, and begins with no digit"))]
     pub(in crate::kit) env: BTreeMap<EnvName, Spanned<String>>,
     /// Files to put in.
     #[serde(default)]

@@ -21,8 +21,6 @@ pub(in crate::kit) enum Secret {
     Service(String),
     /// All of it, for a host that no service describes.
     Custom(Box<Custom>),
-    /// A service narrowed to a part of it.
-    Narrowed,
 }
 
 /// A secret for a host that no service describes.

@@ -39,9 +39,23 @@ text!(
 text!(
     /// A reason, for whoever reviews this and for whoever meets the rule later.
     Reason,
-    "^[^\\n]*\\S[^\\n]*$",
+    "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
     500,
-    "a reason is one line of text that says what this is for"
+    "a reason is one line of text, without control characters, that says what this is for"
+);
+text!(
+    /// A label's key: letters, digits, `.`, `_`, `/` and hyphens.
+    LabelKey,
+    "^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+    128,
+    "a label's key has letters, digits, `.`, `_`, `/` and hyphens"
+);
+text!(
+    /// A label's value: one short line.
+    LabelValue,
+    "^[^\\x00-\\x1f\\x7f-\\x9f]*$",
+    128,
+    "a label's value is one short line of text without control characters"
 );
 text!(
     /// An HTTP method, upper-case.

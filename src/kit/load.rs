@@ -1,0 +1,163 @@
+//! The whole way: find, read, check, resolve; everything that is wrong is reported at once.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use super::{
+    builtin,
+    discover::{DiscoverError, Selection, SourceFile, discover},
+    document::{AnyDocument, Read, read},
+    problem::{Code, Problem, quoted},
+    repository::Repository,
+    resolve::{Around, Library, agent, sandbox, service},
+};
+use crate::model::{desired::Sandbox, unit::Bytes};
+
+/// What surrounds the files. The program reads it; this module reads no environment and no clock.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Working directory, absolute.
+    pub folder: PathBuf,
+    /// The user's home: what `~/` means.
+    pub home: PathBuf,
+    /// Memory of a sandbox that says nothing about it: half of the host's, up to 4 GiB.
+    pub default_memory: Bytes,
+}
+
+/// What the files say.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The sandboxes, in the order of files and documents.
+    pub sandboxes: Vec<Sandbox>,
+    /// What their author should know.
+    pub warnings: Vec<Problem>,
+    /// The repository that they lie in.
+    pub repository: Option<Repository>,
+    /// Its root; outside of a repository the folder that stands for it.
+    pub base: PathBuf,
+}
+
+/// Why files yield nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// They could not be found or read.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// They hold no document at all.
+    #[error(
+        "no document in {place}: a sandbox begins with `apiVersion: cofferdam.dev/v1alpha1` and `kind: Sandbox`"
+    )]
+    NoDocument {
+        /// The file, or how many files, that were read.
+        place: String,
+    },
+    /// They are wrong.
+    #[error("{}", summary(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn summary(problems: &[Problem]) -> String {
+    match problems {
+        [only] => only.to_string(),
+        [first, ..] => format!("{first} (and {} more)", problems.len() - 1),
+        [] => "the files are wrong".to_owned(),
+    }
+}
+
+/// Loads what `selection` names.
+///
+/// # Errors
+/// That nothing was found, or everything that is wrong with what was.
+pub fn load(selection: Selection, context: &Context) -> Result<Loaded, LoadError> {
+    let found = discover(selection, &context.folder)?;
+    let (sandboxes, warnings) = check(&found.files, context)?;
+    Ok(Loaded { sandboxes, warnings, repository: found.repository, base: found.base })
+}
+
+/// Checks files that were read.
+pub(super) fn check(
+    files: &[SourceFile],
+    context: &Context,
+) -> Result<(Vec<Sandbox>, Vec<Problem>), LoadError> {
+    let mut reads: Vec<Read> = files.iter().map(|file| read(&file.name, &file.bytes)).collect();
+    let silent = reads.iter().all(|read| read.found == 0 && read.findings.errors() == 0);
+    if silent {
+        let place = match files {
+            [only] => only.name.clone(),
+            _ => format!("{} files", files.len()),
+        };
+        return Err(LoadError::NoDocument { place });
+    }
+    refuse_duplicates(&mut reads);
+    let library = library(files, &mut reads);
+    let mut sandboxes = Vec::new();
+    for (file, read) in files.iter().zip(&mut reads) {
+        let around = Around { file, library: &library, context };
+        for document in &read.documents {
+            if let AnyDocument::Sandbox(document, soundness) = document {
+                sandboxes.extend(sandbox(document, *soundness, &around, &mut read.findings));
+            }
+        }
+    }
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        reads.into_iter().map(|read| read.findings.into_parts()).unzip();
+    let errors: Vec<Problem> = errors.into_iter().flatten().collect();
+    if errors.is_empty() {
+        Ok((sandboxes, warnings.into_iter().flatten().collect()))
+    } else {
+        Err(LoadError::Invalid(errors))
+    }
+}
+
+/// Reports two documents of one kind and name, wherever they stand, and kits under a built-in name.
+fn refuse_duplicates(reads: &mut [Read]) {
+    let mut first: HashMap<(&'static str, String), (String, u32)> = HashMap::new();
+    for name in builtin::library().agents.keys() {
+        first.insert(("Agent", name.clone()), ("the built-in kits".to_owned(), 0));
+    }
+    for name in builtin::library().services.keys() {
+        first.insert(("Service", name.clone()), ("the built-in services".to_owned(), 0));
+    }
+    for read in reads {
+        for document in &read.documents {
+            let (kind, name, span) = document.identity();
+            let file = read.findings.source().name().to_owned();
+            match first.entry((kind, name.to_owned())) {
+                std::collections::hash_map::Entry::Vacant(entry) => {
+                    entry.insert((file, span.line));
+                }
+                std::collections::hash_map::Entry::Occupied(entry) => {
+                    let (other, line) = entry.get();
+                    let place = if *line == 0 { other.clone() } else { format!("{other}:{line}") };
+                    let message = format!("two documents of kind {kind} are named {}", quoted(name));
+                    let problem = read.findings.at(Code::DuplicateName, span, message);
+                    read.findings
+                        .push(problem.label(format!("the other: {place}")).help("rename one of them"));
+                }
+            }
+        }
+    }
+}
+
+/// The built-in kits and those of the files: services first, since agents name them.
+fn library(files: &[SourceFile], reads: &mut [Read]) -> Library {
+    let mut library = builtin::library().clone();
+    for read in &mut *reads {
+        for document in &read.documents {
+            if let AnyDocument::Service(document) = document {
+                let resolved = service(&document.spec, &mut read.findings);
+                let name = document.metadata.name.value.0.clone();
+                library.services.extend(resolved.map(|service| (name, service)));
+            }
+        }
+    }
+    for (file, read) in files.iter().zip(reads) {
+        for document in &read.documents {
+            if let AnyDocument::Agent(document) = document {
+                let name = document.metadata.name.value.0.clone();
+                let resolved = agent(&name, &document.spec, &file.name, &library, &mut read.findings);
+                library.agents.insert(name, resolved);
+            }
+        }
+    }
+    library
+}

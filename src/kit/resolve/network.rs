@@ -1,0 +1,303 @@
+//! Network rules: one model rule per pattern, with ports and protocol settled.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::text;
+use crate::{
+    kit::{
+        findings::Findings,
+        problem::{Code, Span, quoted},
+        spanned::{OneOrMany, Spanned},
+        wire::network as wire,
+    },
+    model::{
+        desired, pattern,
+        rule::{
+            Addresses, Effect, HostPattern, HostService, HttpMatch, Layer, NetworkRule, Origin, Ports,
+            Protocol,
+        },
+    },
+};
+
+/// Names below which the host answers itself.
+const RESERVED: [&str; 2] = ["gateway.cofferdam.internal", "host.internal"];
+
+/// Resolves the network part of a document. `id` begins the rules' ids, `file` is where they stand.
+pub(super) fn network(
+    network: &wire::Network,
+    id: &str,
+    file: &str,
+    findings: &mut Findings,
+) -> desired::Network {
+    let mut rules = Vec::new();
+    for (index, rule) in network.rules.iter().enumerate() {
+        let id = format!("{id}/network.rules[{index}]");
+        Reading { rule, id, file, findings }.patterns(&mut rules);
+    }
+    desired::Network {
+        preset: preset(network.preset.as_deref()),
+        rules,
+        host_services: host_services(&network.host_services, file, findings),
+    }
+}
+
+/// The preset that is meant.
+fn preset(preset: Option<&wire::Preset>) -> desired::Preset {
+    match preset {
+        Some(wire::Preset::Balanced) => desired::Preset::Balanced,
+        Some(wire::Preset::Open) => desired::Preset::Open,
+        Some(wire::Preset::LockedDown) | None => desired::Preset::LockedDown,
+    }
+}
+
+/// Reports a preset in a kit: how much is open to begin with is the sandbox's to say.
+pub(super) fn refuse_preset(network: &wire::Network, findings: &mut Findings) {
+    if let Some(preset) = &network.preset {
+        let problem = findings.at(Code::WrongValue, preset.span, "a kit cannot set the preset");
+        findings.push(
+            problem.help("name the hosts that the kit needs under `rules`; the sandbox says which preset"),
+        );
+    }
+}
+
+fn host_services(
+    services: &[Spanned<wire::HostService>],
+    file: &str,
+    findings: &mut Findings,
+) -> Vec<HostService> {
+    let mut kept: Vec<HostService> = Vec::new();
+    for service in services {
+        let name = &service.name.value.0;
+        if kept.iter().any(|other| other.name == *name) {
+            let message = format!("the host service {} stands twice", quoted(name));
+            let problem = findings.at(Code::DuplicateName, service.name.span, message);
+            findings.push(problem.help("give one of them another name"));
+            continue;
+        }
+        kept.push(HostService {
+            name: name.clone(),
+            port: service.port,
+            http: requests(&service.http),
+            why: service.why.0.clone(),
+            origin: origin(file, service.name.span.line),
+        });
+    }
+    kept
+}
+
+fn requests(requests: &[wire::Requests]) -> Vec<HttpMatch> {
+    let texts = |request: &wire::Requests| HttpMatch {
+        methods: request.methods.iter().map(|method| method.0.clone()).collect(),
+        paths: request.paths.iter().map(|path| path.0.clone()).collect(),
+    };
+    requests.iter().map(texts).collect()
+}
+
+fn origin(file: &str, line: u32) -> Origin {
+    Origin { layer: Layer::Repository, file: Some(file.to_owned()), line: Some(line) }
+}
+
+/// Reads `host:port` of an exact name, as `egress.resolve` and secrets name their hosts; 443 unless written.
+pub(in crate::kit) fn resolve_target(text: &str) -> Result<(String, u16), pattern::PatternError> {
+    match pattern::parse(text)? {
+        (HostPattern::Exact(name), None) => Ok((name, 443)),
+        (HostPattern::Exact(name), Some(ports)) if ports.first == ports.last => Ok((name, ports.first)),
+        (HostPattern::Exact(_), Some(_)) => {
+            let at = text.find(':').map_or(0, |at| at + 1);
+            Err(pattern::PatternError { message: "one port is needed here, not several".to_owned(), at })
+        }
+        _ => {
+            let message = "an exact host name is needed here, no wildcard and no address".to_owned();
+            Err(pattern::PatternError { message, at: 0 })
+        }
+    }
+}
+
+/// One rule while its patterns are read.
+struct Reading<'a> {
+    rule: &'a Spanned<wire::Rule>,
+    id: String,
+    file: &'a str,
+    findings: &'a mut Findings,
+}
+
+impl Reading<'_> {
+    fn patterns(&mut self, rules: &mut Vec<NetworkRule>) {
+        let rule = self.rule;
+        for (word, effect, patterns) in
+            [("allow", Effect::Allow, &rule.allow), ("deny", Effect::Deny, &rule.deny)]
+        {
+            let Some(OneOrMany(patterns)) = patterns else { continue };
+            for (index, written) in patterns.iter().enumerate() {
+                let id = match patterns.len() {
+                    1 => self.id.clone(),
+                    _ => format!("{}.{word}[{index}]", self.id),
+                };
+                rules.extend(self.pattern(written, effect, id));
+            }
+        }
+    }
+
+    fn pattern(&mut self, written: &Spanned<String>, effect: Effect, id: String) -> Option<NetworkRule> {
+        if let Some((kind, _)) = pattern::named_set(written) {
+            let message = format!("named sets (`{kind}:…`) are not available yet");
+            let help = "write the hosts themselves for now";
+            self.findings.push(self.findings.at(Code::NotAvailable, written.span, message).help(help));
+            return None;
+        }
+        let (host, ports) = match pattern::parse(written) {
+            Ok(read) => read,
+            Err(error) => {
+                let span = text::inside(self.findings, written, error.at);
+                let message = format!("{} is not a pattern", quoted(written));
+                self.findings
+                    .push(self.findings.at(Code::Pattern, span, message).label("here").help(error.message));
+                return None;
+            }
+        };
+        let ports = ports.unwrap_or(if effect == Effect::Deny { Ports::ALL } else { Ports::one(443) });
+        if effect == Effect::Allow {
+            self.check_reach(written.span, &host)?;
+        }
+        let protocol = self.protocol(written.span, effect, ports)?;
+        self.check_protocol(written.span, &host, effect, protocol)?;
+        Some(NetworkRule {
+            id,
+            effect,
+            host,
+            ports,
+            protocol,
+            http: requests(&self.rule.http),
+            addresses: match self.rule.addresses.as_deref() {
+                Some(wire::Addresses::Private) => Addresses::Private,
+                Some(wire::Addresses::Public) | None => Addresses::Public,
+            },
+            why: self.rule.why.as_ref().map(|why| why.0.clone()).unwrap_or_default(),
+            origin: origin(self.file, written.span.line),
+        })
+    }
+
+    fn refuse<T>(
+        &mut self,
+        code: Code,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        self.findings.push(self.findings.at(code, span, message).help(help));
+        None
+    }
+
+    /// What no allow may name, and what it could name in vain.
+    fn check_reach(&mut self, span: Span, host: &HostPattern) -> Option<()> {
+        let private = self.rule.addresses.as_deref() == Some(&wire::Addresses::Private);
+        match host {
+            HostPattern::Any => {
+                let message = "an allow of every name is no rule";
+                self.refuse(
+                    Code::Pattern,
+                    span,
+                    message,
+                    "write `preset: open` if that is meant, or name the hosts",
+                )
+            }
+            HostPattern::OneLabel(suffix) | HostPattern::AnyDepth(suffix) if !suffix.contains('.') => {
+                let message = format!("this allows names that anybody can register below `{suffix}`");
+                self.refuse(Code::Pattern, span, message, "name the hosts, or a domain of one owner")
+            }
+            HostPattern::Exact(name) if !name.contains('.') => {
+                let message =
+                    format!("{} is a single label, which has no address in a sandbox", quoted(name));
+                self.refuse(Code::Pattern, span, message, "write the full name: host.example.com")
+            }
+            HostPattern::Exact(name) if RESERVED.iter().any(|reserved| is_at_or_below(name, reserved)) => {
+                let message = format!("{} is one of Cofferdam's own names", quoted(name));
+                self.refuse(Code::Pattern, span, message, "declare services of the host under `hostServices`")
+            }
+            HostPattern::Net(net) if is_never_reachable(net) => {
+                let message = "link-local, loopback and unspecified addresses are never reachable";
+                self.refuse(Code::Pattern, span, message, "declare services of the host under `hostServices`")
+            }
+            HostPattern::Net(net) if is_private(net) && !private => {
+                let message = "these addresses are private, and the rule does not say so";
+                self.refuse(Code::Pattern, span, message, "add `addresses: private`")
+            }
+            HostPattern::OneLabel(_) | HostPattern::AnyDepth(_) if private => {
+                let message = "`addresses: private` needs one exact host";
+                let help = "write one rule for each host: any name of the wildcard could lead into the private network";
+                self.refuse(Code::Pattern, span, message, help)
+            }
+            _ => Some(()),
+        }
+    }
+
+    /// The protocol: written, else that of the port. A deny without one covers every protocol.
+    fn protocol(&mut self, span: Span, effect: Effect, ports: Ports) -> Option<Option<Protocol>> {
+        let written = self.rule.protocol.as_deref().map(|protocol| match protocol {
+            wire::Protocol::Http => Protocol::Http,
+            wire::Protocol::Https => Protocol::Https,
+            wire::Protocol::Tls => Protocol::Tls,
+            wire::Protocol::Tcp => Protocol::Tcp,
+        });
+        if written.is_some() || effect == Effect::Deny {
+            return Some(written);
+        }
+        let usual = (ports.first == ports.last).then(|| Protocol::default_for(ports.first)).flatten();
+        if usual.is_none() {
+            let message = format!("no protocol is usual on port {ports}, so it must be written");
+            return self.refuse(Code::Protocol, span, message, "add `protocol:` http, https, tls or tcp");
+        }
+        Some(usual)
+    }
+
+    fn check_protocol(
+        &mut self,
+        span: Span,
+        host: &HostPattern,
+        effect: Effect,
+        protocol: Option<Protocol>,
+    ) -> Option<()> {
+        let opaque = matches!(protocol, Some(Protocol::Tls | Protocol::Tcp));
+        if opaque && !self.rule.http.is_empty() {
+            let message = "`http:` needs requests to look at, and this protocol is passed through unopened";
+            return self.refuse(
+                Code::Protocol,
+                span,
+                message,
+                "remove `http:`, or write protocol http or https",
+            );
+        }
+        let by_address = matches!(host, HostPattern::Net(_)) && effect == Effect::Allow;
+        if by_address && protocol != Some(Protocol::Tcp) {
+            let message = "an address is reachable by `protocol: tcp` only";
+            return self.refuse(
+                Code::Protocol,
+                span,
+                message,
+                "add `protocol: tcp`, or write the host's name",
+            );
+        }
+        Some(())
+    }
+}
+
+fn is_at_or_below(name: &str, parent: &str) -> bool {
+    name.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+fn is_never_reachable(net: &IpNet) -> bool {
+    match net.addr() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
+    }
+}
+
+fn is_private(net: &IpNet) -> bool {
+    match net.addr() {
+        // RFC 1918 and RFC 6598.
+        IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    }
+}

@@ -1,0 +1,280 @@
+//! Secrets: where each is injected, what stands for it inside, and whether any rule lets it get there.
+
+use crate::{
+    kit::{
+        findings::Findings,
+        problem::{Code, Span, quoted},
+        spanned::Spanned,
+        validate::similar,
+        wire::{
+            secret as wire,
+            text::{HeaderFormat, HeaderName, PlaceholderForm},
+        },
+    },
+    model::{
+        desired::{Network, Preset},
+        rule::{Effect, HostPattern, Origin, Protocol},
+        secret::{Injection, SecretBinding},
+    },
+};
+
+use super::{Library, env, network::resolve_target, text};
+
+/// Placeholder of a secret that says nothing about it.
+const PLACEHOLDER: &str = "cofferdam-{alnum:32}";
+/// Fewest random characters of a placeholder: it must not be met by chance, nor guessed.
+const RANDOM_MIN: usize = 16;
+/// Longest placeholder, expanded.
+const RANDOM_MAX: usize = 512;
+/// Headers that say who is asked, how long the message is or where it goes on: no place for a secret.
+const FRAMING: [&str; 12] = [
+    "host",
+    "connection",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+];
+
+/// A service, resolved.
+#[derive(Debug, Clone)]
+pub(in crate::kit) struct ServiceKit {
+    env: Option<String>,
+    placeholder: String,
+    inject: Vec<Injection>,
+}
+
+/// A secret of a document, with its place for later findings.
+#[derive(Debug, Clone)]
+pub(in crate::kit) struct Bound {
+    pub(super) binding: SecretBinding,
+    pub(super) span: Span,
+}
+
+/// Resolves a service's document.
+pub(in crate::kit) fn service(spec: &wire::Service, findings: &mut Findings) -> Option<ServiceKit> {
+    let inject: Option<Vec<_>> = spec
+        .hosts
+        .iter()
+        .map(|host| injection(host, &spec.inject.header, spec.inject.format.as_ref(), findings))
+        .collect();
+    let env = spec.env.as_ref().map(|name| name.value.0.clone());
+    if let Some(name) = &spec.env {
+        env::refuse_reserved(&name.value.0, name.span, findings);
+    }
+    Some(ServiceKit { env, placeholder: placeholder(spec.placeholder.as_ref(), findings)?, inject: inject? })
+}
+
+/// Resolves the secrets of a document.
+pub(super) fn secrets(
+    secrets: &[Spanned<wire::Secret>],
+    library: &Library,
+    origin: &dyn Fn(u32) -> Origin,
+    findings: &mut Findings,
+) -> Vec<Bound> {
+    let mut bound: Vec<Bound> = Vec::new();
+    for secret in secrets {
+        let (span, binding) = match &secret.value {
+            wire::Secret::Service(name) => (secret.span, by_service(name, secret.span, library, findings)),
+            wire::Secret::Custom(custom) => (custom.name.span, custom_secret(custom, findings)),
+        };
+        let Some(mut binding) = binding else { continue };
+        binding.origin = origin(span.line);
+        if bound.iter().any(|other| other.binding.name == binding.name) {
+            let message = format!("the secret {} stands twice", quoted(&binding.name));
+            let problem = findings.at(Code::DuplicateName, span, message);
+            findings.push(problem.help("keep one of the two; `inject` may name several places"));
+            continue;
+        }
+        bound.push(Bound { binding, span });
+    }
+    bound
+}
+
+fn by_service(name: &str, span: Span, library: &Library, findings: &mut Findings) -> Option<SecretBinding> {
+    let Some(service) = library.services.get(name) else {
+        let known = || library.services.keys().map(String::as_str);
+        let problem = findings.at(Code::UnknownName, span, format!("no service is named {}", quoted(name)));
+        let help = match similar(name, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "known are {}; for another host write {{name: …, env: …, inject: [{{host: …, header: …}}]}}",
+                known().collect::<Vec<_>>().join(", ")
+            ),
+        };
+        findings.push(problem.help(help));
+        return None;
+    };
+    Some(SecretBinding {
+        name: name.to_owned(),
+        env: service.env.clone(),
+        placeholder: service.placeholder.clone(),
+        required: true,
+        inject: service.inject.clone(),
+        origin: nowhere(),
+    })
+}
+
+fn custom_secret(custom: &wire::Custom, findings: &mut Findings) -> Option<SecretBinding> {
+    if custom.inject.is_empty() {
+        let message = format!("the secret {} is injected nowhere", quoted(&custom.name.value.0));
+        let problem = findings.at(Code::MissingKey, custom.name.span, message);
+        findings.push(
+            problem.help(
+                "add `inject: [{host: api.example.com, header: authorization, format: \"Bearer {}\"}]`",
+            ),
+        );
+        return None;
+    }
+    let inject: Option<Vec<_>> = custom
+        .inject
+        .iter()
+        .map(|place| injection(&place.host, &place.header, place.format.as_ref(), findings))
+        .collect();
+    if let Some(name) = &custom.env {
+        env::refuse_reserved(&name.value.0, name.span, findings);
+    }
+    Some(SecretBinding {
+        name: custom.name.value.0.clone(),
+        env: custom.env.as_ref().map(|name| name.value.0.clone()),
+        placeholder: placeholder(custom.placeholder.as_ref(), findings)?,
+        required: custom.required.unwrap_or(true),
+        inject: inject?,
+        origin: nowhere(),
+    })
+}
+
+fn nowhere() -> Origin {
+    Origin { layer: crate::model::rule::Layer::Repository, file: None, line: None }
+}
+
+fn injection(
+    host: &Spanned<String>,
+    header: &Spanned<HeaderName>,
+    format: Option<&Spanned<HeaderFormat>>,
+    findings: &mut Findings,
+) -> Option<Injection> {
+    let target = match resolve_target(host) {
+        Ok(target) => Some(target),
+        Err(error) => {
+            let span = text::inside(findings, host, error.at);
+            let message = format!("a secret cannot be bound to {}", quoted(host));
+            findings.push(findings.at(Code::Secret, span, message).help(error.message));
+            None
+        }
+    };
+    let header_name = header.value.0.to_ascii_lowercase();
+    if FRAMING.contains(&header_name.as_str()) {
+        let message = format!("the header {} cannot carry a secret", quoted(&header_name));
+        let problem = findings.at(Code::Secret, header.span, message);
+        findings.push(problem.help("usual are authorization and x-api-key"));
+        return None;
+    }
+    let written = format.map_or("{}", |format| format.value.0.as_str());
+    if let Some(format) = format.filter(|format| format.value.0.matches("{}").count() > 1) {
+        let problem = findings.at(Code::Secret, format.span, "a format holds the secret once");
+        findings.push(problem.help("write one {}: \"Bearer {}\""));
+        return None;
+    }
+    target.map(|(host, port)| Injection { host, port, header: header_name, format: written.to_owned() })
+}
+
+fn placeholder(form: Option<&Spanned<PlaceholderForm>>, findings: &mut Findings) -> Option<String> {
+    let Some(form) = form else { return Some(PLACEHOLDER.to_owned()) };
+    match random_characters(&form.value.0) {
+        Ok(random) if (RANDOM_MIN..=RANDOM_MAX).contains(&random) => Some(form.value.0.clone()),
+        Ok(random) => {
+            let message = format!(
+                "a placeholder has {RANDOM_MIN} to {RANDOM_MAX} random characters, this one {random}"
+            );
+            findings
+                .push(findings.at(Code::Secret, form.span, message).help("write {alnum:32} for 32 of them"));
+            None
+        }
+        Err(help) => {
+            let message = "this form of a placeholder does not read";
+            findings.push(findings.at(Code::Secret, form.span, message).help(help));
+            None
+        }
+    }
+}
+
+/// How many random characters a form asks for.
+fn random_characters(form: &str) -> Result<usize, &'static str> {
+    const FORM: &str = "in braces stands alnum:N or hex:N";
+    let mut random = 0_usize;
+    let mut rest = form;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (inside, after) = after.split_once('}').ok_or("a brace is not closed")?;
+        let (kind, count) = inside.split_once(':').ok_or(FORM)?;
+        if before.contains('}')
+            || !["alnum", "hex"].contains(&kind)
+            || !count.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            return Err(FORM);
+        }
+        random = random.saturating_add(count.parse::<usize>().map_err(|_| FORM)?);
+        rest = after;
+    }
+    if rest.contains('}') { Err(FORM) } else { Ok(random) }
+}
+
+/// Reports secrets that no rule lets reach a host they are bound to: they could never be used.
+pub(super) fn check_reachable(secrets: &[Bound], network: &Network, findings: &mut Findings) {
+    // What `balanced` allows is the policy's to know; `open` allows every public name.
+    if network.preset != Preset::LockedDown {
+        return;
+    }
+    for Bound { binding, span } in secrets {
+        if binding.inject.iter().any(|place| is_allowed(place, network)) {
+            continue;
+        }
+        let Some(place) = binding.inject.first() else { continue };
+        let target = format!("{}:{}", place.host, place.port);
+        let message =
+            format!("no rule allows {target}, so the secret {} could never be used", quoted(&binding.name));
+        let protocol = if place.port == 443 { "" } else { ", protocol: https" };
+        let help = format!("add under network.rules: - {{allow: \"{target}\"{protocol}, why: …}}");
+        findings.push(findings.at(Code::Secret, *span, message).help(help));
+    }
+}
+
+fn is_allowed(place: &Injection, network: &Network) -> bool {
+    let covers = |host: &HostPattern| match host {
+        HostPattern::Exact(name) => *name == place.host,
+        HostPattern::OneLabel(suffix) => place.host.split_once('.').is_some_and(|(_, rest)| rest == suffix),
+        HostPattern::AnyDepth(suffix) => {
+            place.host.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        }
+        HostPattern::Any => true,
+        HostPattern::Net(_) => false,
+    };
+    network.rules.iter().any(|rule| {
+        rule.effect == Effect::Allow
+            && rule.protocol == Some(Protocol::Https)
+            && rule.ports.contains(place.port)
+            && covers(&rule.host)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_of_placeholders() {
+        assert_eq!(random_characters("sk-{alnum:20}-{hex:12}x"), Ok(32));
+        assert_eq!(random_characters("plain"), Ok(0));
+        for bad in
+            ["{alnum}", "{digits:4}", "{alnum:4", "a}b", "{alnum:-1}", "{alnum:99999999999999999999}", "{}"]
+        {
+            assert!(random_characters(bad).is_err(), "{bad}");
+        }
+    }
+}

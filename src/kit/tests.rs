@@ -1,0 +1,227 @@
+//! The format as its users meet it: files that are right with the model they yield, files that are wrong with the
+//! words they get. `COFFERDAM_UPDATE=1` renews the transcripts in `tests/data/kit`.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
+use super::{
+    discover::SourceFile,
+    load::{Context, LoadError, check},
+    *,
+};
+use crate::model::{
+    desired::{Sandbox, WorkspaceMode},
+    unit::Bytes,
+};
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kit").canonicalize().unwrap()
+}
+
+fn context() -> Context {
+    Context { folder: data(), home: data().join("folders"), default_memory: Bytes::gib(4) }
+}
+
+fn file(name: &str, bytes: &[u8]) -> SourceFile {
+    SourceFile::new(name, data().join(name), &data(), bytes.into(), None)
+}
+
+fn check_text(text: &str) -> Result<(Vec<Sandbox>, Vec<Problem>), LoadError> {
+    check(&[file("sandbox.yaml", text.as_bytes())], &context())
+}
+
+/// The findings of a text, one line each.
+fn lines(text: &str) -> Vec<String> {
+    match check_text(text) {
+        Err(LoadError::Invalid(problems)) => problems.iter().map(Problem::to_line).collect(),
+        other => panic!("nothing wrong: {other:?}"),
+    }
+}
+
+fn corpus(folder: &str) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> =
+        fs::read_dir(data().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    let name = |path: &Path| format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap());
+    files.iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
+}
+
+fn render(problems: &[Problem]) -> String {
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(110);
+    let mut text = String::new();
+    for problem in problems {
+        handler.render_report(&mut text, problem).unwrap();
+    }
+    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// Holds `text` against the transcript beside a file of the corpus.
+fn golden(name: &str, extension: &str, text: &str) {
+    let path = data().join(name).with_extension(extension);
+    let text = text.replace(data().to_str().unwrap(), "[DATA]");
+    if std::env::var_os("COFFERDAM_UPDATE").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == text, "{} differs; it is now:\n{text}", path.display());
+}
+
+#[test]
+fn right_files_yield_their_model() {
+    for (name, bytes) in corpus("valid") {
+        let (sandboxes, warnings) = match check(&[file(&name, &bytes)], &context()) {
+            Ok(loaded) => loaded,
+            Err(LoadError::Invalid(problems)) => panic!("{name}:\n{}", render(&problems)),
+            Err(error) => panic!("{name}: {error}"),
+        };
+        let mut text = format!("{:#}\n", serde_json::to_value(&sandboxes).unwrap());
+        for warning in warnings {
+            writeln!(text, "warning: {}", warning.to_line()).unwrap();
+        }
+        golden(&name, "txt", &text);
+    }
+}
+
+#[test]
+fn wrong_files_say_what_and_where_and_how() {
+    for (name, bytes) in corpus("invalid") {
+        let text = match check(&[file(&name, &bytes)], &context()) {
+            Ok(_) => panic!("{name}: nothing wrong"),
+            Err(LoadError::Invalid(problems)) => render(&problems),
+            Err(error) => format!("{error}\n"),
+        };
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{name}: a terminal would obey this");
+        golden(&name, "txt", &text);
+    }
+}
+
+#[test]
+fn a_finding_as_json() {
+    let Err(LoadError::Invalid(problems)) = check_text("apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbx\n")
+    else {
+        panic!("nothing wrong")
+    };
+    let expected = serde_json::json!({
+        "code": "kit::unknown_name",
+        "kind": "invalidFile",
+        "message": "unknown kind `Sandbx`",
+        "file": "sandbox.yaml",
+        "line": 2,
+        "column": 7,
+        "hint": "did you mean `Sandbox`?",
+    });
+    assert_eq!(problems[0].to_json(), expected);
+}
+
+#[test]
+fn two_files_cannot_describe_one_sandbox() {
+    let text = fs::read(data().join("valid/smallest.yaml")).unwrap();
+    let files = [file("a.sandbox.yaml", &text), file("b.sandbox.yaml", &text)];
+    let Err(LoadError::Invalid(problems)) = check(&files, &context()) else { panic!("nothing wrong") };
+    assert_eq!(problems.len(), 1);
+    assert_eq!((problems[0].file(), problems[0].line(), problems[0].column()), ("b.sandbox.yaml", 3, 18));
+    assert_eq!(problems[0].label.as_deref(), Some("the other: a.sandbox.yaml:3"));
+}
+
+#[test]
+fn a_sandbox_without_a_mode_is_read_only_and_told_so() {
+    let text = fs::read_to_string(data().join("valid/smallest.yaml")).unwrap();
+    let (sandboxes, warnings) = check_text(&text).unwrap();
+    assert_eq!(sandboxes[0].workspace.as_ref().unwrap().mode, WorkspaceMode::Read);
+    assert!(warnings[0].warning && warnings[0].message.contains("read-only"));
+}
+
+/// Everything that a hostile file can do to a reader of YAML ends soon, with a finding or a bounded result.
+#[test]
+fn hostile_files_are_bounded() {
+    let many = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let bomb = many(40, &|n| format!("a{}: &a{} [*a{n}, *a{n}]\n", n + 1, n + 1));
+    for (what, text) in [
+        ("bomb", bomb),
+        ("deep flow", "[".repeat(200_000)),
+        ("deep block", "- ".repeat(200_000)),
+        ("deep mapping", many(2_000, &|n| format!("{}a:\n", " ".repeat(n)))),
+        ("long scalar", format!("a: {}", "x".repeat(4 << 20))),
+        ("long key", format!("{}: 1", "x".repeat(4 << 20))),
+        ("long quoted", format!("a: \"{}", "x".repeat(4 << 20))),
+        ("many keys", many(200_000, &|n| format!("k{n}: 1\n"))),
+        ("same key", "k: 1\n".repeat(200_000)),
+        ("unknown keys", {
+            let head = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: a}\nspec:\n  agent: shell\n";
+            head.to_owned() + &many(100_000, &|n| format!("  agen{n}: 1\n"))
+        }),
+        ("many documents", "---\na\n".repeat(500_000)),
+        ("comments", "#\n".repeat(1_000_000)),
+        ("tabs", "\t".repeat(1_000_000)),
+        ("quotes", "'".repeat(1_000_001)),
+        ("braces", "{}".repeat(500_000)),
+        ("question marks", "? ".repeat(500_000)),
+        ("tags", "!".repeat(1_000_000)),
+        ("percent", "%".repeat(1_000_000)),
+        ("beyond the bound", "#".repeat(FILE_MAX + 1)),
+    ] {
+        let begin = Instant::now();
+        let result = check_text(&text);
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(10), "{what} took {took:?}");
+        match result {
+            Err(LoadError::Invalid(problems)) => assert!(problems.len() <= 101, "{what}: {}", problems.len()),
+            Err(LoadError::NoDocument { .. }) => {}
+            other => panic!("{what}: {:?}", other.map(|(sandboxes, _)| sandboxes.len())),
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_documents_are_quick() {
+    let document = |n: usize| {
+        format!(
+            "---\napiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {{name: agent-{n}, labels: {{team: web}}}}\nspec:\n  \
+             agent: shell\n  workspace: {{mode: read}}\n  network:\n    rules:\n      - {{allow: \"api-{n}.vendor.example:443\", why: model}}\n      \
+             - {{deny: [gist.vendor.example], why: exfiltration}}\n  resources: {{cpus: 2, memory: 2GiB}}\n"
+        )
+    };
+    let text: String = (0..10_000).map(document).collect();
+    let begin = Instant::now();
+    let (sandboxes, _) = check_text(&text).unwrap();
+    let took = begin.elapsed();
+    assert_eq!(sandboxes.len(), 10_000);
+    assert_eq!(sandboxes[9_999].network.rules[0].origin.line, Some(9_999 * 12 + 10));
+    assert!(took < Duration::from_secs(8), "took {took:?} in a build for debugging");
+    println!("10,000 documents: {took:?}");
+}
+
+#[test]
+fn several_mistakes_come_at_once_and_in_order() {
+    let found = lines(&fs::read_to_string(data().join("invalid/unknown-key.yaml")).unwrap());
+    for (found, begin) in found.iter().zip([
+        "sandbox.yaml:6:3: unknown key `netwrok` in `spec` (did you mean `network`?)",
+        "sandbox.yaml:9:10: `spec.network.rules[0]` lacks `why` (add `why:` (What the rule is for",
+        "sandbox.yaml:9:34: unknown key `wy` in `spec.network.rules[0]` (did you mean `why`?)",
+        "sandbox.yaml:10:3: unknown key `zzz` in `spec` (known here: agent, args, caches, command, env,",
+    ]) {
+        assert!(found.starts_with(begin), "{found}");
+    }
+    assert_eq!(found.len(), 4);
+}
+
+#[test]
+fn examples_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let context = Context { folder: root.into(), home: root.into(), default_memory: Bytes::gib(4) };
+    let loaded = load(Selection::Path("examples".into()), &context);
+    match loaded {
+        Ok(loaded) => {
+            assert!(loaded.warnings.is_empty() && !loaded.sandboxes.is_empty(), "{:?}", loaded.warnings)
+        }
+        Err(LoadError::Invalid(problems)) => panic!("{}", render(&problems)),
+        Err(error) => panic!("{error}"),
+    }
+}
