@@ -33,6 +33,9 @@ const PACKAGES: [&str; 9] = [
     "xz-utils",
 ];
 
+/// Times in the image are at most this (2024-01-01), so that the same packages give the same image everywhere.
+const LATEST_TIME: &str = "1704067200";
+
 /// Left out of the image: nobody reads manuals or translations in a sandbox, and they are a third of it.
 const DPKG_OPTIONS: [&str; 6] = [
     "path-exclude=/usr/share/man/*",
@@ -135,7 +138,8 @@ fn write_inputs(stage: &std::path::Path, sources: &Sources) -> io::Result<()> {
 fn unpack<'h>(host: &'h Host, codename: &str, settings: &[String]) -> Tool<'h> {
     // Without root mmdebstrap finds out itself what this host permits.
     let mode = if host.superuser { "--mode=root" } else { "--mode=auto" };
-    let tool = Tool::new(host, "mmdebstrap").args([mode, "--variant=minbase", "--format=tar"]);
+    let tool = Tool::new(host, "mmdebstrap").env("SOURCE_DATE_EPOCH", LATEST_TIME);
+    let tool = tool.args([mode, "--variant=minbase", "--format=tar"]);
     let tool = tool.arg(format!("--include={}", PACKAGES.join(",")));
     let tool = tool.args(DPKG_OPTIONS.map(|option| format!("--dpkgopt={option}")));
     let tool = tool.args(settings.iter().map(|setting| format!("--aptopt={setting}")));
@@ -159,14 +163,14 @@ fn host_apt_settings(host: &Host) -> Result<Vec<String>, ToolError> {
     Ok(text.lines().map(str::trim).filter(wanted).map(str::to_owned).collect())
 }
 
-/// mmdebstrap's stages with the share of its time that they end at, measured.
+/// mmdebstrap's stages with the share of its time at which they begin, in thousandths, measured.
 const STAGES: [(&str, u16, &str); 6] = [
-    ("running apt-get update", 20, "reading package lists"),
-    ("downloading packages", 150, "downloading packages"),
-    ("extracting archives", 250, "unpacking packages"),
-    ("installing essential", 330, "installing essential packages"),
-    ("installing remaining", 550, "installing packages"),
-    ("creating tarball", 800, "packing"),
+    ("running apt-get update", 10, "reading package lists"),
+    ("downloading packages", 30, "downloading packages"),
+    ("extracting archives", 60, "unpacking packages"),
+    ("installing essential", 320, "installing essential packages"),
+    ("installing remaining", 590, "installing packages"),
+    ("creating tarball", 910, "packing"),
 ];
 
 fn follow(meter: &mut Meter<'_>, news: News<'_>) {
@@ -177,8 +181,8 @@ fn follow(meter: &mut Meter<'_>, news: News<'_>) {
             }
         }
         News::Bytes(bytes) => {
-            let share = bytes.saturating_mul(150) / EXPECTED_BYTES;
-            meter.advance(800 + u16::try_from(share.min(150)).unwrap_or(150), "packing");
+            let share = u16::try_from(bytes.saturating_mul(60) / EXPECTED_BYTES).unwrap_or(60).min(60);
+            meter.advance(910 + share, "packing");
         }
     }
 }

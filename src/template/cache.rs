@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, Write as _},
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -171,7 +171,10 @@ impl Cache {
         let folder = self.root.join(kind).join(digest);
         let publish = || {
             for entry in fs::read_dir(work.path())? {
-                File::open(entry?.path())?.sync_all()?;
+                let file = File::open(entry?.path())?;
+                // Whatever the umask: a jailed process of another uid opens the kernel again by its descriptor.
+                file.set_permissions(fs::Permissions::from_mode(0o644))?;
+                file.sync_all()?;
             }
             File::open(work.path())?.sync_all()?;
             if folder.exists() {

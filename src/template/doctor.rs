@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     host::{Distribution, Host},
     observe,
-    requirement::{self, REQUIREMENTS, Requirement, with_sudo},
+    requirement::{self, REQUIREMENTS, Requirement},
     tool::{Tool, ToolError},
 };
 
@@ -69,7 +69,7 @@ pub enum Hardware {
     Denied {
         /// Why.
         reason: String,
-        /// The command that opens it.
+        /// The command that opens it; empty where none does.
         fix: Vec<String>,
     },
 }
@@ -161,7 +161,8 @@ pub fn run_fixes(
     for words in commands {
         let known =
             ["sudo", "apt-get"].into_iter().find(|known| words.first().is_some_and(|word| word == known));
-        let Some(program) = known else { continue };
+        let unknown = || ToolError::NotFound { program: words.first().cloned().unwrap_or_default() };
+        let program = known.ok_or_else(unknown)?;
         Tool::new(host, program).args(&words[1..]).run(&mut on_line)?;
     }
     Ok(())
@@ -198,7 +199,8 @@ fn hardware(seen: &Observations) -> Check {
         Hardware::Usable => check(Status::Ok, "isolation: hardware".to_owned()),
         Hardware::Emulated { reason } => check(Status::Warn, format!("isolation: emulated ({reason})")),
         Hardware::Denied { reason, fix } => {
-            check(Status::Missing, reason.clone()).fixed_by(Some(vec![fix.clone()]))
+            let fix = (!fix.is_empty()).then(|| vec![fix.clone()]);
+            check(Status::Missing, reason.clone()).fixed_by(fix)
         }
     }
 }
@@ -277,12 +279,6 @@ fn lists(seen: &Observations) -> Check {
         }
         Some(days) => check(Status::Ok, format!("{days} days old")),
     }
-}
-
-/// The words of the command that lets a user open `/dev/kvm`.
-#[must_use]
-pub fn kvm_group_command(superuser: bool, user: &str) -> Vec<String> {
-    with_sudo(superuser).chain(["usermod", "--append", "--groups", "kvm", user]).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

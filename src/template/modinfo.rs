@@ -60,7 +60,7 @@ pub enum OrderError {
         wanted_by: Option<String>,
     },
     /// A file could not be read as a module.
-    #[error("module `{name}` is damaged")]
+    #[error("module `{name}` is damaged, or packed with a tool that this host lacks (xz, zstd, gzip)")]
     Damaged {
         /// The module.
         name: String,

@@ -85,7 +85,7 @@ pub fn shell_line(commands: &[Vec<String>]) -> String {
     commands.iter().map(|words| words.join(" ")).collect::<Vec<_>>().join(" && ")
 }
 
-pub(super) fn with_sudo<'a>(superuser: bool) -> impl Iterator<Item = &'a str> {
+fn with_sudo<'a>(superuser: bool) -> impl Iterator<Item = &'a str> {
     (!superuser).then_some("sudo").into_iter()
 }
 
