@@ -46,8 +46,8 @@ struct Import {
 fn violations(src: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for file in rust_files(src) {
-        let relative = file.strip_prefix(src).unwrap().to_owned();
-        let text = fs::read_to_string(&file).unwrap();
+        let relative = file.strip_prefix(src).expect("it was found below it").to_owned();
+        let text = fs::read_to_string(&file).expect("sources are readable UTF-8");
         let module = module_of(&relative);
         let tokens = tokens(&text);
         let place = |line: usize| format!("src/{}:{line}", relative.display());
@@ -76,8 +76,8 @@ fn violations(src: &Path) -> Vec<String> {
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the folder stays").path();
         if path.is_dir() {
             files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -223,10 +223,14 @@ fn imports_go_in_one_direction() {
 
 /// A tree of one file; what is found in it.
 fn check(file: &str, source: &str) -> Vec<String> {
-    let tree = tempfile::tempdir().unwrap();
-    let path = tree.path().join(file);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, source).unwrap();
+    let write = || {
+        let tree = tempfile::tempdir()?;
+        let path = tree.path().join(file);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, source)?;
+        Ok::<_, std::io::Error>(tree)
+    };
+    let tree = write().expect("the temporary folder takes a file");
     violations(tree.path())
 }
 
