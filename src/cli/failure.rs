@@ -1,12 +1,15 @@
 //! What ended a command, for the person or the script that gave it: one object, as text with the source line
 //! where there is one, or as JSON. The only place that knows exit codes.
 
-use std::{borrow::Cow, error::Error, fmt::Write as _, path::Path};
+mod text;
+
+use std::{borrow::Cow, error::Error, path::Path};
 
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-use super::output::{Format, visible, visible_lines};
+use self::text::{Plain, Several, render_diagnostic, render_plain};
+use super::output::Format;
 
 /// Classes of failure; each has an exit code that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -295,82 +298,6 @@ fn chain(mut error: Option<&(dyn Error + 'static)>) -> Vec<String> {
     }
     causes
 }
-
-fn render_plain(object: &ErrorObject) -> String {
-    let mut text = format!("error: {}\n", visible_lines(&object.message));
-    if let Some(file) = &object.file {
-        let _ = write!(text, "  at {}", visible(file));
-        for number in [object.line, object.column].into_iter().flatten() {
-            let _ = write!(text, ":{number}");
-        }
-        text.push('\n');
-    }
-    for cause in &object.causes {
-        let _ = writeln!(text, "  because: {}", visible_lines(cause));
-    }
-    if let Some(hint) = &object.hint {
-        let _ = writeln!(text, "hint: {}", visible_lines(hint));
-    }
-    text
-}
-
-/// Drawn without colour, so that every escape sequence in the result is one that a file brought, and is shown.
-fn render_diagnostic(diagnostic: &(dyn Diagnostic + Send + Sync)) -> String {
-    if let Some(rest) = diagnostic.related() {
-        let mut text = String::new();
-        for each in rest {
-            let _ = render_one(each, &mut text);
-        }
-        return visible_lines(&text).into_owned();
-    }
-    let mut text = String::new();
-    let _ = render_one(diagnostic, &mut text);
-    visible_lines(&text).into_owned()
-}
-
-fn render_one(diagnostic: &dyn Diagnostic, text: &mut String) -> std::fmt::Result {
-    let has_source = diagnostic.source_code().is_some();
-    if !has_source {
-        return writeln!(text, "{}", diagnostic.to_string().trim_end());
-    }
-    let theme = miette::GraphicalTheme::unicode_nocolor();
-    miette::GraphicalReportHandler::new_themed(theme).with_width(100).render_report(text, diagnostic)
-}
-
-/// Several diagnostics as one; rendered one after the other.
-#[derive(Debug)]
-struct Several {
-    main: Box<dyn Diagnostic + Send + Sync>,
-    rest: Vec<Box<dyn Diagnostic + Send + Sync>>,
-}
-
-impl std::fmt::Display for Several {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.main.fmt(formatter)
-    }
-}
-
-impl Error for Several {}
-
-impl Diagnostic for Several {
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        let all = std::iter::once(&self.main).chain(&self.rest);
-        Some(Box::new(all.map(|each| each.as_ref() as &dyn Diagnostic)))
-    }
-}
-
-/// A failure without source text among others that have it.
-#[derive(Debug)]
-struct Plain(String);
-
-impl std::fmt::Display for Plain {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl Error for Plain {}
-impl Diagnostic for Plain {}
 
 #[cfg(test)]
 mod tests {

@@ -95,13 +95,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
             let sandbox = context.ops.find(name)?;
             follow(&sandbox.audit, *lines, |_| true, context)
         }
-        Command::Verify { name } => verify(find(name.as_ref(), context)?.as_ref(), context),
+        Command::Verify { name } => verify(super::find_named(name.as_ref(), context)?.as_ref(), context),
         Command::Query(args) => search(args, context),
     }
-}
-
-fn find(name: Option<&String>, context: &Context<'_>) -> Result<Option<Found>, Failure> {
-    name.map(|name| context.ops.find(name)).transpose()
 }
 
 fn search(args: &QueryArgs, context: &Context<'_>) -> CommandResult {
@@ -118,7 +114,7 @@ fn search(args: &QueryArgs, context: &Context<'_>) -> CommandResult {
     };
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut failures = Vec::new();
-    for trail in context.ops.trails(find(args.name.as_ref(), context)?.as_ref())? {
+    for trail in context.ops.trails(super::find_named(args.name.as_ref(), context)?.as_ref())? {
         for event in events(&trail, filter.clone())? {
             if left == 0 {
                 break;

@@ -28,6 +28,7 @@ pub mod version;
 use super::{
     context::Context,
     failure::{CommandResult, Failure, Kind},
+    ops::Found,
 };
 
 /// Every command.
@@ -119,6 +120,11 @@ fn for_each<T>(names: &[String], each: impl FnMut(&String) -> Result<T, Failure>
         }
     }
     Failure::several(failures).map_or(Ok(done), Err)
+}
+
+/// The sandbox that is named, where one is.
+fn find_named(name: Option<&String>, context: &Context<'_>) -> Result<Option<Found>, Failure> {
+    name.map(|name| context.ops.find(name)).transpose()
 }
 
 /// Asks before something is destroyed; `flag` answers where nobody can be asked.

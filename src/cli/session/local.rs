@@ -26,6 +26,9 @@ pub(super) enum Sink {
     Stderr,
 }
 
+/// The queue of a session's output, and how its writing ended.
+pub(super) type Written = (mpsc::Sender<(Sink, Vec<u8>)>, oneshot::Receiver<io::Result<()>>);
+
 /// Packets that wait for a slow reader of our output, each at most [`PACKET_MAX`] bytes.
 const OUTPUT_QUEUE: usize = 8;
 
@@ -100,7 +103,7 @@ impl Output {
     }
 
     /// A queue to write to, and the result once the queue has been closed or a write has failed.
-    pub(super) fn spawn(self) -> (mpsc::Sender<(Sink, Vec<u8>)>, oneshot::Receiver<io::Result<()>>) {
+    pub(super) fn spawn(self) -> Written {
         let (sender, mut receiver) = mpsc::channel::<(Sink, Vec<u8>)>(OUTPUT_QUEUE);
         let (done, written) = oneshot::channel();
         std::thread::spawn(move || {

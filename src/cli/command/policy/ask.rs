@@ -51,7 +51,7 @@ struct Question {
 pub fn run(args: &Args, trace: bool, context: &Context<'_>) -> CommandResult {
     let Plane::Network = args.plane;
     let question = question(&args.target, args.protocol.map(Protocol::from))?;
-    let sandbox = super::find(args.sandbox.as_ref(), context)?;
+    let sandbox = super::super::find_named(args.sandbox.as_ref(), context)?;
     let revision = context.ops.policy(sandbox.as_ref(), None)?;
     let method = args.method.to_ascii_uppercase();
     let canonical = question.path.as_deref().map(policy::path::canonical);

@@ -36,7 +36,7 @@ const DECISIONS: [&str; 5] = ["net.", "http.", "fs.", "secret.", "mcp."];
 /// # Errors
 /// A name that nothing has; a record that is not what was written.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let sandbox = super::find(args.name.as_ref(), context)?;
+    let sandbox = super::super::find_named(args.name.as_ref(), context)?;
     let wanted = |event: &Event| {
         DECISIONS.iter().any(|prefix| event.action.starts_with(prefix))
             && !(args.denied && event.decision == Decision::Allow)

@@ -50,7 +50,7 @@ impl From<PresetWord> for Preset {
 /// # Errors
 /// A name that nothing has; a layer that cannot be read.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let sandbox = super::find(args.name.as_ref().or(args.sandbox.as_ref()), context)?;
+    let sandbox = super::super::find_named(args.name.as_ref().or(args.sandbox.as_ref()), context)?;
     let policy = context.ops.policy(sandbox.as_ref(), args.preset.map(Preset::from))?;
     context.out.data(&json!(policy), || render::rules(&policy.rules))?;
     Ok(Outcome::Done)

@@ -5,11 +5,7 @@ mod edit;
 mod log;
 mod ls;
 
-use crate::cli::{
-    context::Context,
-    failure::{CommandResult, Failure},
-    ops::Found,
-};
+use crate::cli::{context::Context, failure::CommandResult};
 
 /// Arguments of `policy`.
 #[derive(Debug, clap::Args)]
@@ -60,8 +56,4 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         Command::Check(args) => ask::run(args, false, context),
         Command::Explain(args) => ask::run(args, true, context),
     }
-}
-
-fn find(name: Option<&String>, context: &Context<'_>) -> Result<Option<Found>, Failure> {
-    name.map(|name| context.ops.find(name)).transpose()
 }

@@ -1,0 +1,174 @@
+//! A rest of the program that notes what is asked of it.
+
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        failure::{Failure, Kind},
+        ops::{
+            Action, Change, Checked, Found, Operations, Progress, Proposal, RuleChange, RuleEdit, RuleScope,
+            SecretListing, Source,
+        },
+    },
+    model::{
+        api::PolicyRevision,
+        desired::{Preset, Sandbox},
+        name::Name,
+        status::{Phase, SandboxStatus},
+    },
+    template::doctor::Hardware,
+};
+
+/// Sandbox `dev` exists and is stopped; everything else is made up as it is asked for.
+#[derive(Default)]
+pub(super) struct Scripted {
+    pub(super) calls: RefCell<Vec<String>>,
+    pub(super) grants: Vec<String>,
+    pub(super) rules: PolicyRevision,
+    pub(super) trail: PathBuf,
+    pub(super) report: Value,
+}
+
+impl Scripted {
+    fn note(&self, call: impl Into<String>) {
+        self.calls.borrow_mut().push(call.into());
+    }
+}
+
+fn sandbox(name: &str) -> Sandbox {
+    serde_json::from_value(json!({
+        "name": name,
+        "agent": { "kit": "shell", "command": ["bash", "-l"] },
+        "template": "debian-12",
+        "workspace": null,
+        "network": {},
+        "resources": { "cpus": 2, "memory": 1 << 30, "disk": 1 << 30 },
+        "isolation": "emulation-ok",
+        "provenance": {},
+    }))
+    .unwrap()
+}
+
+fn status(name: &str, phase: Phase) -> SandboxStatus {
+    let phase = serde_json::to_value(phase).unwrap();
+    serde_json::from_value(json!({ "name": name, "id": "0123456789ab", "agent": "shell", "phase": phase }))
+        .unwrap()
+}
+
+impl Operations for Scripted {
+    fn check(&self, source: &Source) -> Result<Checked, Failure> {
+        self.note(format!("check {source:?}"));
+        Ok(Checked { sandboxes: vec![sandbox("dev")], warnings: vec!["mode is read".into()] })
+    }
+
+    fn propose(&self, source: &Source) -> Result<Proposal, Failure> {
+        if let Source::CommandLine(document) = source {
+            self.note(format!("propose {document}"));
+        }
+        let change = |action, grants| Change { sandbox: "dev".into(), action, grants, notes: vec![] };
+        let changes = vec![change(Action::Create, self.grants.clone())];
+        Ok(Proposal { changes, ..Proposal::default() })
+    }
+
+    fn propose_delete(&self, _: &Source) -> Result<Proposal, Failure> {
+        let change = Change { sandbox: "dev".into(), action: Action::Delete, grants: vec![], notes: vec![] };
+        Ok(Proposal { changes: vec![change], ..Proposal::default() })
+    }
+
+    fn apply(&self, _: &Proposal, wait: bool, _: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure> {
+        self.note(format!("apply wait={wait}"));
+        Ok(vec![status("dev", Phase::Running)])
+    }
+
+    fn find(&self, reference: &str) -> Result<Found, Failure> {
+        if reference != "dev" {
+            let message = format!("no sandbox `{reference}`");
+            return Err(Failure::new(Kind::NotFound, "sandbox_not_found", message));
+        }
+        Ok(Found {
+            id: "0123456789ab".into(),
+            desired: sandbox("dev"),
+            socket: "/nonexistent/socket".into(),
+            console_log: self.trail.join("console.log"),
+            audit: self.trail.clone(),
+        })
+    }
+
+    fn list(&self, _: bool) -> Result<Vec<SandboxStatus>, Failure> {
+        Ok(vec![status("dev", Phase::Stopped)])
+    }
+
+    fn is_defined(&self, _: &str) -> bool {
+        false
+    }
+
+    fn has_agent_kit(&self, name: &str) -> bool {
+        name == "shell"
+    }
+
+    fn start(&self, sandbox: &Found, _: &dyn Progress) -> Result<SandboxStatus, Failure> {
+        self.note(format!("start {}", sandbox.desired.name));
+        Err(Failure::new(Kind::HostLacks, "no_qemu", "this host lacks QEMU"))
+    }
+
+    fn stop(&self, sandbox: &Found, grace: Duration, force: bool) -> Result<SandboxStatus, Failure> {
+        self.note(format!("stop {} {}s {force}", sandbox.desired.name, grace.as_secs()));
+        Ok(status("dev", Phase::Stopped))
+    }
+
+    fn remove(&self, sandbox: &Found) -> Result<(), Failure> {
+        self.note(format!("remove {}", sandbox.desired.name));
+        Ok(())
+    }
+
+    fn policy(&self, _: Option<&Found>, _: Option<Preset>) -> Result<PolicyRevision, Failure> {
+        Ok(self.rules.clone())
+    }
+
+    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
+        let RuleEdit::Add(rules) = edit else { return Ok(RuleChange::default()) };
+        let global = matches!(scope, RuleScope::User);
+        for rule in &rules {
+            self.note(format!("{:?} {} {:?} global={global}", rule.effect, rule.pattern(), rule.protocol));
+        }
+        Ok(RuleChange { added: rules, scope: "all".into(), ..RuleChange::default() })
+    }
+
+    fn trails(&self, _: Option<&Found>) -> Result<Vec<PathBuf>, Failure> {
+        Ok(vec![self.trail.clone()])
+    }
+
+    fn secrets(&self) -> Result<Vec<SecretListing>, Failure> {
+        Ok(vec![SecretListing {
+            name: "anthropic".into(),
+            source: "variable ANTHROPIC_API_KEY".into(),
+            present: true,
+        }])
+    }
+
+    fn schemas(&self) -> Vec<(&'static str, String)> {
+        vec![("sandbox.json", "{}".into())]
+    }
+
+    fn cache(&self) -> &Path {
+        &self.trail
+    }
+
+    fn prepare_cache(&self, _: &dyn Progress) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn hardware(&self) -> Hardware {
+        Hardware::Usable
+    }
+
+    fn demo(&self, _: Option<&Name>, _: &dyn Progress) -> Result<Value, Failure> {
+        Ok(self.report.clone())
+    }
+}
