@@ -159,7 +159,7 @@ async fn serve_origin(mut stream: DuplexStream, tls: Arc<ServerConfig>, received
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, received: Arc<Mutex<Vec<u8>>>) {
     let mut pending = Vec::new();
     let mut chunk = [0; 4096];
-    let mut heads = 0;
+    let mut asked = false;
     loop {
         let count = match stream.read(&mut chunk).await {
             Ok(count) if count > 0 => count,
@@ -167,23 +167,21 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, received: Arc<M
         };
         received.lock().unwrap().extend_from_slice(&chunk[..count]);
         pending.extend_from_slice(&chunk[..count]);
-        if heads > 0 && !pending.first().is_some_and(u8::is_ascii_uppercase) {
-            // The body of a request that was answered.
-            pending.clear();
-            continue;
+        while let Some(end) = pending.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head: Vec<u8> = pending.drain(..end + 4).collect();
+            // The last chunk of a body is none.
+            if head[0].is_ascii_uppercase() {
+                asked = true;
+                if respond(&mut stream, &String::from_utf8_lossy(&head)).await.is_err() {
+                    return;
+                }
+            }
         }
         if !pending.first().is_some_and(u8::is_ascii_uppercase) {
-            stream.write_all(&chunk[..count]).await.unwrap();
-            pending.clear();
-            continue;
-        }
-        while let Some(end) = pending.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&pending[..end]).to_string();
-            pending.drain(..end + 4);
-            heads += 1;
-            if respond(&mut stream, &head).await.is_err() {
-                return;
+            if !asked {
+                stream.write_all(&pending).await.unwrap();
             }
+            pending.clear();
         }
     }
 }
