@@ -1,7 +1,7 @@
 //! The rig: a guest's side of the streams, a keeper, and a world that dials nobody.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
@@ -24,7 +24,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 use super::super::{
     Handles, authority,
-    dial::{Answer, World},
+    dial::{Answer, Internet, World},
     faults::{Check, Faults},
     io::BoxIo,
     serve,
@@ -110,6 +110,8 @@ pub struct Plan {
     pub origin_certificate: Option<&'static str>,
     /// The origin's certificate is of an unknown authority.
     pub origin_unknown: bool,
+    /// The operator's fixed addresses; with one the real network is dialled, which then is this host's loopback.
+    pub resolve: BTreeMap<String, SocketAddr>,
     /// The keeper never acknowledges records.
     pub unrecorded: bool,
 }
@@ -235,7 +237,11 @@ impl Rig {
             synthetic: "198.18.0.0/15".parse().unwrap(),
             names: Vec::new(),
             secrets: plan.secrets,
-            upstream: Upstream { roots: vec![STANDARD.encode(root_der)], ..Upstream::default() },
+            upstream: Upstream {
+                roots: vec![STANDARD.encode(root_der)],
+                resolve: plan.resolve.clone(),
+                ..Upstream::default()
+            },
             policy: PolicyRevision {
                 revision: 1,
                 hash: "h1".into(),
@@ -248,7 +254,11 @@ impl Rig {
         let handles = Handles { control, streams: far, ca_key, secrets: values };
         let faults = Faults { off: plan.off };
         let (orders, keeper) = keep(near, plan.unrecorded);
-        tokio::spawn(serve(setup, handles, world.clone(), faults));
+        let dialled: Arc<dyn World> = match plan.resolve.is_empty() {
+            true => world.clone(),
+            false => Arc::new(Internet::new(&[]).unwrap()),
+        };
+        tokio::spawn(serve(setup, handles, dialled, faults));
         let roots = client_config(&ca_pem);
         Self { streams, keeper, world, orders, roots, ca_pem }
     }
