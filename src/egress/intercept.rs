@@ -63,6 +63,8 @@ pub(crate) async fn splice(
 ) {
     let Some(hello) = read(shared, stream, &peer, &decision).await else { return };
     let stream = Box::new(Prefixed::new(hello.bytes, hello.stream));
+    // Decided again: the policy may have changed while the client was slow.
+    let decision = decide(shared, &peer, Protocol::Tls);
     pass(shared, stream, &peer, decision, Protocol::Tls, open).await;
 }
 

@@ -17,7 +17,7 @@ use crate::{
 use super::{
     audit::{Attempt, deny},
     faults::Check,
-    http::{self, guard},
+    http::{self, head},
     io::{BoxIo, Prefixed},
     limits::{HEAD_BYTES, HEADER_TIME},
     open::Place,
@@ -29,7 +29,7 @@ use super::{
 pub(crate) async fn serve(shared: &Arc<Shared>, mut stream: BoxIo, open: &Place) {
     let mut bytes = Vec::new();
     let end = loop {
-        if let Some(end) = guard::head_end(&bytes) {
+        if let Some(end) = head::head_end(&bytes) {
             break Some(end);
         }
         let mut chunk = [0; 4096];
@@ -66,7 +66,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, mut stream: BoxIo, open: &Place)
             let attempt = Attempt::new("net.connect", String::from_utf8_lossy(line).into_owned());
             report(shared, deny(&attempt.with("client", "proxy"), "malformed_authority", None)).await;
             let _gone = stream
-                .write_all(guard::bad_request("CONNECT needs one unambiguous host:port").as_bytes())
+                .write_all(head::bad_request("CONNECT needs one unambiguous host:port").as_bytes())
                 .await;
             let _closed = stream.shutdown().await;
         }
@@ -78,7 +78,7 @@ fn parse(head: &[u8], shared: &Shared) -> Option<(Target, u16)> {
     if shared.faults.skips(Check::Authority) {
         return lenient(head);
     }
-    let head = guard::parse_head(head).ok()?;
+    let head = head::parse_head(head).ok()?;
     let (target, port) = authority::authority(&head.target, None).ok()?;
     let agrees = match &head.host {
         // HTTP/1.0 has no Host; Python's client speaks it to proxies.
@@ -100,6 +100,6 @@ fn lenient(head: &[u8]) -> Option<(Target, u16)> {
 /// For fuzzing: a CONNECT head as it is judged.
 #[must_use]
 pub fn connect_authority(head: &[u8]) -> Option<(Target, u16)> {
-    let head = guard::parse_head(head).ok()?;
+    let head = head::parse_head(head).ok()?;
     authority::authority(&head.target, None).ok()
 }

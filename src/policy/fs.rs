@@ -83,7 +83,7 @@ pub struct MountDenied {
 /// # Errors
 /// When the source is, lies in, or contains a folder of the floor; also when it is not an absolute path without
 /// `..`, which a canonical path is.
-pub fn mount(source: &Path, places: &Places) -> Result<(), MountDenied> {
+pub fn mount(source: &Path, places: &Places) -> Result<(), Box<MountDenied>> {
     let parent_part = source.components().any(|part| part == std::path::Component::ParentDir);
     if !source.is_absolute() || parent_part {
         return Err(denied(source, "canonical", source, "the path is not canonical", "is"));
@@ -120,7 +120,7 @@ pub fn floor(places: &Places) -> impl Iterator<Item = (&'static str, PathBuf, &'
     homes.chain(own).chain(host)
 }
 
-fn denied(source: &Path, rule: &str, place: &Path, why: &str, relation: &'static str) -> MountDenied {
+fn denied(source: &Path, rule: &str, place: &Path, why: &str, relation: &'static str) -> Box<MountDenied> {
     let rule = RuleRef {
         id: format!("floor.fs.{rule}"),
         layer: Layer::Floor,
@@ -128,7 +128,7 @@ fn denied(source: &Path, rule: &str, place: &Path, why: &str, relation: &'static
         line: None,
         why: why.to_owned(),
     };
-    MountDenied { rule, source_path: source.to_owned(), place: place.to_owned(), relation }
+    Box::new(MountDenied { rule, source_path: source.to_owned(), place: place.to_owned(), relation })
 }
 
 #[cfg(test)]

@@ -45,9 +45,8 @@ pub(super) fn propose(pattern: &str) -> String {
 }
 
 impl Denial<'_> {
-    /// The response.
-    pub fn respond(&self, asked: &HeaderMap) -> Response<ResponseBody> {
-        let json = wants_json(asked);
+    /// The response, as text or as JSON.
+    pub fn respond(&self, json: bool) -> Response<ResponseBody> {
         let body = if json { self.json() } else { self.text() };
         let mut response =
             Response::new(Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync());
@@ -117,7 +116,8 @@ fn place(rule: &NetworkRule) -> String {
     }
 }
 
-fn wants_json(asked: &HeaderMap) -> bool {
+/// Whether a client asks for JSON explicitly.
+pub(super) fn wants_json(asked: &HeaderMap) -> bool {
     let accepts = asked.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut kinds = accepts.flat_map(|value| value.split(',')).filter_map(|kind| kind.split(';').next());
     kinds.any(|kind| kind.trim().eq_ignore_ascii_case("application/json"))

@@ -30,6 +30,8 @@ use crate::{
 pub(super) type ResponseBody = UnsyncBoxBody<Bytes, hyper::Error>;
 /// Body of what the world gets.
 type RequestBody = WithoutTrailers<Incoming>;
+/// A request to the world.
+pub(super) type Outgoing = Request<RequestBody>;
 
 /// Why a permitted request has no response.
 #[derive(Debug, thiserror::Error)]
@@ -107,11 +109,7 @@ impl Ready<'_> {
 
     /// Sends the request. A kept connection that the server closed in the meantime is replaced once, when nothing
     /// of the request has left.
-    pub async fn send(
-        self,
-        shared: &Shared,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, ForwardError> {
+    pub async fn send(self, shared: &Shared, request: Outgoing) -> Result<Response<Incoming>, ForwardError> {
         let Some(connection) = &mut self.link.connection else {
             return Err(DialError::Connect(std::io::ErrorKind::NotConnected.into()).into());
         };

@@ -9,8 +9,11 @@
 mod denial;
 mod forward;
 pub(crate) mod guard;
+pub(crate) mod head;
 mod headers;
 mod judge;
+mod refusal;
 mod serve;
+mod settle;
 
 pub(crate) use self::serve::{Front, serve};

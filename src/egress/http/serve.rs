@@ -25,11 +25,7 @@ use crate::{
     policy::Request,
 };
 
-use super::{
-    forward::Link,
-    guard::{Guard, bad_request},
-    judge::judge,
-};
+use super::{forward::Link, guard::Guard, head::bad_request, judge::judge};
 
 /// What is known of a connection before its first request.
 #[derive(Debug, Clone)]

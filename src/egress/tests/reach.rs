@@ -328,3 +328,41 @@ async fn a18_a_policy_reaches_open_connections() {
     assert_eq!(attack(None).await, 2);
     assert_eq!(attack(Some(Check::Reload)).await, 0);
 }
+
+#[tokio::test]
+async fn h08_large_bodies_stream_over_the_real_network() {
+    const UP: usize = 8 << 20;
+    const DOWN: usize = 16 << 20;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let resolve = [("api.test:80".to_owned(), listener.local_addr().unwrap())].into();
+    let rules = vec![rule(Effect::Allow, "api.test", 80, None)];
+    let rig = Rig::new(Plan { rules, resolve, ..Plan::default() }).await;
+    let origin = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut read = Vec::new();
+        let mut chunk = vec![0; 1 << 16];
+        let body = |read: &[u8]| read.windows(4).position(|window| window == b"\r\n\r\n").map(|end| end + 4);
+        let mut start = None;
+        while start.is_none_or(|start| read.len() < start + UP) {
+            let count = stream.read(&mut chunk).await.unwrap();
+            read.extend_from_slice(&chunk[..count]);
+            start = start.or_else(|| body(&read));
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {DOWN}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![7; DOWN]).await.unwrap();
+        read.len() - start.unwrap()
+    });
+    let (mut down, mut up) = rig.dial("api.test", 80).await.into_split();
+    let head =
+        format!("POST /x HTTP/1.1\r\nHost: api.test\r\nContent-Length: {UP}\r\nConnection: close\r\n\r\n");
+    let sending = tokio::spawn(async move {
+        up.write_all(head.as_bytes()).await.unwrap();
+        up.write_all(&vec![9; UP]).await.unwrap();
+        up
+    });
+    let answer = drained(&mut down).await;
+    assert_eq!(origin.await.unwrap(), UP);
+    sending.await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(&[7; 64]) && answer.len() > DOWN);
+}

@@ -1,7 +1,7 @@
 //! The rig: a guest's side of the streams, a keeper, and a world that dials nobody.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
@@ -24,7 +24,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 use super::super::{
     Handles, authority,
-    dial::{Answer, World},
+    dial::{Answer, Internet, World},
     faults::{Check, Faults},
     io::BoxIo,
     serve,
@@ -110,6 +110,8 @@ pub struct Plan {
     pub origin_certificate: Option<&'static str>,
     /// The origin's certificate is of an unknown authority.
     pub origin_unknown: bool,
+    /// The operator's fixed addresses; with one the real network is dialled, which then is this host's loopback.
+    pub resolve: BTreeMap<String, SocketAddr>,
     /// The keeper never acknowledges records.
     pub unrecorded: bool,
 }
@@ -159,7 +161,7 @@ async fn serve_origin(mut stream: DuplexStream, tls: Arc<ServerConfig>, received
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, received: Arc<Mutex<Vec<u8>>>) {
     let mut pending = Vec::new();
     let mut chunk = [0; 4096];
-    let mut heads = 0;
+    let mut asked = false;
     loop {
         let count = match stream.read(&mut chunk).await {
             Ok(count) if count > 0 => count,
@@ -167,23 +169,21 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, received: Arc<M
         };
         received.lock().unwrap().extend_from_slice(&chunk[..count]);
         pending.extend_from_slice(&chunk[..count]);
-        if heads > 0 && !pending.first().is_some_and(u8::is_ascii_uppercase) {
-            // The body of a request that was answered.
-            pending.clear();
-            continue;
+        while let Some(end) = pending.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head: Vec<u8> = pending.drain(..end + 4).collect();
+            // The last chunk of a body is none.
+            if head[0].is_ascii_uppercase() {
+                asked = true;
+                if respond(&mut stream, &String::from_utf8_lossy(&head)).await.is_err() {
+                    return;
+                }
+            }
         }
         if !pending.first().is_some_and(u8::is_ascii_uppercase) {
-            stream.write_all(&chunk[..count]).await.unwrap();
-            pending.clear();
-            continue;
-        }
-        while let Some(end) = pending.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&pending[..end]).to_string();
-            pending.drain(..end + 4);
-            heads += 1;
-            if respond(&mut stream, &head).await.is_err() {
-                return;
+            if !asked {
+                stream.write_all(&pending).await.unwrap();
             }
+            pending.clear();
         }
     }
 }
@@ -237,7 +237,11 @@ impl Rig {
             synthetic: "198.18.0.0/15".parse().unwrap(),
             names: Vec::new(),
             secrets: plan.secrets,
-            upstream: Upstream { roots: vec![STANDARD.encode(root_der)], ..Upstream::default() },
+            upstream: Upstream {
+                roots: vec![STANDARD.encode(root_der)],
+                resolve: plan.resolve.clone(),
+                ..Upstream::default()
+            },
             policy: PolicyRevision {
                 revision: 1,
                 hash: "h1".into(),
@@ -250,7 +254,11 @@ impl Rig {
         let handles = Handles { control, streams: far, ca_key, secrets: values };
         let faults = Faults { off: plan.off };
         let (orders, keeper) = keep(near, plan.unrecorded);
-        tokio::spawn(serve(setup, handles, world.clone(), faults));
+        let dialled: Arc<dyn World> = match plan.resolve.is_empty() {
+            true => world.clone(),
+            false => Arc::new(Internet::new(&[]).unwrap()),
+        };
+        tokio::spawn(serve(setup, handles, dialled, faults));
         let roots = client_config(&ca_pem);
         Self { streams, keeper, world, orders, roots, ca_pem }
     }
