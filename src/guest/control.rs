@@ -45,6 +45,8 @@ async fn dial_for_ever(
     let ready =
         GuestMessage::Ready { version: VERSION, kernel: kernel_release(), notes: bounded(notes, NOTES_MAX) };
     let mut terminate = signal(SignalKind::terminate())?;
+    // PID 1 sends SIGHUP right behind SIGTERM, for the shells; it must not end us in the middle of the last message.
+    let _heard_and_ignored = signal(SignalKind::hangup())?;
     let mut wait = Duration::from_millis(50);
     loop {
         if let Ok(stream) = host.dial(port::HOST_CONTROL).await {

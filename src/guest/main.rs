@@ -23,10 +23,14 @@ mod sys;
 #[path = "../wire/mod.rs"]
 mod wire;
 
-use std::process::ExitCode;
+use std::{ffi::CString, process::ExitCode};
 
 fn main() -> ExitCode {
     let role = std::env::args().nth(1);
+    if let Some(Ok(name)) = role.as_ref().map(|role| CString::new(format!("cofferdam-{role}"))) {
+        // Started through /proc, a server would be called `exe` in process lists.
+        let _ = rustix::thread::set_name(&name);
+    }
     let result = match role.as_deref() {
         Some("net") => net::serve(),
         Some("exec") => exec::serve(),

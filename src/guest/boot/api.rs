@@ -73,26 +73,39 @@ pub fn limit_agent(notes: &mut Vec<String>) -> Option<String> {
 }
 
 fn try_limit_agent() -> Result<String, BootError> {
-    mount_at("cgroup2", "/sys/fs/cgroup", PLAIN | MountFlags::NOEXEC, c"nsdelegate")?;
-    let write = |path: &str, text: String| fs::write(path, text).stage("cgroup", path);
+    // Commands join the agent's cgroup one by one. By default each such move waits for an RCU grace period, which
+    // is longer than the start of a program; `favordynmods` (since 6.0) makes moves cheap.
+    let root = "/sys/fs/cgroup";
+    let flags = PLAIN | MountFlags::NOEXEC;
+    mount_at("cgroup2", root, flags, c"nsdelegate,favordynmods")
+        .or_else(|_| mount_at("cgroup2", root, flags, c"nsdelegate"))?;
+    let write = |path: String, text: &str| fs::write(&path, text).stage("cgroup", &path);
     // One by one: a kernel may lack a controller, and only pids is needed here.
-    write("/sys/fs/cgroup/cgroup.subtree_control", "+pids".into())?;
+    write(format!("{root}/cgroup.subtree_control"), "+pids")?;
     for other in ["+memory", "+cpu", "+io", "+cpuset"] {
-        let _ = fs::write("/sys/fs/cgroup/cgroup.subtree_control", other);
+        let _ = write(format!("{root}/cgroup.subtree_control"), other);
     }
     for group in [AGENT_CGROUP, SERVER_CGROUP] {
         fs::create_dir_all(group).stage("cgroup", group)?;
     }
-    let total = fs::read_to_string("/proc/sys/kernel/threads-max").unwrap_or_default();
-    write(&format!("{AGENT_CGROUP}/pids.max"), process_limit(&total).to_string())?;
-    // A root exec of the host moves out of nothing: servers' own cgroup is unlimited.
-    let procs = Path::new(AGENT_CGROUP).join("cgroup.procs");
-    Ok(procs.to_string_lossy().into_owned())
+    let number = |path| fs::read_to_string(path).unwrap_or_default();
+    let limit = process_limit(&number("/proc/sys/kernel/threads-max"), &number("/proc/meminfo"));
+    write(format!("{AGENT_CGROUP}/pids.max"), &limit.to_string())?;
+    // However many processes the agent has, the servers and the host's root commands get their turn.
+    let _ = write(format!("{SERVER_CGROUP}/cpu.weight"), "10000");
+    let _ = write(format!("{SERVER_CGROUP}/memory.min"), "32M");
+    Ok(format!("{AGENT_CGROUP}/cgroup.procs"))
 }
 
-/// Half of what the kernel allows in all, within sense.
-fn process_limit(threads_max: &str) -> u32 {
-    threads_max.trim().parse().map_or(4096, |total: u32| total / 2).clamp(512, 16_384)
+/// One process per MiB of memory, which a small one needs, within sense; at most half of what the kernel allows
+/// in all.
+fn process_limit(threads_max: &str, meminfo: &str) -> u64 {
+    let memory_kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let memory_mib = memory_kib
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .map_or(4096, |kib| kib / 1024);
+    let half = threads_max.trim().parse().map_or(4096, |total: u64| total / 2);
+    memory_mib.clamp(1024, 16_384).min(half.max(512))
 }
 
 /// Moves this process to the servers' cgroup and out of the out-of-memory killer's sight, as far as that works.
@@ -106,10 +119,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_agent_gets_half_of_the_processes() {
-        assert_eq!(process_limit("7800\n"), 3900);
-        assert_eq!(process_limit("100"), 512);
-        assert_eq!(process_limit("4000000"), 16_384);
-        assert_eq!(process_limit(""), 4096);
+    fn the_agent_gets_a_share_of_the_processes() {
+        let of = |threads: &str, gib: u64| process_limit(threads, &format!("MemTotal: {} kB\n", gib << 20));
+        assert_eq!(of("7800\n", 1), 1024);
+        assert_eq!(of("31200\n", 4), 4096);
+        assert_eq!(of("100", 4), 512);
+        assert_eq!(of("4000000", 64), 16_384);
+        assert_eq!(process_limit("", ""), 4096);
     }
 }

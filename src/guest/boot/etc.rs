@@ -28,7 +28,11 @@ fn hosts(before: &str, hostname: &str) -> String {
     );
     let theirs = before.lines().filter(|line| !line.ends_with(MARK));
     // A template's own names for loopback would only repeat ours.
-    let theirs = theirs.filter(|line| !line.split_whitespace().any(|word| word == "localhost"));
+    let is_loopback = |name| matches!(name, "localhost" | "ip6-localhost" | "ip6-loopback");
+    let theirs = theirs.filter(|line| {
+        let mut names = line.split_whitespace().skip(1).peekable();
+        names.peek().is_none() || !names.all(is_loopback)
+    });
     theirs.fold(ours, |text, line| text + line + "\n")
 }
 
@@ -55,8 +59,10 @@ mod tests {
 
     #[test]
     fn hosts_keeps_what_the_agent_added_and_does_not_grow() {
-        let first = hosts("127.0.0.1 localhost\n10.0.0.5 db\n", "dev");
-        assert!(first.contains("10.0.0.5 db\n") && first.contains("127.0.1.1 dev "));
+        let first = hosts("127.0.0.1 localhost\n10.0.0.5 db\n127.0.0.1 localhost shop\n", "dev");
+        assert!(
+            first.contains("10.0.0.5 db\n127.0.0.1 localhost shop\n") && first.contains("127.0.1.1 dev ")
+        );
         let second = hosts(&first, "renamed");
         assert_eq!(second.lines().count(), first.lines().count());
         assert!(second.contains("127.0.1.1 renamed ") && !second.contains(" dev "));

@@ -201,7 +201,8 @@ impl Resolver {
 
     fn expire(&mut self) {
         let now = Instant::now();
-        while let Some((_, id)) = self.order.pop_front_if(|(at, _)| *at + PATIENCE <= now) {
+        while self.order.front().is_some_and(|(at, _)| *at + PATIENCE <= now) {
+            let Some((_, id)) = self.order.pop_front() else { return };
             // An id that was answered and given out again meanwhile has a younger entry, too; with 65,536 ids and
             // 512 places that needs more than 10,000 questions a second, and costs one of them its patience.
             if let Some(question) = self.pending.remove(&id) {

@@ -84,6 +84,8 @@ struct Shared<'a> {
     launch: &'a Launch<'a>,
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
+    /// Descriptors that the program may have: servers raise theirs, programs start with what they are used to.
+    descriptors: libc::rlimit,
     failure: Option<(Step, c_int)>,
 }
 
@@ -105,6 +107,7 @@ pub fn launch(launch: &Launch<'_>) -> Result<Child, LaunchError> {
         launch,
         argv: pointers(launch.arguments),
         envp: pointers(launch.environment),
+        descriptors: usual_descriptors(),
         failure: None,
     };
     let (pid, pidfd) = clone(&mut shared).map_err(prepare)?;
@@ -116,6 +119,13 @@ pub fn launch(launch: &Launch<'_>) -> Result<Child, LaunchError> {
             Err(LaunchError { step, source: io::Error::from_raw_os_error(errno) })
         }
     }
+}
+
+/// 1,024, which select(2) can hold, and as many more as the caller may have.
+fn usual_descriptors() -> libc::rlimit {
+    let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let maximum = maximum.unwrap_or(libc::RLIM_INFINITY);
+    libc::rlimit { rlim_cur: maximum.min(1024), rlim_max: maximum }
 }
 
 fn clone(shared: &mut Shared<'_>) -> io::Result<(u32, OwnedFd)> {
@@ -158,7 +168,7 @@ extern "C" fn child(argument: *mut c_void) -> c_int {
 
 /// Prepares and executes; returns only the failure.
 fn run(shared: &Shared<'_>) -> (Step, c_int) {
-    match prepare(shared.launch) {
+    match prepare(shared) {
         Ok(()) => (Step::Execute, execute(shared)),
         Err(failure) => failure,
     }
@@ -172,7 +182,8 @@ fn call(step: Step, number: libc::c_long, arguments: [usize; 3]) -> Result<libc:
     if result < 0 { Err((step, unsafe { *libc::__errno_location() })) } else { Ok(result) }
 }
 
-fn prepare(launch: &Launch<'_>) -> Result<(), (Step, c_int)> {
+fn prepare(shared: &Shared<'_>) -> Result<(), (Step, c_int)> {
+    let launch = shared.launch;
     // SAFETY: Rust ignores SIGPIPE and exec would keep that; the table of handlers is the child's own.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     if let Some(procs) = launch.cgroup {
@@ -182,6 +193,8 @@ fn prepare(launch: &Launch<'_>) -> Result<(), (Step, c_int)> {
     // Whatever the caller itself inherited stays behind, too. Kernels before 5.11 lack it; ours are newer.
     const CLOSE_ON_EXEC: usize = 4;
     let _ = call(Step::Prepare, libc::SYS_close_range, [3, u32::MAX as usize, CLOSE_ON_EXEC]);
+    let limit = &raw const shared.descriptors as usize;
+    call(Step::Prepare, libc::SYS_setrlimit, [libc::RLIMIT_NOFILE as usize, limit, 0])?;
     reset_oom_score();
     if launch.terminal {
         call(Step::Prepare, libc::SYS_setsid, [0; 3])?;

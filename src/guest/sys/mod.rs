@@ -32,3 +32,11 @@ pub fn awaited(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // deregisters it before that. Nothing here replaces it through `get_mut`.
     Ok(unsafe { AsyncFd::register(fd) }?)
 }
+
+/// Takes the calling thread, and no other, out of the machine's network, for a test.
+#[cfg(test)]
+pub fn leave_network_namespace() {
+    use rustix::thread::{UnshareFlags, unshare_unsafe};
+    // SAFETY: a network namespace is a property of the thread; nothing that threads share is unshared.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.expect("root can make a network namespace");
+}

@@ -2,7 +2,7 @@
 
 use std::{
     io, mem,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 use super::check;
@@ -73,17 +73,12 @@ pub fn signal_everyone(number: i32) {
     unsafe { libc::kill(-1, number) };
 }
 
-/// Sends `number` to one child.
+/// Sends `number` to one process.
+#[cfg(test)]
 pub fn signal_process(pid: u32, number: i32) {
     let Ok(pid) = i32::try_from(pid) else { return };
     if pid > 1 {
         // SAFETY: no pointer is passed.
         unsafe { libc::kill(pid, number) };
-    }
-}
-
-impl AsRawFd for Signals {
-    fn as_raw_fd(&self) -> i32 {
-        self.0.as_raw_fd()
     }
 }

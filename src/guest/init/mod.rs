@@ -9,34 +9,30 @@
 //!   PowerOff (host, or a signal as busybox and sysvinit send it) ─▶ TERM, 3 s, KILL, 2 s, sync, read-only, off
 //! ```
 
+mod ending;
+
 use std::{
     ffi::CString,
-    fs::OpenOptions,
-    io::{self, Write},
+    io,
     os::fd::{AsFd, OwnedFd},
     time::{Duration, Instant},
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::{PollFd, PollFlags},
     pipe::{PipeFlags, pipe_with},
     process::{Resource, Rlimit, WaitOptions, setrlimit, wait},
-    system::{RebootCommand, reboot},
 };
 
+use self::ending::{fatal, poll_until, power_off, say};
 use crate::{
     boot::{self, Booted},
     handover::{POWER_OFF, READY},
     sys::{
         launch::{Launch, launch},
-        signals::{Signals, signal_everyone},
+        signals::Signals,
     },
 };
-
-/// Time for programs to end by themselves.
-const TERM_GRACE: Duration = Duration::from_secs(3);
-/// Time for the kernel to bury what was killed.
-const KILL_GRACE: Duration = Duration::from_secs(2);
 
 /// Boots, serves, powers off. Returns only when even powering off fails, which makes the kernel panic: an end, too.
 ///
@@ -66,27 +62,9 @@ pub fn run() -> io::Result<()> {
         say(&format!("note: {note}"));
     }
     match Supervisor::new(&booted).and_then(|mut supervisor| supervisor.run(&signals)) {
-        Ok(()) => power_off(&signals, &booted),
+        Ok(()) => power_off(&signals, &booted.disks),
         Err(error) => fatal(&error.to_string()),
     }
-}
-
-/// One line on the console, which the host keeps as the machine's log.
-fn say(line: &str) {
-    let text = format!("cofferdam-guest: {line}\n");
-    if let Ok(mut console) = OpenOptions::new().write(true).open("/dev/console") {
-        let _ = console.write_all(text.as_bytes());
-        let _ = rustix::termios::tcdrain(&console);
-    } else {
-        let _ = io::stderr().write_all(text.as_bytes());
-    }
-}
-
-/// The one line that says why, then the end: the host must see an end and never a hang.
-fn fatal(why: &str) -> io::Result<()> {
-    say(&format!("fatal: {}", why.replace('\n', " ")));
-    rustix::fs::sync();
-    Ok(reboot(RebootCommand::PowerOff)?)
 }
 
 /// One of the three servers.
@@ -263,47 +241,11 @@ impl Supervisor {
         let both = self.services[NET].listens && self.services[EXEC].listens;
         let control = &self.services[CONTROL];
         if both && control.pid.is_none() && control.again_at.is_none() {
-            say("up");
+            let age = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+            say(&format!("up, {}.{:03} s after the kernel", age.tv_sec, age.tv_nsec / 1_000_000));
             self.start(CONTROL)?;
         }
         Ok(Next::GoOn)
-    }
-}
-
-/// Waits for an event or a moment; a signal of the poll itself is no event.
-fn poll_until(fds: &mut [PollFd<'_>], moment: Option<Instant>) -> io::Result<()> {
-    let left = moment.map(|moment| moment.saturating_duration_since(Instant::now()));
-    let timeout =
-        left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
-    match poll(fds, timeout.as_ref()) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn power_off(signals: &Signals, booted: &Booted) -> io::Result<()> {
-    for (number, grace) in [(libc::SIGTERM, TERM_GRACE), (libc::SIGKILL, KILL_GRACE)] {
-        // A shell at a terminal ignores TERM and heeds HUP; what is stopped must run to end.
-        for number in [number, libc::SIGHUP, libc::SIGCONT] {
-            signal_everyone(number);
-        }
-        bury_all(signals, Instant::now() + grace)?;
-    }
-    booted.disks.close();
-    Ok(reboot(RebootCommand::PowerOff)?)
-}
-
-/// Reaps until no process is left or the moment has come.
-fn bury_all(signals: &Signals, moment: Instant) -> io::Result<()> {
-    loop {
-        match wait(WaitOptions::NOHANG) {
-            Ok(Some(_)) => continue,
-            Err(_) => return Ok(()),
-            Ok(None) if Instant::now() >= moment => return Ok(()),
-            Ok(None) => {}
-        }
-        poll_until(&mut [PollFd::new(signals, PollFlags::IN)], Some(moment))?;
-        while signals.next()?.is_some() {}
     }
 }
 
