@@ -9,9 +9,9 @@
 //!        ▲ vhost_user: rings, memory and eventfds from QEMU; owns the loop
 //! ```
 //!
-//! Read [`packet`] and [`credit`] first, then `connection` (the states), `core` (all connections), `routes` (where
-//! streams come from and go to), [`device`] (queues), [`vhost_user`] (the process). Everything up to `core` knows no
-//! guest memory; everything up to `device` serves our own VMM too.
+//! Read [`packet`] and `credit` first, then `connection` (the states), `core` (all connections), `routes` (where
+//! streams come from and go to), `device` (queues), `session` (what QEMU sets up), `vhost_user` (the process).
+//! Everything up to `core` knows no guest memory; everything up to `device` serves our own VMM too.
 //!
 //! One thread, one event loop; no thread is started. The crate `vhost-user-backend` would run requests and rings on
 //! threads of their own, go on serving requests when its ring thread has died, and let a ring be stopped while it
@@ -23,8 +23,8 @@
 
 mod connection;
 mod core;
-pub mod credit;
-pub mod device;
+mod credit;
+mod device;
 mod local;
 pub mod packet;
 mod reactor;
@@ -34,11 +34,11 @@ mod session;
 mod table;
 #[cfg(test)]
 mod tests;
-pub mod vhost_user;
+mod vhost_user;
 
 pub use self::{
     core::{Core, Limits},
-    device::Device,
+    device::{Device, RingError, Turn},
     routes::Routes,
     vhost_user::{ServeError, serve},
 };

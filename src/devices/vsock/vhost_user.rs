@@ -7,7 +7,7 @@
 use std::{
     io,
     mem::MaybeUninit,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixListener,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -55,14 +55,14 @@ pub(super) const KICKS: u64 = 2;
 pub fn serve(listener: UnixListener, guest_cid: u64, routes: Routes) -> Result<(), ServeError> {
     let core = Core::new(guest_cid, routes, Limits::default()).map_err(ServeError::Setup)?;
     let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|error| ServeError::Setup(error.into()))?;
-    let watch = |fd: std::os::fd::BorrowedFd<'_>, source| {
+    let watch = |fd: BorrowedFd<'_>, source| {
         epoll::add(&epoll, fd, EventData::new_u64(source), EventFlags::IN)
             .map_err(|error| ServeError::Setup(error.into()))
     };
-    watch(std::os::fd::AsFd::as_fd(&core), CORE)?;
+    watch(core.as_fd(), CORE)?;
     let (socket, _) = listener.accept().map_err(ServeError::Accept)?;
     drop(listener);
-    watch(std::os::fd::AsFd::as_fd(&socket), REQUEST)?;
+    watch(socket.as_fd(), REQUEST)?;
 
     let epoll = Arc::new(epoll);
     let session = Arc::new(Mutex::new(Session::new(Device::new(core), Arc::clone(&epoll))));

@@ -1,6 +1,6 @@
 //! Guests that break the rules, flood, or fall silent. The device refuses, stays small, and serves the others.
 
-use std::{io::Read, time::Duration};
+use std::time::Duration;
 
 use super::{
     super::packet::{HEADER_LEN, MAX_PAYLOAD, shutdown},
@@ -66,16 +66,10 @@ fn handoff_is_empty(bench: &Bench) -> bool {
 /// What a guest that sends `beyond` bytes more than its window gets.
 fn overrun(beyond: usize) -> Vec<u16> {
     let mut bench = Bench::new(small());
-    let mut host = bench.connect(1000);
+    let _host = bench.connect(1000);
     // Fill the socket as well, so that the window is all that is left.
-    let mut kernel = 0;
-    while bench.core.table.tokens().len() == 1 && kernel < 10_000_000 {
-        let before = backlog(&mut bench);
-        if before > 0 {
-            break;
-        }
+    while backlog(&mut bench) == 0 {
         bench.send(1000, SERVICE, op::RW, &[0; 1000]);
-        kernel += 1000;
     }
     bench.fetch();
     let mut left = 300_000 - backlog(&mut bench) + beyond;
@@ -84,12 +78,7 @@ fn overrun(beyond: usize) -> Vec<u16> {
         bench.send(1000, SERVICE, op::RW, &vec![0; len]);
         left -= len;
     }
-    let ops = bench.fetch_ops();
-    if beyond > 0 {
-        let mut rest = Vec::new();
-        let _ = host.read_to_end(&mut rest);
-    }
-    ops
+    bench.fetch_ops()
 }
 
 fn backlog(bench: &mut Bench) -> usize {

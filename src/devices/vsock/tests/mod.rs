@@ -125,8 +125,13 @@ fn packet(guest_port: u32, host_port: u32) -> Header {
     }
 }
 
+/// Whether the other end of an idle stream is closed; false only after a long wait.
 fn is_closed(stream: &mut UnixStream) -> bool {
-    matches!(stream.read(&mut [0]), Ok(0) | Err(_))
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    match stream.read(&mut [0]) {
+        Ok(len) => len == 0,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+    }
 }
 
 /// Writes until the socket is full.

@@ -198,7 +198,7 @@ fn chains_that_make_no_sense_are_given_back_and_the_device_goes_on() {
         machine.serve_tx();
         assert_eq!(machine.tx.0.used(), [(u32::from(head), 0)], "{chain:?}");
     }
-    assert_eq!(machine.serve_rx(), false);
+    assert!(!machine.serve_rx());
     machine.send(op::RW, b"alive", &[49]);
     host.read_exact(&mut [0; 5]).unwrap();
 }
@@ -283,7 +283,7 @@ fn a_flood_stalls_until_the_guest_fetches_its_answers() {
     machine.rx.0.offer_buffers(&[(DATA + 0x1000, 100, WRITE)]);
     assert!(machine.serve_rx());
     machine.tx.0.offer_buffers(&[(DATA, HEADER_LEN as u32, 0)]);
-    assert_eq!(machine.device.serve_tx(&mut machine.tx.1, &memory).unwrap().notify, true);
+    assert!(machine.device.serve_tx(&mut machine.tx.1, &memory).unwrap().notify);
 }
 
 #[test]
