@@ -21,6 +21,8 @@ pub struct KeeperConfig {
     pub id: SandboxId,
     /// Where files lie.
     pub places: PlacesConfig,
+    /// The emulator's program.
+    pub emulator: PathBuf,
     /// Whether the KVM probe passed.
     pub hardware: bool,
     /// `$HOME` and the account's home: the floor follows both.

@@ -87,13 +87,14 @@ pub fn enter(jail: &Jail) -> Result<Entered, JailError> {
     if !jail.profile.needs_network() && !credentials::leave_namespaces() {
         missing.push("network and IPC namespaces (unprivileged user namespaces are off)".to_owned());
     }
+    let rules = filesystem::prepare(jail).map_err(layer("Landlock"))?;
     credentials::drop_privileges(jail.become_user).map_err(layer("user and capabilities"))?;
     rustix::thread::set_no_new_privs(true).map_err(io::Error::from).map_err(layer("no new privileges"))?;
     // After the change of user, which resets it.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(io::Error::from)
         .map_err(layer("no core dump"))?;
-    missing.extend(filesystem::restrict(jail).map_err(layer("Landlock"))?);
+    missing.extend(filesystem::restrict(rules).map_err(layer("Landlock"))?);
     syscalls::install(jail.profile).map_err(layer("seccomp"))?;
     Ok(Entered { missing })
 }

@@ -8,3 +8,4 @@ pub mod jail;
 pub mod memory_file;
 pub mod packet;
 pub mod process;
+pub mod readiness;

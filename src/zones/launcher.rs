@@ -163,7 +163,12 @@ impl Launcher {
     }
 
     fn serve(&mut self) -> io::Result<bool> {
-        let Some((message, descriptors)) = packet::receive(&self.socket, MESSAGE_MAX)? else { return Ok(false) };
+        let received = match packet::receive(&self.socket, MESSAGE_MAX) {
+            // The keeper has ended with something of ours unread.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
+            other => other?,
+        };
+        let Some((message, descriptors)) = received else { return Ok(false) };
         match serde_json::from_slice(&message)? {
             Request::Start { role, tag } => {
                 let notice = match self.start(&role, tag, descriptors) {

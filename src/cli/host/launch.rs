@@ -5,6 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    path::PathBuf,
     process::Stdio,
 };
 
@@ -15,12 +16,14 @@ use crate::{
         failure::{Failure, Kind},
         ops::Progress,
     },
+    engine::qemu,
     model::{
         launch::{self, BrokerConfig, KeeperConfig},
         secret::SecretBinding,
         status::{Phase, SandboxStatus},
     },
     store::Record,
+    template,
     sys::{
         descriptors::{CONFIG, FIRST, LIFELINE},
         memory_file,
@@ -46,6 +49,7 @@ impl Host {
             version: launch::VERSION,
             id: record.id.clone(),
             places: self.places_config(),
+            emulator: find_emulator()?,
             hardware,
             homes: self.homes.clone(),
             resolve: self.config.egress.resolve.clone(),
@@ -156,6 +160,14 @@ impl Host {
         Err(Failure::new(kind, "start", format!("sandbox {} did not start: {reason}", record.name))
             .hint(format!("cofferdam logs {} --console", record.name)))
     }
+}
+
+/// The emulator, where this user's `PATH` has it; a zone has no `PATH`.
+fn find_emulator() -> Result<PathBuf, Failure> {
+    template::Host::this().find(qemu::PROGRAM).ok_or_else(|| {
+        Failure::new(Kind::HostLacks, "no_emulator", format!("{} is not installed", qemu::PROGRAM))
+            .hint("cofferdam doctor --fix")
+    })
 }
 
 fn words_of(mut stream: impl Read) -> String {

@@ -4,7 +4,7 @@ use std::io;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
 };
 
 use super::Jail;
@@ -14,8 +14,8 @@ const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
     WriteFile | RemoveDir | RemoveFile | MakeDir | MakeReg | MakeSym | Refer | Truncate
 });
 
-/// Restricts this process to the jail's paths; gives the names of the layers that this kernel lacks.
-pub(super) fn restrict(jail: &Jail) -> io::Result<Vec<String>> {
+/// The rules, with every path opened: before the user changes, who may not search the folders on the way.
+pub(super) fn prepare(jail: &Jail) -> io::Result<RulesetCreated> {
     let newest = ABI::V6;
     let handled = AccessFs::from_all(newest);
     let mut ruleset = Ruleset::default()
@@ -39,7 +39,10 @@ pub(super) fn restrict(jail: &Jail) -> io::Result<Vec<String>> {
     for (paths, access) in grants {
         for path in paths {
             // A library directory that this distribution does not have needs no rule.
-            let Ok(descriptor) = PathFd::new(path) else { continue };
+            if !path.exists() {
+                continue;
+            }
+            let descriptor = PathFd::new(path).map_err(io::Error::other)?;
             let access = if path.is_dir() { access } else { access & AccessFs::from_file(newest) };
             created = created.add_rule(PathBeneath::new(descriptor, access)).map_err(io::Error::other)?;
         }
@@ -49,7 +52,12 @@ pub(super) fn restrict(jail: &Jail) -> io::Result<Vec<String>> {
         let access = if tree.write { WRITE | read } else { read };
         created = created.add_rule(PathBeneath::new(descriptor, access)).map_err(io::Error::other)?;
     }
-    match created.restrict_self().map_err(io::Error::other)?.ruleset {
+    Ok(created)
+}
+
+/// Restricts this process to the rules; gives the names of the layers that this kernel lacks.
+pub(super) fn restrict(rules: RulesetCreated) -> io::Result<Vec<String>> {
+    match rules.restrict_self().map_err(io::Error::other)?.ruleset {
         RulesetStatus::FullyEnforced => Ok(Vec::new()),
         RulesetStatus::PartiallyEnforced => Ok(vec!["newer parts of Landlock (signals, abstract sockets)".to_owned()]),
         RulesetStatus::NotEnforced => Err(io::Error::new(

@@ -9,6 +9,7 @@ use rustix::time::{
 use tokio::io::unix::AsyncFd;
 
 use super::guest_link::GuestLink;
+use crate::sys::readiness;
 
 /// How often the guest hears the time when nothing happens.
 const EVERY: Duration = Duration::from_secs(60);
@@ -36,7 +37,7 @@ impl Steps {
     fn watch() -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         arm(&timer)?;
-        Ok(Self(AsyncFd::new(timer)?))
+        Ok(Self(readiness::watch(timer)?))
     }
 
     async fn next(&self) -> io::Result<()> {

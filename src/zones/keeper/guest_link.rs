@@ -18,7 +18,7 @@ use tokio::{
 
 use super::frames;
 use crate::{
-    sys::handoff,
+    sys::{handoff, readiness},
     wire::{
         self, GuestMessage, HostMessage,
         frame::{GUEST_FRAME_MAX, HOST_FRAME_MAX},
@@ -49,8 +49,7 @@ pub(super) struct GuestLink {
 impl GuestLink {
     /// Takes over the keeper's end of the `vsock` zone's handoff socket.
     pub(super) fn new(socket: OwnedFd, said: mpsc::UnboundedSender<Said>) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        let link = Self { socket: Rc::new(AsyncFd::new(socket)?), control: Rc::default() };
+        let link = Self { socket: Rc::new(readiness::watch(socket)?), control: Rc::default() };
         tokio::task::spawn_local(link.clone().accept(said));
         Ok(link)
     }

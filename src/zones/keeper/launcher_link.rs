@@ -15,7 +15,7 @@ use tokio::{
 
 use super::output::{self, Log};
 use crate::{
-    sys::{memory_file, packet},
+    sys::{memory_file, packet, readiness},
     zones::launcher::{MESSAGE_MAX, Notice, Request},
 };
 
@@ -41,8 +41,7 @@ pub(super) struct LauncherLink {
 impl LauncherLink {
     /// Takes the socket over; ends of zones are sent to `ended`.
     pub(super) fn new(socket: OwnedFd, log: Rc<Log>, ended: mpsc::UnboundedSender<Ended>) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        let socket = Rc::new(AsyncFd::new(socket)?);
+        let socket = Rc::new(readiness::watch(socket)?);
         let roles = Rc::new(Mutex::new(HashMap::new()));
         tokio::task::spawn_local(listen(Rc::clone(&socket), Rc::clone(&roles), Rc::clone(&log), ended));
         Ok(Self { socket, roles, next_tag: std::cell::Cell::new(1), log })

@@ -42,7 +42,7 @@ use crate::{
         memory_file,
     },
     template::{
-        Boot, Cache, Host,
+        Boot, Cache,
         initramfs::{BaseSegment, initramfs},
     },
     wire::{self, BootConfig, GuestMount},
@@ -219,10 +219,7 @@ impl Starting<'_> {
             control: their_control.into(),
         };
         let launch = Qemu.launch(spec).map_err(doing("describing the machine"))?;
-        let host = Host::this();
-        let program = host.find(launch.program).ok_or_else(|| {
-            doing("finding the emulator")(format!("{} is not installed; `cofferdam doctor --fix` brings it", launch.program))
-        })?;
+        let program = self.config.emulator.clone();
         let mut jail = self.jail(Profile::Emulator, 4, PROGRAM_DESCRIPTOR + 1);
         jail.readable = launch.paths.read;
         jail.readable.push(kernel);
