@@ -126,8 +126,9 @@ impl Leaves {
     ) -> Result<Self, EgressError> {
         let ca_key = PrivatePkcs8KeyDer::from(authority.key.expose());
         let ca_key = KeyPair::from_pkcs8_der_and_sign_algo(&ca_key, &rcgen::PKCS_ECDSA_P256_SHA256);
-        let issuer =
-            ca_key.and_then(|key| Issuer::from_ca_cert_pem(&authority.certificate_pem, key)).map_err(EgressError::Authority)?;
+        let issuer = ca_key
+            .and_then(|key| Issuer::from_ca_cert_pem(&authority.certificate_pem, key))
+            .map_err(EgressError::Authority)?;
         let key = KeyPair::generate().map_err(EgressError::Authority)?;
         let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let signer = provider.key_provider.load_private_key(der).map_err(EgressError::Tls)?;

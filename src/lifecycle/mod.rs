@@ -82,12 +82,13 @@ impl Lifecycle {
     pub fn apply(&mut self, event: Event) -> Option<Action> {
         use Phase::{Failed, Running, Starting, Stopped, Stopping};
         match (self.phase, event) {
-            (Stopped | Failed, _) | (Stopping, Event::StopAsked | Event::GuestStopping | Event::BootTimeout { .. }) => {
-                None
-            }
+            (Stopped | Failed, _)
+            | (Stopping, Event::StopAsked | Event::GuestStopping | Event::BootTimeout { .. }) => None,
             (Starting, Event::GuestReady) => self.to(Running, None, None),
             (Starting, Event::BootTimeout { after_s }) => {
-                let reason = format!("the guest did not answer within {after_s} s; `logs --console` shows its console");
+                let reason = format!(
+                    "the guest did not answer within {after_s} s; `logs --console` shows its console"
+                );
                 self.to(Failed, Some(reason), Some(Action::KillAll))
             }
             (Starting, Event::StopAsked) => self.to(Stopping, None, Some(Action::KillAll)),
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_zone_that_ends_takes_the_sandbox_down() {
-        let (lifecycle, actions) = story(&[Event::GuestReady, Event::ZoneEnded("egress: signal 9".to_owned())]);
+        let (lifecycle, actions) =
+            story(&[Event::GuestReady, Event::ZoneEnded("egress: signal 9".to_owned())]);
         assert_eq!((lifecycle.phase(), lifecycle.reason()), (Phase::Failed, Some("egress: signal 9")));
         assert_eq!(actions, [Action::KillAll]);
     }

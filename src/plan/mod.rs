@@ -78,7 +78,9 @@ pub enum Class {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A field that is fixed when the sandbox is created has changed.
-    #[error("`{field}` of sandbox `{name}` is fixed when it is created; `cofferdam rm {name}` and apply again, or give the new one another name")]
+    #[error(
+        "`{field}` of sandbox `{name}` is fixed when it is created; `cofferdam rm {name}` and apply again, or give the new one another name"
+    )]
     CreateOnly {
         /// Which sandbox.
         name: Name,
@@ -94,7 +96,10 @@ pub enum PlanError {
 pub fn plan(desired: &[Sandbox], observed: &[Observed]) -> Result<Vec<Step>, PlanError> {
     let mut desired: Vec<&Sandbox> = desired.iter().collect();
     desired.sort_by(|left, right| left.name.cmp(&right.name));
-    desired.into_iter().map(|wanted| step(wanted, observed.iter().find(|it| it.recorded.name == wanted.name))).collect()
+    desired
+        .into_iter()
+        .map(|wanted| step(wanted, observed.iter().find(|it| it.recorded.name == wanted.name)))
+        .collect()
 }
 
 fn step(wanted: &Sandbox, observed: Option<&Observed>) -> Result<Step, PlanError> {
@@ -137,5 +142,9 @@ fn changes(from: &Sandbox, to: &Sandbox) -> Vec<Change> {
         // Events name the file and commit that a decision was made under.
         ("provenance", Live, from.provenance != to.provenance),
     ];
-    fields.into_iter().filter(|(.., differs)| *differs).map(|(field, class, _)| Change { field, class }).collect()
+    fields
+        .into_iter()
+        .filter(|(.., differs)| *differs)
+        .map(|(field, class, _)| Change { field, class })
+        .collect()
 }

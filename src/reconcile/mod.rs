@@ -61,7 +61,10 @@ pub struct Outcome<F> {
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn plan<W: World>(world: &mut W, desired: &[Sandbox]) -> Result<Result<Vec<Step>, PlanError>, W::Failure> {
+pub fn plan<W: World>(
+    world: &mut W,
+    desired: &[Sandbox],
+) -> Result<Result<Vec<Step>, PlanError>, W::Failure> {
     Ok(plan::plan(desired, &world.observe()?))
 }
 

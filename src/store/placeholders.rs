@@ -36,7 +36,11 @@ impl SandboxDir {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write_placeholders(&self, by_name: BTreeMap<String, String>, _life: &Lock) -> Result<(), StoreError> {
+    pub fn write_placeholders(
+        &self,
+        by_name: BTreeMap<String, String>,
+        _life: &Lock,
+    ) -> Result<(), StoreError> {
         file::write(&self.path().join("placeholders.json"), &Placeholders { by_name })
     }
 }

@@ -46,7 +46,9 @@ pub fn send(socket: impl AsFd, port: u32, stream: impl AsFd) -> io::Result<()> {
 pub fn receive(socket: impl AsFd) -> io::Result<Option<Handoff>> {
     let Some((port, descriptors)) = packet::receive(socket, 4)? else { return Ok(None) };
     match (<[u8; 4]>::try_from(port), <[OwnedFd; 1]>::try_from(descriptors)) {
-        (Ok(port), Ok([stream])) => Ok(Some(Handoff { port: u32::from_le_bytes(port), stream: stream.into() })),
+        (Ok(port), Ok([stream])) => {
+            Ok(Some(Handoff { port: u32::from_le_bytes(port), stream: stream.into() }))
+        }
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "handoff message of an unknown form")),
     }
 }

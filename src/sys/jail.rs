@@ -142,36 +142,42 @@ mod tests {
     #[test]
     fn a_sealed_zone_reaches_nothing() {
         alone(|| {
-        enter(&jail(Profile::Sealed)).unwrap();
-        let denied = |name: &str, result: libc::c_long| assert_eq!(errno(result), libc::EPERM, "{name}");
-        let path = c"/etc/hostname";
-        // SAFETY: system calls with valid or null pointers, whose failure is what is tested.
-        unsafe {
-            denied("socket", libc::syscall(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0));
-            denied("connect", libc::syscall(libc::SYS_connect, 0, std::ptr::null::<u8>(), 0));
-            denied("bind", libc::syscall(libc::SYS_bind, 0, std::ptr::null::<u8>(), 0));
-            denied("ptrace", libc::syscall(libc::SYS_ptrace, libc::PTRACE_TRACEME, 0, 0, 0));
-            denied("execve", libc::syscall(libc::SYS_execve, path.as_ptr(), 0, 0));
-            denied("execveat", libc::syscall(libc::SYS_execveat, 250, c"".as_ptr(), 0, 0, libc::AT_EMPTY_PATH));
-            denied("chmod", libc::syscall(libc::SYS_chmod, path.as_ptr(), 0o777));
-            denied("chown", libc::syscall(libc::SYS_chown, path.as_ptr(), 0, 0));
-            denied("truncate", libc::syscall(libc::SYS_truncate, path.as_ptr(), 0));
-            denied("utimensat", libc::syscall(libc::SYS_utimensat, libc::AT_FDCWD, path.as_ptr(), 0, 0));
-            denied("setxattr", libc::syscall(libc::SYS_setxattr, path.as_ptr(), path.as_ptr(), 0, 0, 0));
-            denied("kill", libc::syscall(libc::SYS_kill, 1, 0));
-            denied("unshare", libc::syscall(libc::SYS_unshare, libc::CLONE_NEWUSER));
-            denied("clone", libc::syscall(libc::SYS_clone, libc::CLONE_NEWUSER | libc::SIGCHLD, 0, 0, 0, 0));
-            denied("io_uring", libc::syscall(libc::SYS_io_uring_setup, 1, 0));
-            denied("x32", libc::syscall(i64::from(0x4000_0000 | libc::SYS_getpid as u32)));
-            assert_eq!(errno(libc::syscall(libc::SYS_clone3, 0, 0)), libc::ENOSYS);
-        }
-        assert_eq!(std::fs::read("/etc/hostname").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
-        assert_eq!(std::fs::write("/tmp/x", "").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
-        assert!(std::fs::read_dir("/proc/1").is_err());
-        assert!(!rustix::process::geteuid().is_root());
-        std::thread::spawn(|| assert!(std::fs::read("/etc/hostname").is_err())).join().unwrap();
-        std::os::unix::net::UnixStream::pair().unwrap();
-        assert!(std::os::unix::net::UnixDatagram::pair().is_err());
+            enter(&jail(Profile::Sealed)).unwrap();
+            let denied = |name: &str, result: libc::c_long| assert_eq!(errno(result), libc::EPERM, "{name}");
+            let path = c"/etc/hostname";
+            // SAFETY: system calls with valid or null pointers, whose failure is what is tested.
+            unsafe {
+                denied("socket", libc::syscall(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0));
+                denied("connect", libc::syscall(libc::SYS_connect, 0, std::ptr::null::<u8>(), 0));
+                denied("bind", libc::syscall(libc::SYS_bind, 0, std::ptr::null::<u8>(), 0));
+                denied("ptrace", libc::syscall(libc::SYS_ptrace, libc::PTRACE_TRACEME, 0, 0, 0));
+                denied("execve", libc::syscall(libc::SYS_execve, path.as_ptr(), 0, 0));
+                denied(
+                    "execveat",
+                    libc::syscall(libc::SYS_execveat, 250, c"".as_ptr(), 0, 0, libc::AT_EMPTY_PATH),
+                );
+                denied("chmod", libc::syscall(libc::SYS_chmod, path.as_ptr(), 0o777));
+                denied("chown", libc::syscall(libc::SYS_chown, path.as_ptr(), 0, 0));
+                denied("truncate", libc::syscall(libc::SYS_truncate, path.as_ptr(), 0));
+                denied("utimensat", libc::syscall(libc::SYS_utimensat, libc::AT_FDCWD, path.as_ptr(), 0, 0));
+                denied("setxattr", libc::syscall(libc::SYS_setxattr, path.as_ptr(), path.as_ptr(), 0, 0, 0));
+                denied("kill", libc::syscall(libc::SYS_kill, 1, 0));
+                denied("unshare", libc::syscall(libc::SYS_unshare, libc::CLONE_NEWUSER));
+                denied(
+                    "clone",
+                    libc::syscall(libc::SYS_clone, libc::CLONE_NEWUSER | libc::SIGCHLD, 0, 0, 0, 0),
+                );
+                denied("io_uring", libc::syscall(libc::SYS_io_uring_setup, 1, 0));
+                denied("x32", libc::syscall(i64::from(0x4000_0000 | libc::SYS_getpid as u32)));
+                assert_eq!(errno(libc::syscall(libc::SYS_clone3, 0, 0)), libc::ENOSYS);
+            }
+            assert_eq!(std::fs::read("/etc/hostname").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            assert_eq!(std::fs::write("/tmp/x", "").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            assert!(std::fs::read_dir("/proc/1").is_err());
+            assert!(!rustix::process::geteuid().is_root());
+            std::thread::spawn(|| assert!(std::fs::read("/etc/hostname").is_err())).join().unwrap();
+            std::os::unix::net::UnixStream::pair().unwrap();
+            assert!(std::os::unix::net::UnixDatagram::pair().is_err());
         });
     }
 
@@ -190,26 +196,29 @@ mod tests {
     #[test]
     fn a_network_zone_has_internet_sockets_only() {
         alone(|| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut jail = jail(Profile::Network);
-        jail.close_from = 64;
-        enter(&jail).unwrap();
-        std::net::TcpStream::connect(address).unwrap();
-        std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-        assert!(std::net::TcpListener::bind("127.0.0.1:0").is_err());
-        assert!(std::os::unix::net::UnixStream::connect("/run/x").unwrap_err().kind() == io::ErrorKind::PermissionDenied);
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut jail = jail(Profile::Network);
+            jail.close_from = 64;
+            enter(&jail).unwrap();
+            std::net::TcpStream::connect(address).unwrap();
+            std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+            assert!(std::net::TcpListener::bind("127.0.0.1:0").is_err());
+            assert!(
+                std::os::unix::net::UnixStream::connect("/run/x").unwrap_err().kind()
+                    == io::ErrorKind::PermissionDenied
+            );
         });
     }
 
     #[test]
     fn a_process_with_threads_does_not_enter() {
         alone(|| {
-        let (tell, told) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || told.recv().is_err());
-        assert!(matches!(enter(&jail(Profile::Sealed)), Err(JailError::Threads(2))));
-        drop(tell);
-        assert!(thread.join().unwrap());
+            let (tell, told) = std::sync::mpsc::channel::<()>();
+            let thread = std::thread::spawn(move || told.recv().is_err());
+            assert!(matches!(enter(&jail(Profile::Sealed)), Err(JailError::Threads(2))));
+            drop(tell);
+            assert!(thread.join().unwrap());
         });
     }
 }

@@ -19,7 +19,9 @@ const SEALS: SealFlags =
 pub fn empty(name: &str) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Kernels before 6.3 do not know NOEXEC_SEAL and answer EINVAL.
-    memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| memfd_create(name, flags)).map_err(Into::into)
+    memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|_| memfd_create(name, flags))
+        .map_err(Into::into)
 }
 
 /// Writes `bytes` to an empty memory file and seals it.

@@ -107,7 +107,8 @@ impl Start {
         for (descriptor, number) in &self.descriptors {
             sources.push((duplicate_above(descriptor, highest)?, *number));
         }
-        let moves: Vec<(RawFd, RawFd)> = sources.iter().map(|(source, to)| (source.as_raw_fd(), *to)).collect();
+        let moves: Vec<(RawFd, RawFd)> =
+            sources.iter().map(|(source, to)| (source.as_raw_fd(), *to)).collect();
         #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env_clear().envs(self.environment);
@@ -211,7 +212,8 @@ mod tests {
         let two = crate::sys::memory_file::sealed("two", b"2").unwrap();
         let _stray = std::fs::File::open("/dev/null").unwrap();
         let script = "cat /dev/fd/5 /dev/fd/3; for n in /proc/$$/fd/*; do echo ${n##*/}; done";
-        let start = Start::new("/bin/sh").argument("-c").argument(script).descriptor(one, 3).descriptor(two, 5);
+        let start =
+            Start::new("/bin/sh").argument("-c").argument(script).descriptor(one, 3).descriptor(two, 5);
         // 4 is the directory that the shell itself reads.
         assert_eq!(output(start), "210\n1\n2\n3\n4\n5\n");
     }

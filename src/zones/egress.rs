@@ -67,7 +67,9 @@ fn load_authority(file: &OwnedFd, sandbox: &str) -> Result<Authority, ZoneError>
     let what = "cannot load the CA";
     if memory_file::is_sealed(file.as_fd()).map_err(ZoneError::failed(what))? {
         let bytes = memory_file::read(file, AUTHORITY_MAX).map_err(ZoneError::failed(what))?;
-        return Authority::from_bytes(&Redacted::new(bytes)).ok_or("it is no CA").map_err(ZoneError::failed(what));
+        return Authority::from_bytes(&Redacted::new(bytes))
+            .ok_or("it is no CA")
+            .map_err(ZoneError::failed(what));
     }
     let authority = Authority::generate(sandbox).map_err(ZoneError::failed("cannot make the CA"))?;
     let bytes = authority.to_bytes();

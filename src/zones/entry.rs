@@ -46,7 +46,9 @@ pub(super) enum ZoneError {
 
 impl ZoneError {
     /// Wraps a failure with what was being done.
-    pub(super) fn failed<E: Into<Box<dyn Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> Self {
+    pub(super) fn failed<E: Into<Box<dyn Error + Send + Sync>>>(
+        what: &'static str,
+    ) -> impl FnOnce(E) -> Self {
         move |source| Self::Failed { what, source: source.into() }
     }
 }

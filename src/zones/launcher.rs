@@ -96,7 +96,8 @@ fn inherit() -> Result<Inherited, ZoneError> {
 
 fn start_keeper(inherited: Inherited, life: &OwnedFd, socket: OwnedFd) -> Result<Process, ZoneError> {
     let life = life.try_clone().map_err(ZoneError::failed("cannot copy the lifeline"))?;
-    let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(ZoneError::failed("cannot copy stderr"))?;
+    let stderr =
+        io::stderr().as_fd().try_clone_to_owned().map_err(ZoneError::failed("cannot copy stderr"))?;
     let mut start = Start::this_program()
         .argument("__zone")
         .argument("keeper")
@@ -146,7 +147,8 @@ impl Launcher {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other?,
             };
-            let ready: Vec<bool> = watched.iter().map(|descriptor| !descriptor.revents().is_empty()).collect();
+            let ready: Vec<bool> =
+                watched.iter().map(|descriptor| !descriptor.revents().is_empty()).collect();
             drop(watched);
             for index in (0..self.processes.len()).rev().filter(|index| ready[index + 1]) {
                 let mut process = self.processes.remove(index);

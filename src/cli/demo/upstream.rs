@@ -113,13 +113,17 @@ async fn connection(
     stream.set_nodelay(true)?;
     let stream = tls.accept(stream).await?;
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let header = |name: &str| {
-            request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
+        let header =
+            |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let host = header("host").unwrap_or_default();
-        let arrival = Arrival { host: host.split(':').next().unwrap_or_default().to_owned(), key: header(key_header) };
+        let arrival =
+            Arrival { host: host.split(':').next().unwrap_or_default().to_owned(), key: header(key_header) };
         arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(arrival);
-        async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"{\"answer\":\"hello from the demo's model\"}\n")))) }
+        async {
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(
+                b"{\"answer\":\"hello from the demo's model\"}\n",
+            ))))
+        }
     });
     hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)

@@ -70,7 +70,8 @@ impl Host {
             .iter()
             .filter_map(|step| {
                 let wanted = documents.sandboxes.iter().find(|sandbox| sandbox.name == step.name)?;
-                let before = records.iter().find(|record| record.name == step.name).map(|record| &record.desired);
+                let before =
+                    records.iter().find(|record| record.name == step.name).map(|record| &record.desired);
                 Some(change(step, wanted, before))
             })
             .collect();
@@ -137,7 +138,8 @@ fn grants(sandbox: &Sandbox) -> Vec<String> {
     }
     grants.push(format!("preset {}", preset_word(sandbox)));
     for rule in sandbox.network.rules.iter().filter(|rule| rule.effect != Effect::Deny) {
-        let methods: Vec<&str> = rule.http.iter().flat_map(|it| it.methods.iter().map(String::as_str)).collect();
+        let methods: Vec<&str> =
+            rule.http.iter().flat_map(|it| it.methods.iter().map(String::as_str)).collect();
         let paths: Vec<&str> = rule.http.iter().flat_map(|it| it.paths.iter().map(String::as_str)).collect();
         let words = ["net".to_owned(), methods.join(","), rule.pattern(), paths.join(" ")];
         grants.push(words.iter().filter(|word| !word.is_empty()).cloned().collect::<Vec<_>>().join(" "));

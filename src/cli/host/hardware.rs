@@ -57,7 +57,8 @@ impl Host {
                 Err(lacks(format!("{demanded}, and this host has no {KVM_DEVICE}")).hint(elsewhere))
             }
             (KvmState::Unusable { reason }, IsolationWish::Hardware) => {
-                let message = format!("{demanded}, and this host's {KVM_DEVICE} cannot run a guest: {reason}");
+                let message =
+                    format!("{demanded}, and this host's {KVM_DEVICE} cannot run a guest: {reason}");
                 Err(lacks(message).hint(elsewhere))
             }
             (KvmState::Absent | KvmState::Unusable { .. }, IsolationWish::EmulationOk) => Ok(false),
@@ -75,7 +76,8 @@ fn probe_in_child() -> ProbeResult {
     let Some(mut answer) = child.stdout.take() else { return failed("the probe has no output".to_owned()) };
     let limit = (PROBE_LIMIT + PROBE_LIMIT).as_secs();
     let limit = Timespec { tv_sec: i64::try_from(limit).unwrap_or(i64::MAX), tv_nsec: 0 };
-    let answered = poll(&mut [PollFd::new(&answer, PollFlags::IN)], Some(&limit)).is_ok_and(|ready| ready > 0);
+    let answered =
+        poll(&mut [PollFd::new(&answer, PollFlags::IN)], Some(&limit)).is_ok_and(|ready| ready > 0);
     if !answered {
         // Killed as well as may be: a processor that never leaves the kernel keeps its process.
         let _ = kill_process(Pid::from_child(&child), Signal::KILL);
@@ -85,9 +87,8 @@ fn probe_in_child() -> ProbeResult {
     let read = answer.by_ref().take(ANSWER_MAX).read_to_end(&mut bytes);
     let ended = child.wait();
     match (read, ended) {
-        (Ok(_), Ok(status)) if status.success() => {
-            serde_json::from_slice(&bytes).unwrap_or_else(|error| failed(format!("the probe's answer: {error}")))
-        }
+        (Ok(_), Ok(status)) if status.success() => serde_json::from_slice(&bytes)
+            .unwrap_or_else(|error| failed(format!("the probe's answer: {error}"))),
         (_, Ok(status)) => failed(format!("the probe ended with {status}")),
         (_, Err(error)) => failed(format!("the probe is lost: {error}")),
     }

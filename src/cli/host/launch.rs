@@ -23,12 +23,12 @@ use crate::{
         status::{Phase, SandboxStatus},
     },
     store::Record,
-    template,
     sys::{
         descriptors::{CONFIG, FIRST, LIFELINE},
         memory_file,
         process::Start,
     },
+    template,
 };
 
 /// Longest word of a keeper or broker about its failure, in bytes.
@@ -44,7 +44,8 @@ impl Host {
         let hardware = self.accelerate(record.desired.isolation)?;
         self.ensure_boot_files(&record.desired.template, on)?;
         on.step("fetching secrets", None, "");
-        let (names, values): (Vec<_>, Vec<_>) = self.fetch_secrets(&record.desired.secrets)?.into_iter().unzip();
+        let (names, values): (Vec<_>, Vec<_>) =
+            self.fetch_secrets(&record.desired.secrets)?.into_iter().unzip();
         let config = KeeperConfig {
             version: launch::VERSION,
             id: record.id.clone(),
@@ -76,7 +77,10 @@ impl Host {
             }
         }
         // In the order of the bindings, which is the order that egress is told.
-        Ok(bindings.iter().filter_map(|it| fetched.remove(&it.name).map(|value| (it.name.clone(), value))).collect())
+        Ok(bindings
+            .iter()
+            .filter_map(|it| fetched.remove(&it.name).map(|value| (it.name.clone(), value)))
+            .collect())
     }
 
     fn fetch_secret(&self, binding: &SecretBinding) -> Result<OwnedFd, Failure> {
@@ -119,11 +123,19 @@ impl Host {
     }
 
     /// Starts the launcher, which survives this command, and waits until the keeper answers.
-    fn start_launcher(&self, record: &Record, config: &KeeperConfig, secrets: Vec<OwnedFd>) -> Result<(), Failure> {
+    fn start_launcher(
+        &self,
+        record: &Record,
+        config: &KeeperConfig,
+        secrets: Vec<OwnedFd>,
+    ) -> Result<(), Failure> {
         let failed = |what: &'static str| {
-            move |error: io::Error| Failure::new(Kind::Failed, "start", format!("cannot start the sandbox: {what}: {error}"))
+            move |error: io::Error| {
+                Failure::new(Kind::Failed, "start", format!("cannot start the sandbox: {what}: {error}"))
+            }
         };
-        let json = serde_json::to_vec(config).map_err(io::Error::other).map_err(failed("its configuration"))?;
+        let json =
+            serde_json::to_vec(config).map_err(io::Error::other).map_err(failed("its configuration"))?;
         let config = memory_file::sealed("keeper", &json).map_err(failed("its configuration"))?;
         let (heard, announce) = io::pipe().map_err(failed("the announcement"))?;
         let log = self.store.sandbox(&record.id).path().join("launcher.log");

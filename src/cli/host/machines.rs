@@ -123,9 +123,12 @@ impl Host {
         let dir = self.store.sandbox(&record.id);
         let host = template::Host::this();
         let data = record.desired.resources.disk.0;
-        for (path, size, label) in [(dir.system_disk(), SYSTEM_DISK, "system"), (dir.data_disk(), data, "data")] {
-            template::create_disk(&host, &path, size, label)
-                .map_err(|error| Failure::new(Kind::Failed, "disk", "cannot make the sandbox's disks").caused_by(&error))?;
+        for (path, size, label) in
+            [(dir.system_disk(), SYSTEM_DISK, "system"), (dir.data_disk(), data, "data")]
+        {
+            template::create_disk(&host, &path, size, label).map_err(|error| {
+                Failure::new(Kind::Failed, "disk", "cannot make the sandbox's disks").caused_by(&error)
+            })?;
         }
         Ok(())
     }
@@ -143,8 +146,14 @@ impl Host {
             let verdict = floor::mount(&canonical, &places).and_then(|()| floor::mount(path, &places));
             let Err(denied) = verdict else { continue };
             self.note_denied_mount(wanted, path, &denied)?;
-            let failure = Failure::new(Kind::Denied, "mount_denied", format!("sandbox {}: {denied}", wanted.name))
-                .hint("share a folder that holds no credentials, or give the secret by reference under `secrets:`");
+            let failure = Failure::new(
+                Kind::Denied,
+                "mount_denied",
+                format!("sandbox {}: {denied}", wanted.name),
+            )
+            .hint(
+                "share a folder that holds no credentials, or give the secret by reference under `secrets:`",
+            );
             return Err(match &origin.file {
                 Some(file) => failure.at(file, origin.line, None),
                 None => failure,
@@ -188,7 +197,11 @@ impl Host {
         Err(Failure::new(
             Kind::HostLacks,
             "memory",
-            format!("{} MiB would be promised to sandboxes, and this host may give {} MiB", mib(promised), mib(limit)),
+            format!(
+                "{} MiB would be promised to sandboxes, and this host may give {} MiB",
+                mib(promised),
+                mib(limit)
+            ),
         )
         .hint("write a smaller resources.memory, or stop another sandbox"))
     }

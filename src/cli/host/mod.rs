@@ -25,7 +25,8 @@ use super::{
     demo,
     failure::{Failure, Kind},
     ops::{
-        Checked, Found, Operations, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source,
+        Checked, Found, Operations, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing,
+        Source,
     },
 };
 use crate::{
@@ -74,8 +75,9 @@ impl Host {
     pub fn open() -> Result<Self, Failure> {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads where things are")]
         let env = |name: &str| std::env::var_os(name);
-        let folder = std::env::current_dir()
-            .map_err(|error| Failure::new(Kind::Failed, "no_folder", format!("the working directory is gone: {error}")))?;
+        let folder = std::env::current_dir().map_err(|error| {
+            Failure::new(Kind::Failed, "no_folder", format!("the working directory is gone: {error}"))
+        })?;
         Self::with(&env, &folder)
     }
 
@@ -85,14 +87,16 @@ impl Host {
     /// As [`Host::open`].
     pub fn with(env: &dyn Fn(&str) -> Option<OsString>, folder: &Path) -> Result<Self, Failure> {
         let account = Account::of_this_process();
-        let home = env("HOME").map(PathBuf::from).filter(|home| home.is_absolute()).unwrap_or(account.home.clone());
+        let home =
+            env("HOME").map(PathBuf::from).filter(|home| home.is_absolute()).unwrap_or(account.home.clone());
         let uid = rustix::process::getuid().as_raw();
         let places =
             Places::from_env(env, uid, &home).map_err(|error| Failure::usage("places", error.to_string()))?;
         let config = read_config(&places, &home)?;
         let store = Store::open(&places.state).map_err(state_failure)?;
-        let here = Owner::discover(folder)
-            .map_err(|error| Failure::new(Kind::Failed, "no_folder", format!("{}: {error}", folder.display())))?;
+        let here = Owner::discover(folder).map_err(|error| {
+            Failure::new(Kind::Failed, "no_folder", format!("{}: {error}", folder.display()))
+        })?;
         let mut homes = vec![home.clone(), account.home];
         homes.extend(homes.clone().iter().filter_map(|home| home.canonicalize().ok()));
         homes.sort();
@@ -124,8 +128,12 @@ impl Host {
     fn upstream_ca(&self) -> Result<Vec<String>, Failure> {
         let read = |path: &PathBuf| {
             fs::read_to_string(path).map_err(|error| {
-                Failure::new(Kind::File, "upstream_ca", format!("egress.upstreamCa: {}: {error}", path.display()))
-                    .at(&self.places.config, None, None)
+                Failure::new(
+                    Kind::File,
+                    "upstream_ca",
+                    format!("egress.upstreamCa: {}: {error}", path.display()),
+                )
+                .at(&self.places.config, None, None)
             })
         };
         self.config.egress.upstream_ca.iter().map(read).collect()
@@ -162,7 +170,8 @@ impl Host {
         let mut trail = match Trail::open(&dir, Limits::default(), now) {
             Ok((trail, _)) => trail,
             Err(error) if error.bad().is_some() => {
-                Trail::recover(&dir, Limits::default(), time, &context, now).map_err(|error| failed(&error))?
+                Trail::recover(&dir, Limits::default(), time, &context, now)
+                    .map_err(|error| failed(&error))?
             }
             Err(error) => return Err(failed(&error)),
         };
@@ -178,7 +187,8 @@ impl Host {
 /// What the host lacks, or why a build failed.
 pub fn ensure_boot_files(cache: &Path, on: &dyn Progress) -> Result<Boot, Failure> {
     let failure = |error: EnsureError| {
-        let kind = if matches!(error, EnsureError::HostLacks { .. }) { Kind::HostLacks } else { Kind::Failed };
+        let kind =
+            if matches!(error, EnsureError::HostLacks { .. }) { Kind::HostLacks } else { Kind::Failed };
         Failure::from_error(kind, "template", &error).hint("cofferdam doctor --fix")
     };
     let cache = Cache::open(cache).map_err(failure)?;
@@ -200,9 +210,10 @@ impl Account {
     fn of_this_process() -> Self {
         let uid = rustix::process::getuid().as_raw();
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| {
-            fields.len() == 7 && fields[2].parse() == Ok(uid)
-        });
+        let entry = passwd
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .find(|fields| fields.len() == 7 && fields[2].parse() == Ok(uid));
         match entry {
             Some(fields) => Self { name: fields[0].to_owned(), home: PathBuf::from(fields[5]) },
             None => Self { name: format!("uid {uid}"), home: PathBuf::from("/") },
@@ -213,10 +224,13 @@ impl Account {
 fn read_config(places: &Places, home: &Path) -> Result<OperatorConfig, Failure> {
     let path = &places.config;
     let unreadable = |error: io::Error| {
-        Failure::new(Kind::File, "config", format!("cannot read the configuration: {error}")).at(path, None, None)
+        Failure::new(Kind::File, "config", format!("cannot read the configuration: {error}"))
+            .at(path, None, None)
     };
     let bytes = match fs::metadata(path) {
-        Ok(meta) if meta.len() > CONFIG_MAX => return Err(unreadable(io::Error::other("it is longer than 1 MiB"))),
+        Ok(meta) if meta.len() > CONFIG_MAX => {
+            return Err(unreadable(io::Error::other("it is longer than 1 MiB")));
+        }
         Ok(_) => fs::read(path).map_err(unreadable)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if places.config_named {
@@ -248,7 +262,12 @@ impl Operations for Host {
         self.propose_removal(source)
     }
 
-    fn apply(&self, proposal: &Proposal, wait: bool, on: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure> {
+    fn apply(
+        &self,
+        proposal: &Proposal,
+        wait: bool,
+        on: &dyn Progress,
+    ) -> Result<Vec<SandboxStatus>, Failure> {
         self.carry_out(proposal, wait, on)
     }
 
@@ -258,7 +277,11 @@ impl Operations for Host {
 
     fn list(&self, here: bool) -> Result<Vec<SandboxStatus>, Failure> {
         let records = self.records()?;
-        records.iter().filter(|record| !here || record.owner == self.here).map(|record| self.status_of(record)).collect()
+        records
+            .iter()
+            .filter(|record| !here || record.owner == self.here)
+            .map(|record| self.status_of(record))
+            .collect()
     }
 
     fn is_defined(&self, name: &str) -> bool {

@@ -25,7 +25,11 @@ use crate::{
 
 impl Host {
     /// The whole policy as it is in force for a sandbox, or for any without rules of its own.
-    pub(super) fn effective(&self, record: Option<&Record>, wanted: Option<Preset>) -> Result<PolicyRevision, Failure> {
+    pub(super) fn effective(
+        &self,
+        record: Option<&Record>,
+        wanted: Option<Preset>,
+    ) -> Result<PolicyRevision, Failure> {
         let scopes = match record {
             Some(record) => vec![Scope::User, Scope::Owner(&record.owner), Scope::Sandbox(&record.id)],
             None => vec![Scope::User, Scope::Owner(&self.here)],
@@ -43,7 +47,8 @@ impl Host {
         rules.extend(preset::rules(chosen.unwrap_or(declared), &origin));
         rules.extend(record.into_iter().flat_map(|record| record.desired.network.rules.iter().cloned()));
         rules.extend(sets.into_iter().flat_map(|set| set.rules));
-        let host_services = record.map(|record| record.desired.network.host_services.clone()).unwrap_or_default();
+        let host_services =
+            record.map(|record| record.desired.network.host_services.clone()).unwrap_or_default();
         Ok(PolicyRevision { revision: 0, hash: String::new(), rules, host_services })
     }
 
@@ -55,7 +60,11 @@ impl Host {
         };
         if let RuleEdit::Add(added) = &edit {
             if let Some(denied_by) = self.still_denied(record.as_ref(), scope, added)? {
-                return Ok(RuleChange { scope: words(scope), denied_by: Some(denied_by), ..RuleChange::default() });
+                return Ok(RuleChange {
+                    scope: words(scope),
+                    denied_by: Some(denied_by),
+                    ..RuleChange::default()
+                });
             }
         }
         let place = match (scope, &record) {
@@ -104,9 +113,15 @@ impl Host {
                 HostPattern::Exact(name) => {
                     denies(&compiled, Target::Name(name.clone()), allow).map(|rule| (*rule).clone())
                 }
-                HostPattern::Net(net) => denies(&compiled, Target::Address(net.addr()), allow).map(|rule| (*rule).clone()),
+                HostPattern::Net(net) => {
+                    denies(&compiled, Target::Address(net.addr()), allow).map(|rule| (*rule).clone())
+                }
                 // Some of its names may be denied and others not: only a rule of just this pattern denies all.
-                pattern => policy.rules.iter().find(|rule| rule.effect == Effect::Deny && rule.host == *pattern).cloned(),
+                pattern => policy
+                    .rules
+                    .iter()
+                    .find(|rule| rule.effect == Effect::Deny && rule.host == *pattern)
+                    .cloned(),
             };
             if denial.is_some() {
                 return Ok(denial);
@@ -141,7 +156,8 @@ impl Host {
                 Err(ClientError::NotRunning) => {}
                 // A sandbox that runs on under old rules is worth a failure.
                 Err(error) => {
-                    let message = format!("the rules are written, but sandbox {} has not taken them", record.name);
+                    let message =
+                        format!("the rules are written, but sandbox {} has not taken them", record.name);
                     return Err(Failure::new(Kind::Failed, "not_in_force", message)
                         .caused_by(&error)
                         .hint(format!("cofferdam restart {}", record.name)));
@@ -151,8 +167,15 @@ impl Host {
         Ok((live, closed))
     }
 
-    fn note_change(&self, added: &[NetworkRule], removed: &[NetworkRule], scope: &str) -> Result<(), Failure> {
-        for (verb, rule) in added.iter().map(|rule| ("added", rule)).chain(removed.iter().map(|rule| ("removed", rule))) {
+    fn note_change(
+        &self,
+        added: &[NetworkRule],
+        removed: &[NetworkRule],
+        scope: &str,
+    ) -> Result<(), Failure> {
+        for (verb, rule) in
+            added.iter().map(|rule| ("added", rule)).chain(removed.iter().map(|rule| ("removed", rule)))
+        {
             let draft = Draft {
                 time: Timestamp::now().to_string(),
                 action: "policy.change".to_owned(),
@@ -184,13 +207,17 @@ fn apply(set: &mut RuleSet, prefix: &str, edit: RuleEdit) -> (Vec<NetworkRule>, 
     match edit {
         RuleEdit::Add(rules) => {
             let opposite = |mine: &NetworkRule| {
-                rules.iter().any(|new| mine.host == new.host && (mine.effect != new.effect || same(mine, new)))
+                rules
+                    .iter()
+                    .any(|new| mine.host == new.host && (mine.effect != new.effect || same(mine, new)))
             };
             let removed = set.remove(opposite);
             let added = rules.iter().map(|rule| set.add(prefix, rule.clone()).clone()).collect();
             (added, removed)
         }
-        RuleEdit::RemovePatterns(patterns) => (Vec::new(), set.remove(|rule| patterns.contains(&rule.pattern()))),
+        RuleEdit::RemovePatterns(patterns) => {
+            (Vec::new(), set.remove(|rule| patterns.contains(&rule.pattern())))
+        }
         RuleEdit::RemoveId(id) => (Vec::new(), set.remove(|rule| rule.id == id)),
         RuleEdit::Reset(preset) => {
             set.preset = preset;

@@ -51,7 +51,8 @@ impl Host {
         let outcomes = reconcile::execute(&mut hands, &proposal.desired, steps, |step| {
             on.step("applying", None, step.name.as_str());
         });
-        let failures: Vec<Failure> = outcomes.into_iter().filter_map(|outcome| outcome.result.err()).collect();
+        let failures: Vec<Failure> =
+            outcomes.into_iter().filter_map(|outcome| outcome.result.err()).collect();
         if let Some(failure) = Failure::several(failures) {
             return Err(failure);
         }

@@ -48,7 +48,8 @@ pub(super) fn prepare(jail: &Jail) -> io::Result<RulesetCreated> {
         }
     }
     for tree in &jail.trees {
-        let descriptor = PathFd::new(format!("/proc/self/fd/{}", tree.descriptor)).map_err(io::Error::other)?;
+        let descriptor =
+            PathFd::new(format!("/proc/self/fd/{}", tree.descriptor)).map_err(io::Error::other)?;
         let access = if tree.write { WRITE | read } else { read };
         created = created.add_rule(PathBeneath::new(descriptor, access)).map_err(io::Error::other)?;
     }
@@ -59,7 +60,9 @@ pub(super) fn prepare(jail: &Jail) -> io::Result<RulesetCreated> {
 pub(super) fn restrict(rules: RulesetCreated) -> io::Result<Vec<String>> {
     match rules.restrict_self().map_err(io::Error::other)?.ruleset {
         RulesetStatus::FullyEnforced => Ok(Vec::new()),
-        RulesetStatus::PartiallyEnforced => Ok(vec!["newer parts of Landlock (signals, abstract sockets)".to_owned()]),
+        RulesetStatus::PartiallyEnforced => {
+            Ok(vec!["newer parts of Landlock (signals, abstract sockets)".to_owned()])
+        }
         RulesetStatus::NotEnforced => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "this kernel has no Landlock; boot one with CONFIG_SECURITY_LANDLOCK and `landlock` in lsm=",

@@ -188,8 +188,7 @@ fn refusals(profile: Profile) -> io::Result<BTreeMap<libc::c_long, Vec<SeccompRu
                 condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, libc::AF_INET6 as u64)?,
             ];
             let other_family = SeccompRule::new(std::mem::take(&mut families)).map_err(io::Error::other)?;
-            let raw =
-                rule(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(0xf), libc::SOCK_RAW as u64)?;
+            let raw = rule(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(0xf), libc::SOCK_RAW as u64)?;
             rules.insert(libc::SYS_socket, vec![other_family, raw]);
             rules.insert(libc::SYS_execveat, Vec::new());
             // hickory binds its UDP sockets to a random port of any address.
@@ -218,7 +217,12 @@ fn condition(
     SeccompCondition::new(argument, length, operator, value).map_err(io::Error::other)
 }
 
-fn rule(argument: u8, length: SeccompCmpArgLen, operator: SeccompCmpOp, value: u64) -> io::Result<SeccompRule> {
+fn rule(
+    argument: u8,
+    length: SeccompCmpArgLen,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> io::Result<SeccompRule> {
     SeccompRule::new(vec![condition(argument, length, operator, value)?]).map_err(io::Error::other)
 }
 
@@ -231,7 +235,8 @@ fn compile(rules: BTreeMap<libc::c_long, Vec<SeccompRule>>, errno: i32) -> io::R
 
 /// Puts before the filter: load the call's number; when it has the x32 bit, answer `EPERM`.
 fn refuse_x32(program: BpfProgram) -> BpfProgram {
-    let load_number = sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: 0 };
+    let load_number =
+        sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: 0 };
     let is_x32 =
         sock_filter { code: (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16, jt: 0, jf: 1, k: X32_BIT };
     let refuse = sock_filter {

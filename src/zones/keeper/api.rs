@@ -109,13 +109,21 @@ async fn exec(mut request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answ
     if keeper.status().phase != Phase::Running {
         return Err(refuse(StatusCode::CONFLICT, "not_running", "the sandbox does not run"));
     }
-    let failed = |error: io::Error| refuse(StatusCode::BAD_GATEWAY, "guest", &format!("the guest does not answer: {error}"));
+    let failed = |error: io::Error| {
+        refuse(StatusCode::BAD_GATEWAY, "guest", &format!("the guest does not answer: {error}"))
+    };
     let mut guest = keeper.guest.dial(port::GUEST_EXEC).await.map_err(failed)?;
     frames::write(&mut guest, &asked, HOST_FRAME_MAX).await.map_err(failed)?;
     tokio::task::spawn_local(async move {
         if let Ok(client) = upgrade.await {
             // Ends when both directions have, or when one fails: the guest then hangs up the command.
-            let _ = tokio::io::copy_bidirectional_with_sizes(&mut TokioIo::new(client), &mut guest, 1 << 17, 1 << 17).await;
+            let _ = tokio::io::copy_bidirectional_with_sizes(
+                &mut TokioIo::new(client),
+                &mut guest,
+                1 << 17,
+                1 << 17,
+            )
+            .await;
         }
     });
     Response::builder()
@@ -128,7 +136,10 @@ async fn exec(mut request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answ
 
 async fn body<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Result<T, Answer> {
     let bad = |message: String| refuse(StatusCode::BAD_REQUEST, "usage", &message);
-    let bytes = Limited::new(request.into_body(), BODY_MAX).collect().await.map_err(|error| bad(error.to_string()))?;
+    let bytes = Limited::new(request.into_body(), BODY_MAX)
+        .collect()
+        .await
+        .map_err(|error| bad(error.to_string()))?;
     serde_json::from_slice(&bytes.to_bytes()).map_err(|error| bad(error.to_string()))
 }
 

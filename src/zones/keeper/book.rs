@@ -29,8 +29,8 @@ use crate::{
     lifecycle::Lifecycle,
     model::{
         api::{PolicyRevision, Upstream},
-        launch::{CONTROL_SOCKET, KeeperConfig},
         event::{Decision, Draft, EventProvenance, EventSandbox},
+        launch::{CONTROL_SOCKET, KeeperConfig},
         status::{Phase, SandboxStatus},
     },
     policy::fs as floor,
@@ -102,7 +102,8 @@ impl Book {
 
     pub(super) fn missing_layers(&self) -> Vec<String> {
         // Not built yet, and said so rather than left out.
-        let mut missing = vec!["mount and pid namespaces".to_owned(), "a control group of its own".to_owned()];
+        let mut missing =
+            vec!["mount and pid namespaces".to_owned(), "a control group of its own".to_owned()];
         missing.extend(self.log.missing());
         missing
     }
@@ -134,8 +135,11 @@ impl Book {
         // The definition may have been changed since the sandbox was started.
         let record = self.store.load(&self.config.id).map_err(io::Error::other)?;
         let scopes = [Scope::User, Scope::Owner(&record.owner), Scope::Sandbox(&record.id)];
-        let added =
-            scopes.map(|scope| self.store.rules(scope)).into_iter().collect::<Result<_, _>>().map_err(io::Error::other)?;
+        let added = scopes
+            .map(|scope| self.store.rules(scope))
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(io::Error::other)?;
         Ok(policy::compose(revision, &record, added))
     }
 
@@ -179,7 +183,8 @@ impl Book {
 
     /// Asks the floor again: what a path means may have changed since the sandbox was made.
     pub(super) fn judge_folder(&self, path: &Path) -> io::Result<()> {
-        floor::mount(path, &self.floor_places()).map_err(|denied| io::Error::new(io::ErrorKind::PermissionDenied, denied))
+        floor::mount(path, &self.floor_places())
+            .map_err(|denied| io::Error::new(io::ErrorKind::PermissionDenied, denied))
     }
 
     /// Files of the floor that have further names elsewhere, by device and inode. Its folders cannot lie in a shared
@@ -188,7 +193,8 @@ impl Book {
         let places = self.floor_places();
         let mut hidden = Vec::new();
         let mut folders: Vec<PathBuf> = floor::floor(&places).map(|(_, path, _)| path).collect();
-        let home_part = |path: &PathBuf| places.homes.iter().chain(&places.own).any(|home| path.starts_with(home));
+        let home_part =
+            |path: &PathBuf| places.homes.iter().chain(&places.own).any(|home| path.starts_with(home));
         folders.retain(home_part);
         let mut files = 0;
         while let Some(path) = folders.pop() {
@@ -209,15 +215,15 @@ impl Book {
         let config = places.config.parent().unwrap_or(&places.config);
         let own = [config, &places.state, &places.cache, &places.runtime];
         let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        floor::Places {
-            homes: self.config.homes.clone(),
-            own: own.into_iter().map(canonical).collect(),
-        }
+        floor::Places { homes: self.config.homes.clone(), own: own.into_iter().map(canonical).collect() }
     }
 
     /// Writes a decision to the trail. It is outside egress when this returns, and on the disk within 100 ms.
     pub(super) fn record_event(&self, draft: Draft) -> io::Result<()> {
-        self.trail.borrow_mut().append(draft, &self.context.borrow(), Instant::now()).map_err(io::Error::other)?;
+        self.trail
+            .borrow_mut()
+            .append(draft, &self.context.borrow(), Instant::now())
+            .map_err(io::Error::other)?;
         self.written.notify_one();
         Ok(())
     }

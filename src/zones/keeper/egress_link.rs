@@ -61,7 +61,9 @@ impl EgressLink {
         let (tell, applied) = oneshot::channel();
         self.applied.borrow_mut().insert(policy.revision, tell);
         self.order(&EgressOrder::Policy(policy)).await?;
-        applied.await.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "egress ended while it took the policy"))
+        applied
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "egress ended while it took the policy"))
     }
 
     async fn order(&self, order: &EgressOrder) -> io::Result<()> {

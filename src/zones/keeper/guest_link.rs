@@ -111,9 +111,10 @@ impl GuestLink {
 async fn listen(mut stream: tokio::net::unix::OwnedReadHalf, said: mpsc::UnboundedSender<Said>) {
     while let Ok(Some(message)) = frames::read::<GuestMessage>(&mut stream, GUEST_FRAME_MAX).await {
         let heard = match message {
-            GuestMessage::Ready { version, kernel, notes } if version == wire::VERSION => {
-                Said::Ready { kernel: bounded(&kernel), notes: notes.iter().take(NOTES_MAX).map(|n| bounded(n)).collect() }
-            }
+            GuestMessage::Ready { version, kernel, notes } if version == wire::VERSION => Said::Ready {
+                kernel: bounded(&kernel),
+                notes: notes.iter().take(NOTES_MAX).map(|n| bounded(n)).collect(),
+            },
             GuestMessage::Ready { .. } => return,
             GuestMessage::Stopping => Said::Stopping,
         };

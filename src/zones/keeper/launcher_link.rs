@@ -40,7 +40,11 @@ pub(super) struct LauncherLink {
 
 impl LauncherLink {
     /// Takes the socket over; ends of zones are sent to `ended`.
-    pub(super) fn new(socket: OwnedFd, log: Rc<Log>, ended: mpsc::UnboundedSender<Ended>) -> io::Result<Self> {
+    pub(super) fn new(
+        socket: OwnedFd,
+        log: Rc<Log>,
+        ended: mpsc::UnboundedSender<Ended>,
+    ) -> io::Result<Self> {
         let socket = Rc::new(readiness::watch(socket)?);
         let roles = Rc::new(Mutex::new(HashMap::new()));
         tokio::task::spawn_local(listen(Rc::clone(&socket), Rc::clone(&roles), Rc::clone(&log), ended));

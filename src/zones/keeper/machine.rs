@@ -84,7 +84,9 @@ pub(super) async fn start(
 ) -> Result<Machine, StartError> {
     let sandbox = &book.record().desired;
     let cache = Cache::open(&config.places.cache).map_err(doing("opening the cache"))?;
-    let boot = cache.find().ok_or_else(|| doing("finding kernel and template")("`cofferdam doctor --fix` builds them"))?;
+    let boot = cache
+        .find()
+        .ok_or_else(|| doing("finding kernel and template")("`cofferdam doctor --fix` builds them"))?;
     let starting = Starting { config, book, launcher, sandbox, boot: &boot };
     let (streams, egress_streams) = handoff::pair().map_err(doing("making the streams' socket"))?;
     let (dials, keeper_dials) = handoff::pair().map_err(doing("making the dialling socket"))?;
@@ -144,10 +146,11 @@ impl Starting<'_> {
             upstream: self.book.upstream().map_err(doing("reading the host's resolver and trust store"))?,
             policy,
         };
-        let (link, ca_pem) = EgressLink::set_up(ours, setup, Rc::clone(self.book)).await.map_err(|error| {
-            let why = self.book.log().last_line("egress").unwrap_or_else(|| error.to_string());
-            doing("setting egress up")(why)
-        })?;
+        let (link, ca_pem) =
+            EgressLink::set_up(ours, setup, Rc::clone(self.book)).await.map_err(|error| {
+                let why = self.book.log().last_line("egress").unwrap_or_else(|| error.to_string());
+                doing("setting egress up")(why)
+            })?;
         Ok((link, ca_pem, env))
     }
 
@@ -180,9 +183,16 @@ impl Starting<'_> {
         Ok((mounts, devices))
     }
 
-    async fn folder(&self, path: &Path, tag: &str, read_only: bool, guard: bool) -> Result<OwnedFd, StartError> {
+    async fn folder(
+        &self,
+        path: &Path,
+        tag: &str,
+        read_only: bool,
+        guard: bool,
+    ) -> Result<OwnedFd, StartError> {
         self.book.judge_folder(path).map_err(doing("asking the policy for a folder"))?;
-        let root = open_folder(path).map_err(|error| doing("opening a folder")(format!("{}: {error}", path.display())))?;
+        let root = open_folder(path)
+            .map_err(|error| doing("opening a folder")(format!("{}: {error}", path.display())))?;
         let owner = root.metadata().map_err(doing("looking at a folder"))?;
         let mut jail = self.jail(Profile::Sealed, 3, FIRST + 2);
         jail.trees = vec![Tree { descriptor: FIRST + 1, write: !read_only }];
@@ -197,12 +207,18 @@ impl Starting<'_> {
         Ok(connected.into())
     }
 
-    async fn vmm(&self, vsock: OwnedFd, folders: Vec<Folder>, boot: &BootConfig) -> Result<Isolation, StartError> {
+    async fn vmm(
+        &self,
+        vsock: OwnedFd,
+        folders: Vec<Folder>,
+        boot: &BootConfig,
+    ) -> Result<Isolation, StartError> {
         let acceleration = if self.config.hardware { Acceleration::Kvm } else { Acceleration::Tcg };
         let segment = BaseSegment::of(&self.boot.kernel).map_err(doing("reading the boot modules"))?;
         let initramfs = initramfs(&segment, boot).map_err(doing("making the initramfs"))?;
         let (console, theirs) = UnixStream::pair().map_err(doing("making the console"))?;
-        let (control, their_control) = UnixStream::pair().map_err(doing("making the machine's control socket"))?;
+        let (control, their_control) =
+            UnixStream::pair().map_err(doing("making the machine's control socket"))?;
         let kernel = self.boot.kernel.image();
         let spec = MachineSpec {
             name: self.sandbox.name.to_string(),

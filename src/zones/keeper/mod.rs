@@ -34,9 +34,7 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 
-use self::{
-    book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::LauncherLink,
-};
+use self::{book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::LauncherLink};
 use super::entry::{self, ZoneError};
 use crate::{
     lifecycle::{Action, Event, Lifecycle},
@@ -151,7 +149,8 @@ async fn keep(
     announce_ready(announce);
     let boot_limit = Duration::from_secs(config.boot_timeout_s);
     let mut lifecycle = Lifecycle::default();
-    let mut deadline = Some((Instant::now() + boot_limit, Event::BootTimeout { after_s: config.boot_timeout_s }));
+    let mut deadline =
+        Some((Instant::now() + boot_limit, Event::BootTimeout { after_s: config.boot_timeout_s }));
     while !lifecycle.is_over() {
         let timer = deadline.clone();
         let event = tokio::select! {
@@ -175,9 +174,7 @@ async fn keep(
         }
         publish(&keeper, &lifecycle);
     }
-    let reap = async {
-        while !launcher.is_empty().await && zones_ended.recv().await.is_some() {}
-    };
+    let reap = async { while !launcher.is_empty().await && zones_ended.recv().await.is_some() {} };
     let _ = tokio::time::timeout(REAP_LIMIT, reap).await;
     keeper.book.close(&lifecycle);
     Ok(())
@@ -254,7 +251,8 @@ fn publish(keeper: &Keeper, lifecycle: &Lifecycle) {
     let changed = keeper.status.send_if_modified(|status| {
         let reason = lifecycle.reason().map(str::to_owned);
         let missing = keeper.book.missing_layers();
-        let changed = (status.phase, &status.reason, &status.jail_missing) != (lifecycle.phase(), &reason, &missing);
+        let changed =
+            (status.phase, &status.reason, &status.jail_missing) != (lifecycle.phase(), &reason, &missing);
         status.phase = lifecycle.phase();
         status.reason = reason;
         status.jail_missing = missing;

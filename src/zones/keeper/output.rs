@@ -135,7 +135,10 @@ mod tests {
         for _ in 0..5000 {
             file.append(&[b'x'; 1000]);
         }
-        let size: u64 = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+        let size: u64 = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum();
         assert!(size <= 2 * FILE_MAX, "{size}");
         assert!(path.exists());
     }

@@ -19,10 +19,12 @@ const NAMESERVERS_MAX: usize = 3;
 /// Trust store, resolvers and `hosts` of this host, and what the operator set.
 pub(super) fn read(config: &KeeperConfig) -> io::Result<Upstream> {
     let loaded = rustls_native_certs::load_native_certs();
-    let mut roots: Vec<String> = loaded.certs.iter().map(|certificate| STANDARD.encode(certificate)).collect();
+    let mut roots: Vec<String> =
+        loaded.certs.iter().map(|certificate| STANDARD.encode(certificate)).collect();
     for pem in &config.upstream_ca {
         for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, format!("egress.upstreamCa: {error}"));
+            let invalid =
+                |error| io::Error::new(io::ErrorKind::InvalidData, format!("egress.upstreamCa: {error}"));
             roots.push(STANDARD.encode(certificate.map_err(invalid)?));
         }
     }
@@ -71,10 +73,12 @@ mod tests {
     #[test]
     fn resolvers_and_hosts_are_read() {
         let resolv = "# x\nnameserver 192.0.2.1\nsearch corp.example\nnameserver fe80::1%eth0\nnameserver 2001:db8::1\n";
-        let expected: Vec<SocketAddr> = vec!["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap()];
+        let expected: Vec<SocketAddr> =
+            vec!["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap()];
         assert_eq!(nameservers(resolv), expected);
         let text = "127.0.0.1 localhost # here\n192.0.2.7\tDB.corp.example db\nnonsense x\n";
-        let names: Vec<String> = hosts(text).into_iter().map(|(address, name)| format!("{address} {name}")).collect();
+        let names: Vec<String> =
+            hosts(text).into_iter().map(|(address, name)| format!("{address} {name}")).collect();
         assert_eq!(names, ["127.0.0.1 localhost", "192.0.2.7 db.corp.example", "192.0.2.7 db"]);
     }
 }
