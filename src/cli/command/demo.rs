@@ -50,7 +50,7 @@ fn got_through(report: &serde_json::Value) -> Vec<String> {
 }
 
 fn scorecard(report: &serde_json::Value) -> String {
-    let mut text = String::new();
+    let mut text = inventory(&report["inventory"]);
     let mut line = |good: bool, title: &str, evidence: &str| {
         let mark = if good { "blocked" } else { "FAILED " };
         text.push_str(&format!("{mark}  {}  {}\n", visible(title), visible(evidence)));
@@ -70,6 +70,25 @@ fn scorecard(report: &serde_json::Value) -> String {
     text.push_str(&format!("{verified}  audit trail: {events} events\n"));
     text.push_str(&format!("isolation: {}\n", visible(report["isolation"].as_str().unwrap_or("unknown"))));
     text
+}
+
+/// What an agent without a sandbox could read and reach on this host.
+fn inventory(found: &serde_json::Value) -> String {
+    let list = |key: &str| {
+        let words = found[key].as_array().map_or(&[][..], Vec::as_slice);
+        let words: Vec<String> =
+            words.iter().map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned)).collect();
+        if words.is_empty() { "none".to_owned() } else { visible(&words.join(", ")).into_owned() }
+    };
+    format!(
+        "an ungoverned agent on this host could read and reach:\n  credentials      {}\n  variables        {}\n  \
+         sockets          {}\n  loopback ports   {}\n  processes        {}\nthe same agent in a sandbox:\n",
+        list("credentials"),
+        list("variables"),
+        list("sockets"),
+        list("loopback_ports"),
+        found["processes"],
+    )
 }
 
 #[test]
