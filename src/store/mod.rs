@@ -7,6 +7,7 @@
 //! version                  format of all this; a newer one is refused
 //! lock                     held while sandboxes are created or removed
 //! audit/ audit.lock        trail of the host (`audit::Trail`), and whose turn it is to write it
+//! removed/<name>-<id>/     trail of a sandbox that is no more
 //! policy/user.json         this user's own rules
 //! policy/owner-<hash>.json this user's rules for one repository's sandboxes
 //! sandboxes/<id>/

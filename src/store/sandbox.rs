@@ -194,8 +194,8 @@ impl Store {
         Ok(record)
     }
 
-    /// Removes a sandbox, its disks, its audit trail and all. What else belongs to it (sockets, processes) has to be
-    /// gone before.
+    /// Removes a sandbox and its disks; its audit trail is kept, see [`Store::removed_trails`]. What else belongs to it
+    /// (sockets, processes) has to be gone before.
     ///
     /// # Errors
     /// [`RemoveError::Alive`] while its keeper lives.
@@ -209,6 +209,7 @@ impl Store {
         {
             let _lock = self.lock()?;
             let _edit = dir.lock_edit()?;
+            self.keep_trail(id)?;
             self.move_entry(dir.path(), &trash, gate)?;
         }
         drop::<Lock>(life);
@@ -218,6 +219,27 @@ impl Store {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Moves a sandbox's trail to where it outlives the sandbox. Done before anything is removed: killed in between, the
+    /// sandbox is there still, and begins a new trail.
+    fn keep_trail(&self, id: &SandboxId) -> Result<(), StoreError> {
+        let trail = self.sandbox(id).audit();
+        if !trail.is_dir() {
+            return Ok(());
+        }
+        let removed = self.removed_trails();
+        file::make_folder(&removed)?;
+        let name = self.load(id)?.name;
+        let mut kept = removed.join(format!("{name}-{id}"));
+        for number in 2.. {
+            if !kept.exists() {
+                break;
+            }
+            kept = removed.join(format!("{name}-{id}.{number}"));
+        }
+        fs::rename(&trail, &kept).map_err(StoreError::io("move", &trail))?;
+        file::sync_folder(&removed).map_err(StoreError::io("sync", &removed))
     }
 
     /// Deletes what a killed creation or removal left. The caller holds the lock; what cannot be deleted now is

@@ -53,6 +53,12 @@ impl Store {
         self.root.join("audit")
     }
 
+    /// Folder of the trails of sandboxes that were removed, a folder each.
+    #[must_use]
+    pub fn removed_trails(&self) -> PathBuf {
+        self.root.join("removed")
+    }
+
     /// Waits for this command's turn to write that trail.
     ///
     /// # Errors

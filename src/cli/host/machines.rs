@@ -3,10 +3,11 @@
 use std::{fs, time::Duration};
 
 use jiff::Timestamp;
-use serde_json::Map;
+use serde_json::{Map, json};
 
 use super::Host;
 use crate::{
+    audit::verify,
     cli::{
         client::{self, Client, ClientError},
         failure::{Failure, Kind},
@@ -26,6 +27,9 @@ use crate::{
 
 /// Size of the disk that holds what is installed on top of the template, in bytes. Sparse: it costs what is written.
 const SYSTEM_DISK: u64 = 20 << 30;
+
+/// How long a keeper may take to end once its machine has.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 impl Host {
     /// The record that a reference names from here.
@@ -214,8 +218,7 @@ impl Host {
                 self.await_end(record)?;
                 Ok(status)
             }
-            Err(ClientError::NotRunning) => self.last_status(record),
-            // The keeper ends with its machine, perhaps before its answer has left.
+            // Not running, or the keeper ended before its answer had left.
             Err(_) => {
                 self.await_end(record)?;
                 self.last_status(record)
@@ -223,13 +226,39 @@ impl Host {
         }
     }
 
-    /// Waits until the keeper has let the sandbox go.
+    /// Waits until no keeper holds the sandbox.
     fn await_end(&self, record: &Record) -> Result<(), Failure> {
-        self.store.sandbox(&record.id).await_end().map_err(state_failure)
+        let dir = self.store.sandbox(&record.id);
+        let (tell, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(dir.await_end()));
+        match ended.recv_timeout(END_LIMIT) {
+            Ok(ended) => ended.map_err(state_failure),
+            Err(_) => {
+                let message = format!("the keeper of sandbox {} does not end", record.name);
+                Err(Failure::new(Kind::TimedOut, "stop", message).hint("end the process `cofferdam __zone launcher` of this sandbox"))
+            }
+        }
     }
 
+    /// Removes a sandbox that is down. Its trail is kept, and where it ends is noted in the host's.
     pub(super) fn remove_record(&self, record: &Record) -> Result<(), Failure> {
-        self.store.remove(&record.id).map_err(remove_failure)
+        let dir = self.store.sandbox(&record.id);
+        if dir.lock_life().map_err(state_failure)?.is_none() {
+            return Err(remove_failure(RemoveError::Alive(record.id.clone())));
+        }
+        let head = verify::directory(&dir.audit(), None).map(|report| report.head).ok();
+        dir.remove_sockets().map_err(state_failure)?;
+        self.store.remove(&record.id).map_err(remove_failure)?;
+        let draft = Draft {
+            time: Timestamp::now().to_string(),
+            action: "sandbox.remove".to_owned(),
+            resource: record.name.to_string(),
+            decision: Decision::Allow,
+            rule: None,
+            reason: "removed".to_owned(),
+            detail: Map::from_iter([("id".to_owned(), json!(record.id)), ("trail_head".to_owned(), json!(head))]),
+        };
+        self.note(draft, Some(&record.desired))
     }
 }
 

@@ -53,6 +53,9 @@ use crate::{
 /// Longest operator configuration, in bytes.
 const CONFIG_MAX: u64 = 1 << 20;
 
+/// How long a guest has to go down when its sandbox is removed: nothing on its disks is needed any more.
+const REMOVE_GRACE: Duration = Duration::from_secs(2);
+
 /// This user, on this host.
 pub struct Host {
     places: Places,
@@ -303,7 +306,9 @@ impl Operations for Host {
     }
 
     fn remove(&self, sandbox: &Found) -> Result<(), Failure> {
-        self.remove_record(&self.record_of(sandbox)?)
+        let record = self.record_of(sandbox)?;
+        self.stop_record(&record, REMOVE_GRACE)?;
+        self.remove_record(&record)
     }
 
     fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure> {
@@ -321,6 +326,8 @@ impl Operations for Host {
             None => {
                 let mut trails = vec![self.store.audit()];
                 trails.extend(self.records()?.iter().map(|record| self.store.sandbox(&record.id).audit()));
+                let removed = fs::read_dir(self.store.removed_trails()).into_iter().flatten().flatten();
+                trails.extend(removed.map(|entry| entry.path()));
                 trails.retain(|trail| trail.is_dir());
                 Ok(trails)
             }

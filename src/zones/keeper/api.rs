@@ -61,6 +61,8 @@ fn peer_is_allowed(stream: &UnixStream) -> bool {
 }
 
 async fn connection(stream: UnixStream, keeper: Rc<Keeper>) {
+    keeper.answering.send_modify(|count| *count += 1);
+    let answering = Rc::clone(&keeper);
     let service = service_fn(move |request| {
         let keeper = Rc::clone(&keeper);
         async move { Ok::<_, Infallible>(answer(request, keeper).await.unwrap_or_else(|refusal| refusal)) }
@@ -71,6 +73,7 @@ async fn connection(stream: UnixStream, keeper: Rc<Keeper>) {
         .await;
     // A command that went away is no event of ours.
     drop(served);
+    answering.answering.send_modify(|count| *count -= 1);
 }
 
 async fn answer(request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer, Answer> {

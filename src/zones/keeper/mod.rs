@@ -52,6 +52,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(20);
 /// How long killed processes may take to be reaped.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long commands may take to read their last answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
 /// Descriptors: the launcher's socket, the pipe on which the keeper announces itself, sealed secrets.
 pub(super) fn main() -> Result<(), ZoneError> {
     let config: KeeperConfig = entry::config()?;
@@ -82,6 +85,8 @@ pub(super) struct Keeper {
     happenings: mpsc::UnboundedSender<Event>,
     grace: Cell<Duration>,
     policy: RefCell<PolicyRevision>,
+    /// Connections of commands that wait for an answer.
+    answering: watch::Sender<usize>,
 }
 
 impl Keeper {
@@ -141,6 +146,7 @@ async fn keep(
         happenings,
         grace: Cell::new(DEFAULT_GRACE),
         policy: RefCell::new(machine.policy),
+        answering: watch::Sender::new(0),
     });
     keeper.status.send_modify(|status| machine.isolation.clone_into(&mut status.isolation));
     keeper.book.save_status(&keeper.status.borrow());
@@ -177,6 +183,9 @@ async fn keep(
     let reap = async { while !launcher.is_empty().await && zones_ended.recv().await.is_some() {} };
     let _ = tokio::time::timeout(REAP_LIMIT, reap).await;
     keeper.book.close(&lifecycle);
+    // Whoever asked for the end shall hear of it.
+    let mut answering = keeper.answering.subscribe();
+    let _ = tokio::time::timeout(ANSWER_LIMIT, answering.wait_for(|count| *count == 0)).await;
     Ok(())
 }
 
