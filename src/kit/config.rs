@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     schema::SchemaName,
     spanned::Spanned,
     tree::Node,
-    wire::config as wire,
+    wire::{config as wire, text::Duration as Length},
 };
 use crate::model::{
     config::{AuditSync, EgressConfig, EngineChoice, JailDemand, KernelChoice, OperatorConfig},
@@ -70,6 +71,7 @@ fn document(node: &Node, context: &ConfigContext, findings: &mut Findings) -> Op
             Some(wire::Engine::Auto | wire::Engine::Kvm) | None => EngineChoice::Auto,
         },
         kernel: kernel(written.kernel.as_ref(), context, findings),
+        boot_timeout: written.boot_timeout.as_ref().and_then(|written| length(written, findings)),
         jail: match written.jail {
             Some(wire::Jail::Full) => JailDemand::Full,
             Some(wire::Jail::Auto) | None => JailDemand::Auto,
@@ -82,6 +84,28 @@ fn document(node: &Node, context: &ConfigContext, findings: &mut Findings) -> Op
             Some(wire::AuditSync::Each) => AuditSync::Each,
             Some(wire::AuditSync::Group) | None => AuditSync::Group,
         },
+    }
+}
+
+/// A length of time that the schema has found in form.
+fn length(written: &Spanned<Length>, findings: &mut Findings) -> Option<Duration> {
+    let text = written.0.as_str();
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let milliseconds: u64 = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 86_400_000,
+    };
+    let length = text[..digits].parse::<u64>().ok().and_then(|count| count.checked_mul(milliseconds));
+    match length {
+        Some(length) if length > 0 => Some(Duration::from_millis(length)),
+        _ => {
+            let problem = findings.at(Code::WrongValue, written.span, format!("{} is no length of time", quoted(text)));
+            findings.push(problem.help("write for example 90s or 3m"));
+            None
+        }
     }
 }
 

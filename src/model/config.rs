@@ -14,6 +14,8 @@ pub struct OperatorConfig {
     pub engine: EngineChoice,
     /// The guests' kernel.
     pub kernel: KernelChoice,
+    /// How long a guest may take to its first answer, where the operator says.
+    pub boot_timeout: Option<std::time::Duration>,
     /// How strictly inner processes are confined.
     pub jail: JailDemand,
     /// How requests leave the host.

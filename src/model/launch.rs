@@ -21,6 +21,12 @@ pub struct KeeperConfig {
     pub id: SandboxId,
     /// Where files lie.
     pub places: PlacesConfig,
+    /// A kernel of the operator's choice, in place of the cached one.
+    pub kernel: Option<PathBuf>,
+    /// Every audit event is on the disk before the next step.
+    pub sync_each: bool,
+    /// A jail that lacks a layer is refused.
+    pub jail_full: bool,
     /// The emulator's program.
     pub emulator: PathBuf,
     /// Whether the KVM probe passed.

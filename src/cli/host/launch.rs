@@ -18,6 +18,7 @@ use crate::{
     },
     engine::qemu,
     model::{
+        config::{AuditSync, JailDemand, KernelChoice},
         launch::{self, BrokerConfig, KeeperConfig},
         secret::SecretBinding,
         status::{Phase, SandboxStatus},
@@ -46,10 +47,17 @@ impl Host {
         on.step("fetching secrets", None, "");
         let (names, values): (Vec<_>, Vec<_>) =
             self.fetch_secrets(&record.desired.secrets)?.into_iter().unzip();
+        let default_limit = if hardware { BOOT_LIMIT_S } else { BOOT_LIMIT_EMULATED_S };
         let config = KeeperConfig {
             version: launch::VERSION,
             id: record.id.clone(),
             places: self.places_config(),
+            kernel: match &self.config.kernel {
+                KernelChoice::Path(path) => Some(path.clone()),
+                KernelChoice::Auto | KernelChoice::Stock => None,
+            },
+            sync_each: self.config.audit_sync == AuditSync::Each,
+            jail_full: self.config.jail == JailDemand::Full,
             emulator: find_emulator()?,
             hardware,
             homes: self.homes.clone(),
@@ -57,7 +65,7 @@ impl Host {
             upstream_ca: self.upstream_ca()?,
             secrets: names,
             user: self.user.clone(),
-            boot_timeout_s: if hardware { BOOT_LIMIT_S } else { BOOT_LIMIT_EMULATED_S },
+            boot_timeout_s: self.config.boot_timeout.map_or(default_limit, |limit| limit.as_secs().max(1)),
         };
         on.step("booting", None, record.name.as_str());
         self.start_launcher(record, &config, values)?;

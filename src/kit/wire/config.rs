@@ -23,6 +23,9 @@ pub(in crate::kit) struct Config {
     /// The guests' kernel: auto, stock, or a path of a kernel image.
     #[serde(default)]
     pub(in crate::kit) kernel: Option<Spanned<String>>,
+    /// How long a guest may take to its first answer; the default is 60s, and 3m where machines are emulated.
+    #[serde(default)]
+    pub(in crate::kit) boot_timeout: Option<Spanned<Duration>>,
     /// How strictly inner processes are confined.
     #[serde(default)]
     pub(in crate::kit) jail: Option<Jail>,

@@ -108,6 +108,11 @@ impl Book {
         missing
     }
 
+    /// Whether the operator wants no sandbox without every layer.
+    pub(super) fn demands_full_jail(&self) -> bool {
+        self.config.jail_full
+    }
+
     pub(super) fn console_path(&self) -> PathBuf {
         self.dir.console_log()
     }
@@ -220,10 +225,12 @@ impl Book {
 
     /// Writes a decision to the trail. It is outside egress when this returns, and on the disk within 100 ms.
     pub(super) fn record_event(&self, draft: Draft) -> io::Result<()> {
-        self.trail
-            .borrow_mut()
-            .append(draft, &self.context.borrow(), Instant::now())
-            .map_err(io::Error::other)?;
+        let mut trail = self.trail.borrow_mut();
+        trail.append(draft, &self.context.borrow(), Instant::now()).map_err(io::Error::other)?;
+        if self.config.sync_each {
+            trail.sync().map_err(io::Error::other)?;
+        }
+        drop(trail);
         self.written.notify_one();
         Ok(())
     }

@@ -219,7 +219,7 @@ impl Starting<'_> {
         let (console, theirs) = UnixStream::pair().map_err(doing("making the console"))?;
         let (control, their_control) =
             UnixStream::pair().map_err(doing("making the machine's control socket"))?;
-        let kernel = self.boot.kernel.image();
+        let kernel = self.config.kernel.clone().unwrap_or_else(|| self.boot.kernel.image());
         let spec = MachineSpec {
             name: self.sandbox.name.to_string(),
             cpus: u16::from(self.sandbox.resources.cpus),

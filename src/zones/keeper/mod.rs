@@ -239,6 +239,10 @@ fn zone_ended(ended: &launcher_link::Ended) -> Event {
 fn heard(keeper: &Rc<Keeper>, said: guest_link::Said, started: Instant) -> Event {
     match said {
         guest_link::Said::Ready { kernel, notes } => {
+            let missing = keeper.book.missing_layers();
+            if keeper.book.demands_full_jail() && !missing.is_empty() {
+                return Event::StartFailed(format!("`jail: full` is demanded, and this host lacks {}", missing.join(", ")));
+            }
             let first = keeper.status.borrow().kernel.is_none();
             if first {
                 let boot_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
