@@ -23,7 +23,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 use super::super::{
-    Handles, authority,
+    Authority, Handles,
     dial::{Answer, Internet, World},
     faults::{Check, Faults},
     io::BoxIo,
@@ -225,7 +225,8 @@ pub struct Rig {
 
 impl Rig {
     pub async fn new(plan: Plan) -> Self {
-        let (ca_pem, ca_key) = authority("dev").unwrap();
+        let authority = Authority::generate("dev").unwrap();
+        let ca_pem = authority.certificate_pem.clone();
         let (root_der, tls) = origin_tls(&plan);
         let world = Arc::new(Scripted { answers: plan.answers, tls: Some(tls), ..Scripted::default() });
         let values =
@@ -233,7 +234,6 @@ impl Rig {
         let setup = EgressSetup {
             version: api::VERSION,
             sandbox: "dev".into(),
-            ca_pem: ca_pem.clone(),
             synthetic: "198.18.0.0/15".parse().unwrap(),
             names: Vec::new(),
             secrets: plan.secrets,
@@ -251,7 +251,7 @@ impl Rig {
         };
         let (streams, far) = handoff::pair().unwrap();
         let (near, control) = StdStream::pair().unwrap();
-        let handles = Handles { control, streams: far, ca_key, secrets: values };
+        let handles = Handles { control, streams: far, authority, secrets: values };
         let faults = Faults { off: plan.off };
         let (orders, keeper) = keep(near, plan.unrecorded);
         let dialled: Arc<dyn World> = match plan.resolve.is_empty() {
@@ -428,12 +428,11 @@ fn client_config(ca_pem: &str) -> Arc<ClientConfig> {
 
 /// An authority of the world, and the server side of an origin with names below `.test`.
 fn origin_tls(plan: &Plan) -> (Vec<u8>, Arc<ServerConfig>) {
-    let (root_pem, root_key) = authority("the world").unwrap();
-    let (other_pem, other_key) = authority("nobody").unwrap();
-    let root = CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap();
-    let (pem, key) = if plan.origin_unknown { (other_pem, other_key) } else { (root_pem, root_key) };
-    let issuer_key = rcgen::KeyPair::try_from(key.expose()).unwrap();
-    let issuer = rcgen::Issuer::from_ca_cert_pem(&pem, issuer_key).unwrap();
+    let [world, nobody] = ["the world", "nobody"].map(|name| Authority::generate(name).unwrap());
+    let root = CertificateDer::from_pem_slice(world.certificate_pem.as_bytes()).unwrap();
+    let signing = if plan.origin_unknown { nobody } else { world };
+    let issuer_key = rcgen::KeyPair::try_from(signing.key.expose()).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(&signing.certificate_pem, issuer_key).unwrap();
     let leaf_key = rcgen::KeyPair::generate().unwrap();
     let names = match plan.origin_certificate {
         Some(name) => vec![name.to_owned()],
@@ -473,7 +472,7 @@ fn keep(
             let mut body = vec![0; frame::body_length(header, 256 << 10).unwrap()];
             up.read_exact(&mut body).await.unwrap();
             match frame::decode(&body).unwrap() {
-                EgressReport::Ready => {}
+                EgressReport::Ready { .. } => {}
                 EgressReport::Event { draft, ticket } => {
                     own.events.lock().unwrap().push(*draft);
                     if let (Some(ticket), false) = (ticket, unrecorded) {
