@@ -68,22 +68,17 @@ fn overrun(beyond: usize) -> Vec<u16> {
     let mut bench = Bench::new(small());
     let _host = bench.connect(1000);
     // Fill the socket as well, so that the window is all that is left.
-    while backlog(&mut bench) == 0 {
+    while bench.backlog() == 0 {
         bench.send(1000, SERVICE, op::RW, &[0; 1000]);
     }
     bench.fetch();
-    let mut left = 300_000 - backlog(&mut bench) + beyond;
+    let mut left = 300_000 - bench.backlog() + beyond;
     while left > 0 {
         let len = left.min(MAX_PAYLOAD);
         bench.send(1000, SERVICE, op::RW, &vec![0; len]);
         left -= len;
     }
     bench.fetch_ops()
-}
-
-fn backlog(bench: &mut Bench) -> usize {
-    let tokens = bench.core.table.tokens();
-    tokens.into_iter().map(|token| bench.core.table.get(token).unwrap().backlog_len()).sum()
 }
 
 #[test]

@@ -99,7 +99,15 @@ impl Bench {
         let handed = handoff::receive(&self.receiver).unwrap().unwrap();
         assert_eq!(handed.port, SERVICE);
         self.settle();
+        // A test that waits in vain fails.
+        handed.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         handed.stream
+    }
+
+    /// Bytes of the guest that the device holds.
+    fn backlog(&mut self) -> usize {
+        let tokens = self.core.table.tokens();
+        tokens.into_iter().map(|token| self.core.table.get(token).unwrap().backlog_len()).sum()
     }
 
     /// The host dials a port of the guest, which has yet to answer; its end, and our port.
