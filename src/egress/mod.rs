@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod authority;
 mod control;
 mod dial;
 pub mod dns;
@@ -59,7 +60,7 @@ use self::{
     shared::Shared,
 };
 
-pub use self::leaf::Authority;
+pub use self::authority::{Authority, AuthorityError};
 
 /// What the process was handed when it started.
 pub struct Handles {
