@@ -10,7 +10,7 @@ use crate::{
     policy::{Decision, Reason, Verdict},
 };
 
-use super::limits::EVENT_TEXT_BYTES;
+use super::{dial::DialError, limits::EVENT_TEXT_BYTES};
 
 /// One attempt, as far as it is known.
 #[derive(Debug, Clone)]
@@ -65,6 +65,23 @@ pub(crate) fn decided(attempt: &Attempt, decision: &Decision) -> Draft {
 /// The draft of something that passes.
 pub(crate) fn allow(attempt: &Attempt, reason: &str, rule: &NetworkRule) -> Draft {
     attempt.draft(Outcome::Allow, Some(RuleRef::from(rule)), reason)
+}
+
+/// The draft of something that the policy let pass and that came to nothing in the world: `dial` names why there is
+/// no connection. Where we refuse what we found there, it is a denial.
+pub(crate) fn unreached(attempt: &Attempt, error: &DialError, granted: &NetworkRule) -> Draft {
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    let attempt = attempt.clone().with("cause", cause);
+    match error {
+        DialError::Address(_, rule) => deny(&attempt, error.code(), Some(rule)),
+        DialError::Tls(_) => deny(&attempt, error.code(), None),
+        DialError::Resolve(_) | DialError::Connect(_) => failed(&attempt, error.code(), granted),
+    }
+}
+
+/// The draft of something that the policy let pass and that failed afterwards.
+pub(crate) fn failed(attempt: &Attempt, reason: &str, granted: &NetworkRule) -> Draft {
+    allow(&attempt.clone().with("outcome", "failed"), reason, granted)
 }
 
 /// The draft of something that a check of ours blocks.

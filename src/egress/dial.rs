@@ -166,7 +166,7 @@ impl Upstream {
         };
         for address in &found {
             if let Some(rule) = floor::forbids(*address, permit.addresses())
-                && !self.faults.skips(Check::ResolvedAddress)
+                && ![Check::ResolvedAddress, Check::Floor].iter().any(|check| self.faults.skips(*check))
             {
                 return Err(DialError::Address(*address, Box::new(rule)));
             }

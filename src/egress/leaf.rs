@@ -8,8 +8,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use rustls::{
     ServerConfig,
@@ -19,10 +19,11 @@ use rustls::{
 };
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::model::{redacted::Redacted, rule::Target};
+use crate::model::rule::Target;
 
 use super::{
     EgressError,
+    authority::Authority,
     faults::{Check, Faults},
     limits::{self, Bucket},
 };
@@ -36,8 +37,6 @@ const RENEWED: Duration = Duration::from_secs(12 * 60 * 60);
 /// Leaves that are kept: for allowed names, and apart from them for denied ones, which a guest can invent.
 const KEPT: usize = 512;
 const KEPT_DENIED: usize = 128;
-/// How long an authority is valid: longer than a sandbox lives.
-const AUTHORITY_VALID: Duration = Duration::from_secs(5 * 365 * 24 * 60 * 60);
 
 /// Why no leaf was made.
 #[derive(Debug, thiserror::Error)]
@@ -51,56 +50,6 @@ pub(crate) enum LeafError {
     /// The TLS library refused.
     #[error("no TLS configuration could be made")]
     Tls(#[from] rustls::Error),
-}
-
-/// The interception authority of one sandbox.
-#[derive(Debug)]
-pub struct Authority {
-    /// Its certificate, PEM.
-    pub certificate_pem: String,
-    /// Its key, PKCS#8 in DER.
-    pub key: Redacted,
-}
-
-impl Authority {
-    /// Makes a new one.
-    ///
-    /// Not name-constrained: clients honour constraints, and then a host that is allowed later, or a denied one that
-    /// shall get an answer, would fail TLS.
-    ///
-    /// # Errors
-    /// When the certificate library fails.
-    pub fn generate(sandbox: &str) -> Result<Self, EgressError> {
-        let make = || -> Result<_, rcgen::Error> {
-            let key = KeyPair::generate()?;
-            let mut params = CertificateParams::default();
-            params.distinguished_name = DistinguishedName::new();
-            params.distinguished_name.push(DnType::OrganizationName, "Cofferdam");
-            params.distinguished_name.push(DnType::CommonName, format!("Cofferdam sandbox {sandbox}"));
-            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-            params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-            params.not_before = (SystemTime::now() - BACKDATED).into();
-            params.not_after = (SystemTime::now() + AUTHORITY_VALID).into();
-            let certificate = params.self_signed(&key)?;
-            Ok(Self { certificate_pem: certificate.pem(), key: Redacted::new(key.serialize_der()) })
-        };
-        make().map_err(EgressError::Authority)
-    }
-
-    /// Its form in the memory file that outlives an egress: the certificate, a zero byte, the key.
-    #[must_use]
-    pub fn to_bytes(&self) -> Redacted {
-        Redacted::new([self.certificate_pem.as_bytes(), &[0], self.key.expose()].concat())
-    }
-
-    /// From what [`Authority::to_bytes`] made.
-    #[must_use]
-    pub fn from_bytes(bytes: &Redacted) -> Option<Self> {
-        let bytes = bytes.expose();
-        let end = bytes.iter().position(|byte| *byte == 0)?;
-        let certificate_pem = std::str::from_utf8(&bytes[..end]).ok()?.to_owned();
-        Some(Self { certificate_pem, key: Redacted::new(bytes[end + 1..].to_vec()) })
-    }
 }
 
 /// Makes and keeps leaves. All share one key pair, which never leaves this process and is new with each.

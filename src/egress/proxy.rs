@@ -79,6 +79,9 @@ fn parse(head: &[u8], shared: &Shared) -> Option<(Target, u16)> {
         return lenient(head);
     }
     let head = head::parse_head(head).ok()?;
+    if shared.faults.skips(Check::Spelling) {
+        return verbatim(&head.target);
+    }
     let (target, port) = authority::authority(&head.target, None).ok()?;
     let agrees = match &head.host {
         // HTTP/1.0 has no Host; Python's client speaks it to proxies.
@@ -95,6 +98,12 @@ fn lenient(head: &[u8]) -> Option<(Target, u16)> {
     let authority = text.split(' ').nth(1)?.rsplit('@').next()?.to_owned();
     let host: String = authority.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
     Some((Target::Name(host), 443))
+}
+
+/// What a proxy makes of a CONNECT that leaves the recognition of addresses to its resolver.
+fn verbatim(authority: &str) -> Option<(Target, u16)> {
+    let (host, port) = authority.rsplit_once(':')?;
+    Some((Target::Name(host.to_owned()), port.parse().ok()?))
 }
 
 /// For fuzzing: a CONNECT head as it is judged.

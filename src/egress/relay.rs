@@ -5,8 +5,7 @@ use tokio::io::copy_bidirectional_with_sizes;
 use crate::policy::{Permit, explain::place};
 
 use super::{
-    audit::{Attempt, allow, deny},
-    dial::DialError,
+    audit::{Attempt, allow, unreached},
     io::BoxIo,
     shared::Shared,
 };
@@ -19,8 +18,7 @@ pub(crate) async fn relay(shared: &Shared, mut guest: BoxIo, permit: Permit, att
     let dialled = shared.upstream.tcp(&permit).await;
     let draft = match &dialled {
         Ok(_) => allow(attempt, "rule_allows", permit.rule()),
-        Err(error @ DialError::Address(_, rule)) => deny(&cause(attempt, error), error.code(), Some(rule)),
-        Err(error) => deny(&cause(attempt, error), error.code(), None),
+        Err(error) => unreached(attempt, error, permit.rule()),
     };
     if shared.control.event(draft).await.is_err() {
         return;
@@ -30,8 +28,4 @@ pub(crate) async fn relay(shared: &Shared, mut guest: BoxIo, permit: Permit, att
         // An end by either side is an ordinary one; there is nobody to tell.
         let _ended = copy_bidirectional_with_sizes(&mut guest, &mut upstream, BUFFER, BUFFER).await;
     }
-}
-
-fn cause(attempt: &Attempt, error: &DialError) -> Attempt {
-    attempt.clone().with("cause", error)
 }

@@ -10,7 +10,11 @@
 //! ```
 //! A denied connection goes the same way: `http` answers it with the reason.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{io::AsyncReadExt, time::timeout};
 
@@ -80,29 +84,37 @@ async fn begin(shared: &Arc<Shared>, mut stream: BoxIo, open: &Place) {
 }
 
 async fn tcp(shared: &Arc<Shared>, stream: BoxIo, destination: SocketAddr, open: &Place) {
-    let address = canonical(destination.ip());
+    let spelled = shared.faults.skips(Check::Spelling);
+    let address = if spelled { destination.ip() } else { canonical(destination.ip()) };
     let port = destination.port();
-    if address == shared.names.gateway() {
-        if port == PROXY_PORT {
-            return proxy::serve(shared, stream, open).await;
-        }
-        let attempt = Attempt::new("net.connect", format!("{address}:{port}")).with("client", "transparent");
-        return report(shared, deny(&attempt, "host_service", None)).await;
+    if address == shared.names.gateway() && port == PROXY_PORT {
+        return proxy::serve(shared, stream, open).await;
     }
-    let target = if shared.names.covers(address) {
-        match shared.names.name_of(address) {
-            Some(name) => Target::Name(name),
-            None if shared.faults.skips(Check::NameBinding) => Target::Name("unbound.test".to_owned()),
-            None => {
-                let attempt =
-                    Attempt::new("net.connect", format!("{address}:{port}")).with("client", "transparent");
-                return report(shared, deny(&attempt, "no_name_binding", None)).await;
-            }
+    match meaning(shared, address) {
+        Ok(target) => carry(shared, stream, Peer { target, port, client: "transparent" }, open).await,
+        Err(code) => {
+            let attempt =
+                Attempt::new("net.connect", format!("{address}:{port}")).with("client", "transparent");
+            report(shared, deny(&attempt, code, None)).await;
         }
-    } else {
-        Target::Address(address)
-    };
-    carry(shared, stream, Peer { target, port, client: "transparent" }, open).await;
+    }
+}
+
+/// What an address stands for in this sandbox, or the code that says why it stands for nothing.
+fn meaning(shared: &Shared, address: IpAddr) -> Result<Target, &'static str> {
+    if address == shared.names.gateway() {
+        // In a broken build the gateway is the host, as it is elsewhere.
+        let host = || Target::Name("host.docker.internal".to_owned());
+        return shared.faults.skips(Check::HostService).then(host).ok_or("host_service");
+    }
+    if !shared.names.covers(address) {
+        return Ok(Target::Address(address));
+    }
+    match shared.names.name_of(address) {
+        Some(name) => Ok(Target::Name(name)),
+        None if shared.faults.skips(Check::NameBinding) => Ok(Target::Name("unbound.test".to_owned())),
+        None => Err("no_name_binding"),
+    }
 }
 
 /// Judges a connection and hands it to what speaks its protocol.

@@ -29,6 +29,9 @@ pub struct Compiled {
     any: Vec<u32>,
     networks: HashMap<IpNet, Vec<u32>>,
     prefix_lengths: BTreeSet<(bool, u8)>,
+    /// Whether reserved names are reserved; off in broken builds only.
+    #[cfg(test)]
+    reserves: bool,
 }
 
 /// One rule with its path patterns split.
@@ -58,8 +61,19 @@ impl Compiled {
     /// Compiles a revision. The floor is added when the revision lacks it: it holds whoever forgot it.
     #[must_use]
     pub fn new(revision: &PolicyRevision) -> Self {
+        Self::above(floor::rules(), revision)
+    }
+
+    /// A broken build, without the floor's rules or without reserved names: what tests show their worth with.
+    #[cfg(test)]
+    pub(crate) fn broken(revision: &PolicyRevision, floor: bool, reserves: bool) -> Self {
+        let rules = if floor { floor::rules() } else { Vec::new() };
+        Self { reserves, ..Self::above(rules, revision) }
+    }
+
+    fn above(floor: Vec<NetworkRule>, revision: &PolicyRevision) -> Self {
         let services = revision.host_services.iter().flat_map(service_rules);
-        let floor = floor::rules().into_iter().map(|rule| (rule, None));
+        let floor = floor.into_iter().map(|rule| (rule, None));
         let stated = revision.rules.iter().cloned().map(|rule| (rule, None));
         let mut all: Vec<(NetworkRule, Option<u16>)> = floor.chain(stated).chain(services).collect();
         all.sort_by_cached_key(|(rule, _)| preference(rule));
@@ -72,6 +86,8 @@ impl Compiled {
             any: Vec::new(),
             networks: HashMap::new(),
             prefix_lengths: BTreeSet::new(),
+            #[cfg(test)]
+            reserves: true,
         };
         for (rule, service) in all {
             compiled.insert(rule, service);
@@ -149,6 +165,15 @@ impl Compiled {
                 each(&self.any, true);
             }
         }
+    }
+
+    /// Whether only a declared host service may grant this name.
+    pub(super) fn reserves(&self, target: &Target) -> bool {
+        #[cfg(test)]
+        if !self.reserves {
+            return false;
+        }
+        floor::is_reserved(target)
     }
 
     /// Whether some rule's pattern, `**` apart, names `target`: such a name exists for the guest even where it

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use crate::model::rule::{Addresses, Effect, HostPattern, NetworkRule, Protocol, Target};
 
-use super::{
-    compile::{Compiled, Entry},
-    floor,
-};
+use super::compile::{Compiled, Entry};
 
 /// What somebody wants.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +42,7 @@ pub struct Permit {
 impl Permit {
     /// The rule that allows it.
     #[must_use]
-    pub fn rule(&self) -> &NetworkRule {
+    pub fn rule(&self) -> &Arc<NetworkRule> {
         &self.rule
     }
 
@@ -206,7 +203,7 @@ struct Best {
 impl Best {
     fn of(policy: &Compiled, request: &Request<'_>) -> Self {
         let mut best = Self::default();
-        let reserved = floor::is_reserved(request.target);
+        let reserved = policy.reserves(request.target);
         policy.covering(request.target, |index, entry| {
             if !applies(entry, request, reserved) {
                 return;
@@ -254,7 +251,7 @@ pub(super) fn applies(entry: &Entry, request: &Request<'_>, reserved: bool) -> b
 
 /// The grant for this host that failed in the fewest clauses, and the clause.
 fn near_miss(policy: &Compiled, request: &Request<'_>) -> (Reason, Option<Arc<NetworkRule>>) {
-    let reserved = floor::is_reserved(request.target);
+    let reserved = policy.reserves(request.target);
     let mut nearest: Option<(u8, u32)> = None;
     policy.covering(request.target, |index, entry| {
         if entry.rule.effect == Effect::Deny || (reserved && entry.service.is_none()) {

@@ -7,7 +7,6 @@ use crate::model::rule::{Effect, NetworkRule, Protocol, Target};
 use super::{
     compile::Compiled,
     decide::{Decision, Reason, Request, Verdict, applies, decide},
-    floor,
 };
 
 /// A decision with every rule that covers the target.
@@ -23,7 +22,7 @@ pub struct Explanation {
 /// Decides and keeps the trace.
 #[must_use]
 pub fn explain(policy: &Compiled, request: &Request<'_>) -> Explanation {
-    let reserved = floor::is_reserved(request.target);
+    let reserved = policy.reserves(request.target);
     let mut found = Vec::new();
     policy.covering(request.target, |index, entry| {
         found.push((index, (*entry.rule).clone(), applies(entry, request, reserved)));

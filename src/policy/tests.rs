@@ -127,7 +127,10 @@ fn a11_the_floor_holds_though_rules_allow_everything() {
             ..rule(text, Effect::Allow, net, Ports::ALL, Some(Protocol::Http))
         }
     };
-    let policy = compiled(vec![everything, net("0.0.0.0/0"), net("::/0"), allow("metadata.google.internal")]);
+    let rules = vec![everything, net("0.0.0.0/0"), net("::/0"), allow("metadata.google.internal")];
+    let broken = PolicyRevision { rules: rules.clone(), ..PolicyRevision::default() };
+    let broken = Compiled::broken(&broken, false, true);
+    let policy = compiled(rules);
     for (host, code) in [
         ("metadata.google.internal", "floor.metadata"),
         ("169.254.169.254", "floor.metadata"),
@@ -141,6 +144,7 @@ fn a11_the_floor_holds_though_rules_allow_everything() {
         ("[fe80::1]", "floor.link-local"),
     ] {
         assert_eq!(connect(&policy, host, 80, Protocol::Http).code(), code, "{host}");
+        assert!(connect(&broken, host, 80, Protocol::Http).allowed(), "without the floor {host} is open");
     }
     assert!(connect(&policy, "93.184.216.34", 80, Protocol::Http).allowed(), "the rule itself works");
 }
@@ -214,7 +218,7 @@ fn a10_only_a_declared_service_opens_a_reserved_name() {
     };
     let revision =
         PolicyRevision { rules: vec![everything], host_services: vec![service], ..Default::default() };
-    let policy = Compiled::new(&revision);
+    let (policy, broken) = (Compiled::new(&revision), Compiled::broken(&revision, true, false));
     let port = |host, port| match connect(&policy, host, port, Protocol::Http).verdict {
         Verdict::Allow(permit) => Ok(permit.host_service()),
         Verdict::Deny { reason, .. } => Err(reason),
@@ -224,6 +228,7 @@ fn a10_only_a_declared_service_opens_a_reserved_name() {
     assert_eq!(port("model.host.internal", 22), Err(Reason::Port));
     for host in ["db.host.internal", "host.internal", "gateway.cofferdam.internal", "host.docker.internal"] {
         assert_eq!(port(host, 5432), Err(Reason::HostService), "{host}");
+        assert!(connect(&broken, host, 5432, Protocol::Http).allowed(), "a name like others: {host}");
     }
 }
 

@@ -18,10 +18,7 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
-use super::{
-    fetch::{SecretError, buffer},
-    sealed::VALUE_MAX,
-};
+use super::fetch::{SecretError, VALUE_MAX, buffer};
 
 /// What is kept of standard error, in bytes.
 const STDERR_MAX: usize = 2 << 10;

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::model::{redacted::Redacted, secret::SecretSource};
 
-use super::{command, sealed::VALUE_MAX};
+use super::command;
 
 /// What the operator's environment offers to a source.
 pub struct Surroundings<'a> {
@@ -30,6 +30,9 @@ pub struct Surroundings<'a> {
     /// How long a command may take.
     pub time_limit: Duration,
 }
+
+/// Longest value, in bytes.
+pub const VALUE_MAX: usize = 64 << 10;
 
 /// Time that a command has unless the operator says otherwise: long enough for a password manager's question.
 pub const TIME_LIMIT: Duration = Duration::from_secs(30);

@@ -39,8 +39,8 @@ pub(super) struct Denial<'a> {
 /// Advice after a denial for which a rule would help.
 pub(super) fn propose(pattern: &str) -> String {
     format!(
-        "If the task needs it, run `cofferdam-ask allow {pattern}` and a person will decide, or propose this line \
-         under spec.network.rules of sandbox.yaml:\n  - {{allow: \"{pattern}\", why: \"...\"}}"
+        "If the task needs it, propose this line under spec.network.rules of sandbox.yaml, and a person will \
+         decide:\n  - {{allow: \"{pattern}\", why: \"...\"}}"
     )
 }
 

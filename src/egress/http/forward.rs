@@ -102,11 +102,6 @@ impl Link {
 }
 
 impl Ready<'_> {
-    /// The rule that permits it.
-    pub fn permit(&self) -> &Permit {
-        &self.permit
-    }
-
     /// Sends the request. A kept connection that the server closed in the meantime is replaced once, when nothing
     /// of the request has left.
     pub async fn send(self, shared: &Shared, request: Outgoing) -> Result<Response<Incoming>, ForwardError> {

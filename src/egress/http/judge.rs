@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     egress::{
-        audit::{allow, decided, deny},
+        audit::{allow, decided, deny, unreached},
         control::ControlLost,
         faults::Check,
         inject::{Use, drop_cookies},
@@ -27,9 +27,9 @@ use crate::{
 
 use super::{
     denial::wants_json,
-    forward::{InFlight, Link, Outgoing, ResponseBody, WithoutTrailers},
+    forward::{ForwardError, InFlight, Link, Outgoing, ResponseBody, WithoutTrailers},
     headers::{clean_request, clean_response},
-    refusal::{Refusal, answer, credential, denied, failed, refused, unreachable},
+    refusal::{Refusal, answer, credential, denied, refused, unanswered, unreachable},
     serve::Front,
     settle::{Asked, host_text, request_id, settle},
 };
@@ -101,10 +101,11 @@ async fn exchange(
     head: Parts,
     body: Incoming,
 ) -> Result<Response<Incoming>, Refusal> {
+    let rule = permit.rule().clone();
     let ready = match link.ready(shared, permit, asked.protocol).await {
         Ok(ready) => ready,
         Err(error) => {
-            report(shared, failed(&asked.attempt, &error)).await;
+            report(shared, unanswered(&asked.attempt, &error, &rule)).await;
             return Err(unreachable(&error, asked));
         }
     };
@@ -115,12 +116,11 @@ async fn exchange(
             "nothing passes while it cannot be recorded",
         )
     };
-    let rule = ready.permit().rule();
-    shared.control.event(allow(&asked.attempt, "rule_allows", rule)).await.map_err(lost)?;
+    shared.control.event(allow(&asked.attempt, "rule_allows", &rule)).await.map_err(lost)?;
     let mut request = outgoing(shared, asked, head, body);
     for used in &uses {
         let attempt = asked.attempt.clone().action("secret.use").with("secret", shared.secrets.name(used));
-        let draft = allow(&attempt, "rule_allows", rule);
+        let draft = allow(&attempt, "rule_allows", &rule);
         if shared.faults.skips(Check::Recorded) {
             shared.control.event(draft).await.map_err(lost)?;
         } else {
@@ -128,7 +128,17 @@ async fn exchange(
         }
     }
     shared.secrets.inject(request.headers_mut(), &uses).map_err(|error| credential(&error, asked))?;
-    ready.send(shared, request).await.map_err(|error| unreachable(&error, asked))
+    match ready.send(shared, request).await {
+        Ok(response) => Ok(response),
+        Err(error) => {
+            // The request has its event; what we refused of the world on the way is one of its own.
+            if let ForwardError::Dial(cause) = &error {
+                let connection = asked.attempt.clone().action("net.connect");
+                report(shared, unreached(&connection, cause, &rule)).await;
+            }
+            Err(unreachable(&error, asked))
+        }
+    }
 }
 
 /// The request as it leaves, without its secrets.
@@ -164,7 +174,7 @@ async fn finish(
     let (mut head, body) = response.into_parts();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked for another protocol: the request's Upgrade was not forwarded.
-        report(shared, deny(&asked.attempt, "upstream_upgrade", None)).await;
+        report(shared, deny(&asked.attempt.clone().action("http.response"), "upstream_upgrade", None)).await;
         let refusal = Refusal::failed("upstream_upgrade", "the server switched protocols unasked");
         return refused(false, &refusal, &asked.id);
     }

@@ -12,7 +12,7 @@ use hyper::{
 
 use crate::{
     egress::{
-        audit::{Attempt, deny},
+        audit::{Attempt, failed, unreached},
         dial::DialError,
         inject::CredentialError,
         limits::DENIED_BODY_BYTES,
@@ -137,13 +137,11 @@ pub(super) fn unreachable(error: &ForwardError, asked: &Asked) -> Refusal {
 }
 
 /// The event of that.
-pub(super) fn failed(attempt: &Attempt, error: &ForwardError) -> Draft {
-    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    let rule = match error {
-        ForwardError::Dial(DialError::Address(_, rule)) => Some(&**rule),
-        _ => None,
-    };
-    deny(&attempt.clone().with("cause", cause), error.code(), rule)
+pub(super) fn unanswered(attempt: &Attempt, error: &ForwardError, granted: &NetworkRule) -> Draft {
+    match error {
+        ForwardError::Dial(error) => unreached(attempt, error, granted),
+        ForwardError::Exchange(cause) => failed(&attempt.clone().with("cause", cause), error.code(), granted),
+    }
 }
 
 /// The answer, after the request's body was read as far as it is small: a client that is still sending would not

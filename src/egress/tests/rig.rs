@@ -5,7 +5,10 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -104,6 +107,10 @@ pub struct Plan {
     pub secrets: Vec<EgressSecret>,
     pub services: Vec<HostService>,
     pub off: Option<Check>,
+    /// A second check that is off, where one alone stops an attack.
+    pub also_off: Option<Check>,
+    /// The table of names that the keeper hands over.
+    pub names: Vec<(String, IpAddr)>,
     /// Name → addresses, where not public.
     pub answers: HashMap<String, Vec<&'static str>>,
     /// The origin's certificate is for this name instead of the one that is asked for.
@@ -125,17 +132,25 @@ pub struct Scripted {
     /// Every byte that reached an origin, decrypted.
     pub received: Arc<Mutex<Vec<u8>>>,
     tls: Option<Arc<ServerConfig>>,
+    /// Nobody takes connections.
+    pub refuses: AtomicBool,
 }
 
 impl World for Scripted {
     fn lookup<'a>(&'a self, name: &'a str) -> Answer<'a, io::Result<Vec<IpAddr>>> {
         self.lookups.lock().unwrap().push(name.to_owned());
         let found = self.answers.get(name).cloned().unwrap_or_else(|| vec![PUBLIC]);
-        Box::pin(async move { Ok(found.iter().map(|text| text.parse().unwrap()).collect()) })
+        Box::pin(async move {
+            let found: Vec<IpAddr> = found.iter().map(|text| text.parse().unwrap()).collect();
+            if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) }
+        })
     }
 
     fn connect(&self, address: SocketAddr) -> Answer<'_, io::Result<BoxIo>> {
         self.dials.lock().unwrap().push(address);
+        if self.refuses.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) });
+        }
         let (near, far) = tokio::io::duplex(64 * 1024);
         tokio::spawn(serve_origin(far, self.tls.clone().unwrap(), self.received.clone()));
         Box::pin(async move { Ok(Box::new(near) as BoxIo) })
@@ -174,7 +189,8 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, received: Arc<M
             // The last chunk of a body is none.
             if head[0].is_ascii_uppercase() {
                 asked = true;
-                if respond(&mut stream, &String::from_utf8_lossy(&head)).await.is_err() {
+                let head = String::from_utf8_lossy(&head);
+                if respond(&mut stream, &head).await.is_err() || head.starts_with("GET /bye ") {
                     return;
                 }
             }
@@ -196,6 +212,9 @@ async fn respond(stream: &mut (impl AsyncWrite + Unpin), head: &str) -> io::Resu
         "/alt" => {
             "HTTP/1.1 200 OK\r\nAlt-Svc: h3=\":443\"\r\nCofferdam-Rule: forged\r\nContent-Length: 2\r\n\r\nok"
                 .to_owned()
+        }
+        "/switch" => {
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n".to_owned()
         }
         "/redirect" => {
             "HTTP/1.1 302 Found\r\nLocation: https://evil.test/\r\nContent-Length: 0\r\n\r\n".to_owned()
@@ -235,7 +254,7 @@ impl Rig {
             version: api::VERSION,
             sandbox: "dev".into(),
             synthetic: "198.18.0.0/15".parse().unwrap(),
-            names: Vec::new(),
+            names: plan.names,
             secrets: plan.secrets,
             upstream: Upstream {
                 roots: vec![STANDARD.encode(root_der)],
@@ -252,7 +271,7 @@ impl Rig {
         let (streams, far) = handoff::pair().unwrap();
         let (near, control) = StdStream::pair().unwrap();
         let handles = Handles { control, streams: far, authority, secrets: values };
-        let faults = Faults { off: plan.off };
+        let faults = Faults { off: [plan.off, plan.also_off] };
         let (orders, keeper) = keep(near, plan.unrecorded);
         let dialled: Arc<dyn World> = match plan.resolve.is_empty() {
             true => world.clone(),
@@ -265,11 +284,17 @@ impl Rig {
 
     /// A stream with its header sent.
     pub async fn stream(&self, kind: StreamKind, destination: SocketAddr) -> UnixStream {
+        self.stream_on(port::HOST_EGRESS, kind, destination).await
+    }
+
+    /// The same, dialled by the guest on another port.
+    pub async fn stream_on(&self, port: u32, kind: StreamKind, destination: SocketAddr) -> UnixStream {
         let (near, far) = StdStream::pair().unwrap();
-        handoff::send(&self.streams, port::HOST_EGRESS, &far).unwrap();
+        handoff::send(&self.streams, port, &far).unwrap();
+        drop(far);
         near.set_nonblocking(true).unwrap();
         let mut near = UnixStream::from_std(near).unwrap();
-        near.write_all(&StreamHeader { kind, destination }.encode()).await.unwrap();
+        let _closed = near.write_all(&StreamHeader { kind, destination }.encode()).await;
         near
     }
 
@@ -300,11 +325,7 @@ impl Rig {
 
     pub async fn query(&self, name: &str, kind: RecordType) -> Message {
         let mut stream = self.stream(StreamKind::Dns, "198.18.0.1:53".parse().unwrap()).await;
-        let mut message = Message::new(7, MessageType::Query, OpCode::Query);
-        message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
-        let bytes = message.to_vec().unwrap();
-        stream.write_u16(bytes.len() as u16).await.unwrap();
-        stream.write_all(&bytes).await.unwrap();
+        stream.write_all(&framed_query(name, kind)).await.unwrap();
         let length = stream.read_u16().await.unwrap();
         let mut answer = vec![0; length.into()];
         stream.read_exact(&mut answer).await.unwrap();
@@ -384,6 +405,18 @@ impl Rig {
     pub fn received(&self) -> String {
         String::from_utf8_lossy(&self.world.received.lock().unwrap()).into_owned()
     }
+}
+
+/// A query for a name's address, as it stands on a stream.
+pub fn name_query(name: &str) -> Vec<u8> {
+    framed_query(name, RecordType::A)
+}
+
+fn framed_query(name: &str, kind: RecordType) -> Vec<u8> {
+    let mut message = Message::new(7, MessageType::Query, OpCode::Query);
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    let bytes = message.to_vec().unwrap();
+    [&(bytes.len() as u16).to_be_bytes()[..], &bytes].concat()
 }
 
 /// Sends and reads one answer: a head and, where it has one, a sized body.

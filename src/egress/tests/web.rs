@@ -34,11 +34,11 @@ async fn the_one_denial_shape() {
     cofferdam-decision: deny
     cofferdam-rule: no_rule
     cofferdam-request: r-ID
-    content-length: 430
+    content-length: 381
 
     Blocked by sandbox policy: no rule allows api.stripe.test:443.
     This is deliberate. Every route out of this sandbox is judged the same way, so do not retry and do not look for another one.
-    If the task needs it, run `cofferdam-ask allow api.stripe.test:443` and a person will decide, or propose this line under spec.network.rules of sandbox.yaml:
+    If the task needs it, propose this line under spec.network.rules of sandbox.yaml, and a person will decide:
       - {allow: "api.stripe.test:443", why: "..."}
     Request r-ID (no_rule).
     "#);
@@ -112,6 +112,7 @@ async fn c16_no_credential_before_the_certificate_is_verified() {
         let (text, events, received) = attack(name, unknown, None).await;
         assert!(text.starts_with("HTTP/1.1 502") && text.contains("upstream_tls"), "{text}");
         assert_eq!((events.len(), events[0].reason.as_str()), (1, "upstream_tls"));
+        assert_eq!(events[0].decision, Decision::Deny, "the certificate is ours to refuse");
         assert!(received.is_empty(), "{received}");
         let (.., received) = attack(name, unknown, Some(Check::UpstreamCertificate)).await;
         assert!(received.contains(CANARY));
@@ -362,6 +363,54 @@ async fn responses_carry_nothing_of_ours_and_no_other_protocol() {
 }
 
 #[tokio::test]
+async fn what_fails_in_the_world_was_allowed_all_the_same() {
+    let raw = rule(Effect::Allow, "db.test", 5432, Some(Protocol::Tcp));
+    let rules = vec![allow("api.test"), rule(Effect::Allow, "api.test", 80, None), raw];
+    for (answers, reason) in [
+        (["api.test", "db.test"].map(|name| (name.to_owned(), vec![])).into(), "upstream_unresolved"),
+        (std::collections::HashMap::new(), "upstream_unreachable"),
+    ] {
+        let rig = Rig::new(Plan { rules: rules.clone(), answers, ..Plan::default() }).await;
+        rig.world.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
+        let text = rig.get("api.test", "/", "").await;
+        assert!(text.starts_with("HTTP/1.1 502 Sandbox gateway: api.test:443"), "{text}");
+        let mut plain = rig.dial("api.test", 80).await;
+        let text = ask(&mut plain, "GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+        assert!(text.starts_with("HTTP/1.1 502") && text.contains("cofferdam-decision: error"), "{text}");
+        let mut raw = rig.dial("db.test", 5432).await;
+        let _closed = raw.write_all(b"\x00").await;
+        assert!(drained(&mut raw).await.is_empty());
+        let events = rig.events().await;
+        let rules: Vec<&str> = events.iter().map(|event| event.rule.as_ref().unwrap().id.as_str()).collect();
+        assert_eq!(rules, ["dev/api.test:443", "dev/api.test:80", "dev/db.test:5432"], "one event for each");
+        for event in events {
+            assert_eq!((event.decision, event.reason.as_str()), (Decision::Allow, reason));
+            assert_eq!(event.detail["outcome"], "failed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_one_event_whatever_its_connection_does() {
+    let rig = Rig::new(plan(None)).await;
+    let mut stream = rig.tls(rig.dial("api.test", 443).await, "api.test").await.unwrap();
+    let get = |path| format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n\r\n");
+    assert!(ask(&mut stream, &get("/bye")).await.ends_with("ok"));
+    assert!(ask(&mut stream, &get("/again")).await.ends_with("ok"), "a closed connection is replaced");
+    assert!(ask(&mut stream, &get("/switch")).await.starts_with("HTTP/1.1 502"));
+    let events = rig.events().await;
+    let requests = events.iter().filter(|event| event.action == "http.request");
+    let requests: Vec<&str> = requests.map(|event| event.resource.as_str()).collect();
+    assert_eq!(requests, ["/bye", "/again", "/switch"].map(|path| format!("GET https://api.test{path}")));
+    let others: Vec<(&str, &str)> = events
+        .iter()
+        .filter(|event| event.action != "http.request")
+        .map(|event| (event.action.as_str(), event.reason.as_str()))
+        .collect();
+    assert_eq!(others, [("http.response", "upstream_upgrade")]);
+}
+
+#[tokio::test]
 async fn the_real_key_arrives_and_only_there() {
     for header in [
         format!("x-api-key: {PLACEHOLDER}"),
@@ -465,13 +514,23 @@ async fn e09_e10_no_other_credential_for_a_credentialed_host() {
 
 #[tokio::test]
 async fn e16_a_base_url_elsewhere_gets_a_denial() {
-    let rig = Rig::new(bound(None)).await;
-    let text = rig.get("evil.test", "/v1", &format!("x-api-key: {PLACEHOLDER}\r\n")).await;
+    let attack = async |off, also_off| {
+        let rig = Rig::new(Plan { also_off, ..bound(off) }).await;
+        let text = rig.get("evil.test", "/v1", &format!("x-api-key: {PLACEHOLDER}\r\n")).await;
+        (text, rig.events().await.remove(0).reason, rig.received())
+    };
+    let (text, reason, received) = attack(None, None).await;
     assert!(
         text.starts_with("HTTP/1.1 403 Blocked by sandbox policy: no rule allows evil.test:443"),
         "{text}"
     );
-    assert_eq!((rig.denial().await.reason.as_str(), rig.dials()), ("no_rule", 0));
+    assert_eq!((reason.as_str(), received.as_str()), ("no_rule", ""));
+    // Were the host allowed, the scope of the placeholder would still hold.
+    let (text, reason, received) = attack(Some(Check::Decision), None).await;
+    assert!(text.starts_with("HTTP/1.1 403"), "{text}");
+    assert_eq!((reason.as_str(), received.as_str()), ("placeholder_misuse", ""));
+    let (.., received) = attack(Some(Check::Decision), Some(Check::PlaceholderScope)).await;
+    assert!(received.contains(CANARY), "without both the key is with the attacker");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod driver;
 mod fuzz;
 mod hostile;
 mod rings;
+mod routes;
 mod vhost_user;
 
 use std::{

@@ -1,6 +1,8 @@
-//! The interception CA: one per sandbox, valid for its life, not name-constrained (`DESIGN.md`, section 3: OpenSSL
-//! honours constraints, and a host allowed later would fail). Made in a short-lived process; only its certificate
-//! enters the guest.
+//! The interception authority: one per sandbox, valid for its life. Only its certificate enters the guest; its key
+//! stays in this process and, sealed and unmapped, in the keeper's hands.
+//!
+//! Not name-constrained: clients honour constraints, and then a host that is allowed later, or a denied one that
+//! shall get an answer, would fail TLS.
 
 use std::time::Duration;
 
@@ -10,26 +12,25 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, SerialNumber, date_time_ymd,
 };
 
-use crate::model::{name::Name, redacted::Redacted};
+use crate::model::redacted::Redacted;
 
 /// Longer than any sandbox lives.
-const VALID: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
+const VALID: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// The guest's clock may be behind the host's until the keeper has set it.
-const BEFORE: SignedDuration = SignedDuration::from_hours(24);
+const BACKDATED: SignedDuration = SignedDuration::from_hours(24);
 
-/// A certificate authority.
+/// The interception authority of one sandbox.
 #[derive(Debug)]
-pub struct Ca {
+pub struct Authority {
     /// Its certificate, PEM.
     pub certificate_pem: String,
-    /// Its key, PKCS#8 DER; to be [sealed](super::seal) at once.
+    /// Its key, PKCS#8 in DER.
     pub key: Redacted,
 }
 
-/// Why no CA was made.
+/// Why no authority was made.
 #[derive(Debug, thiserror::Error)]
-pub enum CaError {
+pub enum AuthorityError {
     /// The library refused.
     #[error("cannot make the sandbox's certificate authority")]
     Certificate(#[from] rcgen::Error),
@@ -41,19 +42,24 @@ pub enum CaError {
     Clock(Timestamp),
 }
 
-impl Ca {
-    /// Makes the CA of the sandbox `name`, valid from about `now`.
+impl Authority {
+    /// Makes a new one.
     ///
     /// # Errors
-    /// When key or certificate cannot be made.
-    pub fn generate(name: &Name, now: Timestamp) -> Result<Self, CaError> {
-        let start = now - BEFORE;
-        let since_epoch = u64::try_from(start.as_second()).map_err(|_| CaError::Clock(now))?;
+    /// When key or certificate cannot be made, or the host's clock is not set.
+    pub fn generate(sandbox: &str) -> Result<Self, AuthorityError> {
+        Self::generate_at(sandbox, Timestamp::now())
+    }
+
+    fn generate_at(sandbox: &str, now: Timestamp) -> Result<Self, AuthorityError> {
+        let start = now.checked_sub(BACKDATED).map_err(|_| AuthorityError::Clock(now))?;
+        let since_epoch = u64::try_from(start.as_second()).map_err(|_| AuthorityError::Clock(now))?;
         let mut params = CertificateParams::default();
         params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(since_epoch);
         params.not_after = params.not_before + VALID;
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, format!("Cofferdam {name}"));
+        params.distinguished_name.push(DnType::OrganizationName, "Cofferdam");
+        params.distinguished_name.push(DnType::CommonName, format!("Cofferdam sandbox {sandbox}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.serial_number = Some(serial()?);
@@ -61,12 +67,27 @@ impl Ca {
         let certificate_pem = params.self_signed(&key)?.pem();
         Ok(Self { certificate_pem, key: Redacted::new(key.serialize_der()) })
     }
+
+    /// Its form in the memory file that outlives an egress: the certificate, a zero byte, the key.
+    #[must_use]
+    pub fn to_bytes(&self) -> Redacted {
+        Redacted::new([self.certificate_pem.as_bytes(), &[0], self.key.expose()].concat())
+    }
+
+    /// From what [`Authority::to_bytes`] made.
+    #[must_use]
+    pub fn from_bytes(bytes: &Redacted) -> Option<Self> {
+        let bytes = bytes.expose();
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        let certificate_pem = std::str::from_utf8(&bytes[..end]).ok()?.to_owned();
+        Some(Self { certificate_pem, key: Redacted::new(bytes[end + 1..].to_vec()) })
+    }
 }
 
-/// 127 random bits: positive, as RFC 5280 (4.1.2.2) wants it.
-fn serial() -> Result<SerialNumber, CaError> {
+/// 127 bits, positive and never short, all but one random: at most 20 octets (RFC 5280, 4.1.2.2).
+fn serial() -> Result<SerialNumber, AuthorityError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(CaError::Random)?;
+    getrandom::fill(&mut bytes).map_err(AuthorityError::Random)?;
     bytes[0] = bytes[0] & 0x7f | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
 }
@@ -85,23 +106,23 @@ mod tests {
 
     const NOW: &str = "2026-01-02T03:04:05Z";
 
-    fn ca() -> Ca {
-        Ca::generate(&"dev".parse().unwrap(), NOW.parse().unwrap()).unwrap()
+    fn ca() -> Authority {
+        Authority::generate_at("dev", NOW.parse().unwrap()).unwrap()
     }
 
-    fn issuer(ca: &Ca) -> Issuer<'static, KeyPair> {
+    fn issuer(ca: &Authority) -> Issuer<'static, KeyPair> {
         let der = PrivatePkcs8KeyDer::from(ca.key.expose());
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256).unwrap();
         Issuer::from_ca_cert_pem(&ca.certificate_pem, key).unwrap()
     }
 
-    fn leaf(ca: &Ca, host: &str) -> CertificateDer<'static> {
+    fn leaf(ca: &Authority, host: &str) -> CertificateDer<'static> {
         let params = CertificateParams::new([host.to_owned()]).unwrap();
         params.signed_by(&KeyPair::generate().unwrap(), &issuer(ca)).unwrap().der().clone()
     }
 
     /// Whether a client that trusts `ca` takes `leaf` for `host`, `years` from now.
-    fn trusts(ca: &Ca, leaf: &CertificateDer<'_>, years: u64) -> bool {
+    fn trusts(ca: &Authority, leaf: &CertificateDer<'_>, years: u64) -> bool {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(ca.certificate_pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(ring::default_provider());
@@ -147,7 +168,7 @@ mod tests {
         assert!(holds(&[&[0x06, 0x03, 0x55, 0x1d, 0x0f][..], &critical, &usage].concat()));
         // No nameConstraints.
         assert!(!holds(&[0x06, 0x03, 0x55, 0x1d, 0x1e]));
-        assert!(holds(b"Cofferdam dev"));
+        assert!(holds(b"Cofferdam sandbox dev"));
     }
 
     #[test]
@@ -155,7 +176,30 @@ mod tests {
         let ca = ca();
         assert!(format!("{ca:?}").contains("[redacted]"));
         assert!(!ca.certificate_pem.contains("PRIVATE"));
-        let sealed = super::super::seal(&ca.key).unwrap();
-        assert_eq!(super::super::open_sealed(sealed).unwrap().expose(), ca.key.expose());
+        assert!(format!("{:?}", ca.to_bytes()).contains("[redacted]"));
+    }
+
+    #[test]
+    fn it_comes_back_from_its_bytes() {
+        let ca = ca();
+        let again = Authority::from_bytes(&ca.to_bytes()).unwrap();
+        assert_eq!(again.certificate_pem, ca.certificate_pem);
+        assert_eq!(again.key.expose(), ca.key.expose());
+        assert!(Authority::from_bytes(&Redacted::new(b"no zero byte".to_vec())).is_none());
+    }
+
+    #[test]
+    fn a_serial_number_is_positive_long_and_new() {
+        let (one, two) = (serial().unwrap().to_bytes(), serial().unwrap().to_bytes());
+        assert_ne!(one, two);
+        assert!(one.len() == 16 && (0x40..0x80).contains(&one[0]), "{one:?}");
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_named() {
+        for now in [Timestamp::UNIX_EPOCH, Timestamp::MIN] {
+            let error = Authority::generate_at("dev", now).unwrap_err();
+            assert!(matches!(error, AuthorityError::Clock(at) if at == now), "{error}");
+        }
     }
 }
