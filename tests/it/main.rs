@@ -1,4 +1,5 @@
 //! Everything that is tested from outside the library, in one binary: one link step, one process.
 
 mod imports;
+mod machine;
 mod source;
