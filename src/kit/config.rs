@@ -102,7 +102,8 @@ fn length(written: &Spanned<Length>, findings: &mut Findings) -> Option<Duration
     match length {
         Some(length) if length > 0 => Some(Duration::from_millis(length)),
         _ => {
-            let problem = findings.at(Code::WrongValue, written.span, format!("{} is no length of time", quoted(text)));
+            let problem =
+                findings.at(Code::WrongValue, written.span, format!("{} is no length of time", quoted(text)));
             findings.push(problem.help("write for example 90s or 3m"));
             None
         }

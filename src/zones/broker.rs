@@ -17,7 +17,6 @@ pub(super) fn main() -> Result<(), ZoneError> {
     descriptors::close_from(FIRST + 1);
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(ZoneError::failed("cannot forbid core dumps"))?;
-    #[expect(clippy::disallowed_methods, reason = "a source may be a variable of the operator's environment")]
     let env = |name: &str| std::env::var_os(name);
     let around = Surroundings { env: &env, home: &config.home, time_limit: secret::fetch::TIME_LIMIT };
     let fetched =

@@ -20,7 +20,8 @@ const CREDENTIALS: [&str; 12] = [
     ".config/google-chrome",
 ];
 /// Sockets through which a process of this user gets more than it has.
-const SOCKETS: [&str; 3] = ["/var/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock"];
+const SOCKETS: [&str; 3] =
+    ["/var/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock"];
 /// Parts of names of variables that usually hold a secret.
 const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
 
@@ -40,7 +41,6 @@ pub(super) struct Inventory {
 }
 
 pub(super) fn take() -> Inventory {
-    #[expect(clippy::disallowed_methods, reason = "the inventory is of this process's own surroundings")]
     let (home, names) = (std::env::var_os("HOME"), std::env::vars_os().map(|(name, _)| name));
     let home = PathBuf::from(home.unwrap_or_default());
     let suspicious = |name: &String| SECRET_WORDS.iter().any(|word| name.to_ascii_uppercase().contains(word));
@@ -54,8 +54,14 @@ pub(super) fn take() -> Inventory {
             .map(|path| format!("~/{path}"))
             .collect(),
         variables,
-        sockets: SOCKETS.iter().filter(|path| fs::metadata(path).is_ok()).map(|path| (*path).to_owned()).collect(),
-        loopback_ports: fs::read_to_string("/proc/net/tcp").map(|table| listening(&table)).unwrap_or_default(),
+        sockets: SOCKETS
+            .iter()
+            .filter(|path| fs::metadata(path).is_ok())
+            .map(|path| (*path).to_owned())
+            .collect(),
+        loopback_ports: fs::read_to_string("/proc/net/tcp")
+            .map(|table| listening(&table))
+            .unwrap_or_default(),
         processes: readable_processes(),
     }
 }

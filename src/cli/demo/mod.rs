@@ -46,7 +46,8 @@ pub fn play(cache: &Path, name: Option<&Name>, on: &dyn Progress) -> Result<Valu
     let attacked = begun_attacks.elapsed();
     let (events, verified) = stage.audit(&mut attacks)?;
     stage.host.stop(&stage.sandbox()?, std::time::Duration::from_secs(10), false)?;
-    let milliseconds = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let milliseconds =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Ok(json!({
         "inventory": inventory,
         "attacks": attacks,

@@ -89,8 +89,9 @@ impl Drop for Stage {
 impl Stage {
     /// Plants credentials, starts the world, writes configuration and sandbox file.
     pub(super) fn build(cache: &Path, name: &str) -> Result<Self, Failure> {
-        Self::set(cache, name)
-            .map_err(|error| Failure::new(Kind::Failed, "demo", "the demo's stage cannot be set").caused_by(&error))?
+        Self::set(cache, name).map_err(|error| {
+            Failure::new(Kind::Failed, "demo", "the demo's stage cannot be set").caused_by(&error)
+        })?
     }
 
     fn set(cache: &Path, name: &str) -> io::Result<Result<Self, Failure>> {
@@ -103,7 +104,8 @@ impl Stage {
         fs::write(home.join(".ssh/id_ed25519"), "planted: not a key\n")?;
         fs::write(home.join(".aws/credentials"), "[default]\naws_secret_access_key = planted\n")?;
         let key = random_key()?;
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(at("config/model.key"))?;
+        let mut file =
+            File::options().write(true).create_new(true).mode(0o600).open(at("config/model.key"))?;
         file.write_all(key.expose())?;
         let world = World::start(&[MODEL, PASTE, UNLISTED, TOOLS], KEY_HEADER)?;
         fs::write(at("config/world.pem"), &world.authority_pem)?;
@@ -117,7 +119,6 @@ impl Stage {
         ];
         let env = move |wanted: &str| -> Option<OsString> {
             let set = variables.iter().find(|(name, _)| *name == wanted);
-            #[expect(clippy::disallowed_methods, reason = "the demo changes four variables and keeps the others")]
             set.map_or_else(|| std::env::var_os(wanted), |(_, value)| Some(value.clone().into_os_string()))
         };
         let host = match Host::with(&env, &at("work")) {
@@ -157,7 +158,10 @@ impl Stage {
     pub(super) fn start(&self, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
         let proposal = self.host.propose(&self.document(json!({})))?;
         let statuses = self.host.apply(&proposal, true, on)?;
-        statuses.into_iter().next().ok_or_else(|| Failure::new(Kind::Failed, "demo", "the sandbox has no status"))
+        statuses
+            .into_iter()
+            .next()
+            .ok_or_else(|| Failure::new(Kind::Failed, "demo", "the sandbox has no status"))
     }
 
     pub(super) fn sandbox(&self) -> Result<Found, Failure> {
@@ -212,14 +216,19 @@ impl Stage {
             let report = verify::directory(&trail, None).map_err(|error| broken(&error))?;
             count += report.events;
             verified &= report.bad.is_none();
-            for event in query::oldest_first(&trail, query::Filter::default()).map_err(|error| broken(&error))? {
+            for event in
+                query::oldest_first(&trail, query::Filter::default()).map_err(|error| broken(&error))?
+            {
                 events.push(event.map_err(|error| broken(&error))?);
             }
         }
         for attack in attacks {
             let event = events.iter().find(|event| (attack.trace)(event));
-            let rule = event.map(|event| event.rule.as_ref().map_or(event.reason.clone(), |rule| rule.id.clone()));
-            let words = rule.as_ref().map_or("no event in the audit trail".to_owned(), |rule| format!("audited: {rule}"));
+            let rule =
+                event.map(|event| event.rule.as_ref().map_or(event.reason.clone(), |rule| rule.id.clone()));
+            let words = rule
+                .as_ref()
+                .map_or("no event in the audit trail".to_owned(), |rule| format!("audited: {rule}"));
             attack.add((rule.is_some(), words));
         }
         Ok((count, verified))

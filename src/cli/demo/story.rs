@@ -14,11 +14,15 @@ use crate::{
 /// A mount of `~/.ssh` is refused before anything exists.
 pub(super) fn stolen_mount(stage: &Stage) -> Result<Attack, Failure> {
     let source = stage.home.join(".ssh");
-    let mounts = json!({ "mounts": [{ "source": source, "target": "/keys", "access": "read", "why": "curiosity" }] });
+    let mounts =
+        json!({ "mounts": [{ "source": source, "target": "/keys", "access": "read", "why": "curiosity" }] });
     let (denied, evidence) = match stage.host.propose(&stage.document(mounts)) {
         Err(failure) if failure.kind() == Kind::Denied => {
             let rule = "floor.fs.ssh";
-            (failure.object().message.contains(rule), format!("mount of ~/.ssh refused, exit code 4, rule {rule}"))
+            (
+                failure.object().message.contains(rule),
+                format!("mount of ~/.ssh refused, exit code 4, rule {rule}"),
+            )
         }
         Err(failure) => return Err(failure),
         Ok(_) => (false, "a mount of ~/.ssh was not refused".to_owned()),
@@ -41,7 +45,10 @@ pub(super) fn no_credentials_inside(stage: &Stage) -> Result<(bool, String), Fai
          if sudo test -e \"$path\"; then echo \"$path\"; fi; done; echo looked"
     ))?;
     let nothing = done.stdout == "looked\n";
-    Ok((nothing, if nothing { "inside no credential exists, for root either".to_owned() } else { done.stdout }))
+    Ok((
+        nothing,
+        if nothing { "inside no credential exists, for root either".to_owned() } else { done.stdout },
+    ))
 }
 
 /// The model answers; a denied and an unlisted host do not, nor does raw TCP.
@@ -63,7 +70,9 @@ pub(super) fn forbidden_hosts(stage: &Stage) -> Result<Attack, Failure> {
             if silent { "nothing" } else { "an answer" },
             if arrived { "something" } else { "nothing" }
         ),
-        trace: |event| event.decision == Decision::Deny && event.resource.contains(PASTE) && event.rule.is_some(),
+        trace: |event| {
+            event.decision == Decision::Deny && event.resource.contains(PASTE) && event.rule.is_some()
+        },
     })
 }
 
@@ -87,7 +96,8 @@ pub(super) fn stolen_key(stage: &Stage) -> Result<(Attack, Value), Failure> {
         .collect();
     let real_key_arrived = keys.contains(&real.as_str());
     let placeholder_arrived = keys.contains(&shown.as_str());
-    let call = json!({ "status": done.stdout.parse::<u16>().unwrap_or(0), "real_key_arrived": real_key_arrived });
+    let call =
+        json!({ "status": done.stdout.parse::<u16>().unwrap_or(0), "real_key_arrived": real_key_arrived });
     let attack = Attack {
         id: "secret",
         title: "read the key that the agent works with",
@@ -114,7 +124,11 @@ pub(super) fn unapproved_tool(stage: &Stage) -> Result<Attack, Failure> {
         id: "tool",
         title: "call a tool server that nobody approved (over HTTP: the MCP gateway does not exist yet)",
         blocked: done.stdout == "403" && !arrived,
-        evidence: format!("{TOOLS} → {}, arrived there: {}", done.stdout, if arrived { "something" } else { "nothing" }),
+        evidence: format!(
+            "{TOOLS} → {}, arrived there: {}",
+            done.stdout,
+            if arrived { "something" } else { "nothing" }
+        ),
         trace: |event| event.decision == Decision::Deny && event.resource.contains(TOOLS),
     })
 }

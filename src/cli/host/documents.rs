@@ -195,5 +195,5 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
 
 /// Half of the host's memory, up to 4 GiB.
 fn default_memory() -> Bytes {
-    super::machines::host_memory().map_or(MEMORY_MOST, |total| Bytes::mib(total / 2 >> 20).min(MEMORY_MOST))
+    super::machines::host_memory().map_or(MEMORY_MOST, |total| Bytes::mib((total / 2) >> 20).min(MEMORY_MOST))
 }

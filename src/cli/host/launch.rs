@@ -118,7 +118,6 @@ impl Host {
             .descriptor(config, CONFIG)
             .descriptor(value.try_clone()?, FIRST);
         // A source may be a variable, and password managers find their agents by theirs.
-        #[expect(clippy::disallowed_methods, reason = "the broker gets the operator's environment, as it is")]
         for (name, variable) in std::env::vars_os() {
             start = start.variable(name, variable);
         }

@@ -235,7 +235,8 @@ impl Host {
             Ok(ended) => ended.map_err(state_failure),
             Err(_) => {
                 let message = format!("the keeper of sandbox {} does not end", record.name);
-                Err(Failure::new(Kind::TimedOut, "stop", message).hint("end the process `cofferdam __zone launcher` of this sandbox"))
+                Err(Failure::new(Kind::TimedOut, "stop", message)
+                    .hint("end the process `cofferdam __zone launcher` of this sandbox"))
             }
         }
     }
@@ -256,7 +257,10 @@ impl Host {
             decision: Decision::Allow,
             rule: None,
             reason: "removed".to_owned(),
-            detail: Map::from_iter([("id".to_owned(), json!(record.id)), ("trail_head".to_owned(), json!(head))]),
+            detail: Map::from_iter([
+                ("id".to_owned(), json!(record.id)),
+                ("trail_head".to_owned(), json!(head)),
+            ]),
         };
         self.note(draft, Some(&record.desired))
     }

@@ -76,7 +76,6 @@ impl Host {
     /// # Errors
     /// When one of them is wrong; the message says what and where.
     pub fn open() -> Result<Self, Failure> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads where things are")]
         let env = |name: &str| std::env::var_os(name);
         let folder = std::env::current_dir().map_err(|error| {
             Failure::new(Kind::Failed, "no_folder", format!("the working directory is gone: {error}"))
@@ -367,7 +366,6 @@ impl Operations for Host {
 fn describe(source: &SecretSource, home: &Path) -> (String, bool) {
     match source {
         SecretSource::Env { env } => {
-            #[expect(clippy::disallowed_methods, reason = "whether the operator's variable is set")]
             let present = std::env::var_os(env).is_some_and(|value| !value.is_empty());
             (format!("variable {env}"), present)
         }

@@ -58,14 +58,14 @@ impl Host {
             RuleScope::Sandbox(found) => Some(self.record_of(found)?),
             RuleScope::User | RuleScope::Here => None,
         };
-        if let RuleEdit::Add(added) = &edit {
-            if let Some(denied_by) = self.still_denied(record.as_ref(), scope, added)? {
-                return Ok(RuleChange {
-                    scope: words(scope),
-                    denied_by: Some(denied_by),
-                    ..RuleChange::default()
-                });
-            }
+        if let RuleEdit::Add(added) = &edit
+            && let Some(denied_by) = self.still_denied(record.as_ref(), scope, added)?
+        {
+            return Ok(RuleChange {
+                scope: words(scope),
+                denied_by: Some(denied_by),
+                ..RuleChange::default()
+            });
         }
         let place = match (scope, &record) {
             (RuleScope::Sandbox(_), Some(record)) => Scope::Sandbox(&record.id),

@@ -241,7 +241,10 @@ fn heard(keeper: &Rc<Keeper>, said: guest_link::Said, started: Instant) -> Event
         guest_link::Said::Ready { kernel, notes } => {
             let missing = keeper.book.missing_layers();
             if keeper.book.demands_full_jail() && !missing.is_empty() {
-                return Event::StartFailed(format!("`jail: full` is demanded, and this host lacks {}", missing.join(", ")));
+                return Event::StartFailed(format!(
+                    "`jail: full` is demanded, and this host lacks {}",
+                    missing.join(", ")
+                ));
             }
             let first = keeper.status.borrow().kernel.is_none();
             if first {

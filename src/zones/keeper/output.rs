@@ -47,11 +47,10 @@ impl BoundedFile {
 
     /// Appends; a full disk loses log lines, never the sandbox.
     pub(super) fn append(&self, bytes: &[u8]) {
-        if self.length.get() + bytes.len() as u64 > FILE_MAX {
-            if let Ok(file) = Self::rotate(&self.path) {
-                self.file.replace(file);
-                self.length.set(0);
-            }
+        let full = self.length.get() + bytes.len() as u64 > FILE_MAX;
+        if full && let Ok(file) = Self::rotate(&self.path) {
+            self.file.replace(file);
+            self.length.set(0);
         }
         if self.file.borrow_mut().write_all(bytes).is_ok() {
             self.length.set(self.length.get() + bytes.len() as u64);

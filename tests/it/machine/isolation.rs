@@ -26,7 +26,8 @@ fn the_hosts_credentials_do_not_exist_inside() {
     assert_eq!(looked.ok(), "");
     // The same search finds what is there.
     assert_eq!(shared().guest("ls -d ~/.bashrc").ok(), "/home/agent/.bashrc\n");
-    let found = home.guest_root("dev", &format!("grep -rlF {ours} /home /root /etc /data /tmp /run 2>/dev/null"));
+    let found =
+        home.guest_root("dev", &format!("grep -rlF {ours} /home /root /etc /data /tmp /run 2>/dev/null"));
     assert_eq!((found.code, found.stdout.as_str()), (1, ""));
 }
 
@@ -40,7 +41,10 @@ fn deleting_everything_inside_leaves_the_hosts_files() {
     // Its own programs and the read-only folder included; the shell that deletes holds on to what it needs.
     let deleted = home.guest_root(
         "dev",
-        &format!("rm -rf {0}/scratch {0}/../outside.txt /data/* /usr/games /srv /opt 2>&1; true", home.path("ws").display()),
+        &format!(
+            "rm -rf {0}/scratch {0}/../outside.txt /data/* /usr/games /srv /opt 2>&1; true",
+            home.path("ws").display()
+        ),
     );
     assert!(deleted.ok().contains("Read-only file system"));
     assert!(!home.path("ws/scratch").exists(), "the workspace is the agent's to change");

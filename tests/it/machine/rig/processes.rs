@@ -55,7 +55,8 @@ impl Processes {
 
 /// Whether a process ends within a time.
 pub fn ended(pid: i32, limit: Duration) -> bool {
-    let Ok(handle) = pidfd_open(Pid::from_raw(pid).expect("a process id is not zero"), PidfdFlags::empty()) else {
+    let Ok(handle) = pidfd_open(Pid::from_raw(pid).expect("a process id is not zero"), PidfdFlags::empty())
+    else {
         return true;
     };
     let limit = Timespec { tv_sec: i64::try_from(limit.as_secs()).expect("a short time"), tv_nsec: 0 };

@@ -52,7 +52,8 @@ pub fn memory_holds(pid: i32, needle: &str) -> Option<bool> {
     let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
     let mut search = Search::of(needle);
     let mut page = vec![0; 1 << 20];
-    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw"))) {
+    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw")))
+    {
         let (start, end) = line.split(' ').next()?.split_once('-')?;
         let (mut at, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
         while at < end {

@@ -164,7 +164,10 @@ impl Shared {
     #[track_caller]
     pub fn last_event(&self, part: &str) -> serde_json::Value {
         let events = self.home.events(Some("dev"));
-        let found = events.into_iter().rev().find(|event| event["resource"].as_str().is_some_and(|it| it.contains(part)));
+        let found = events
+            .into_iter()
+            .rev()
+            .find(|event| event["resource"].as_str().is_some_and(|it| it.contains(part)));
         found.unwrap_or_else(|| panic!("no event about {part}"))
     }
 }

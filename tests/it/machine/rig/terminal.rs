@@ -34,7 +34,8 @@ impl Terminal {
         let name = ptsname(&screen, Vec::new()).expect("it has a name");
         let name = name.into_string().expect("a plain name");
         let screen = File::from(screen);
-        let side = || -> Stdio { OpenOptions::new().read(true).write(true).open(&name).expect("unlocked").into() };
+        let side =
+            || -> Stdio { OpenOptions::new().read(true).write(true).open(&name).expect("unlocked").into() };
         tcsetwinsize(&screen, size(rows, columns)).expect("a terminal");
         let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("it starts");
         // A further end of the terminal in this process would keep it alive.
@@ -64,7 +65,8 @@ impl Terminal {
             let left = end.saturating_duration_since(Instant::now());
             let left = Timespec { tv_sec: i64::try_from(left.as_secs()).expect("a minute"), tv_nsec: 0 };
             let mut bytes = [0; 4096];
-            let ready = poll(&mut [PollFd::new(&self.screen, PollFlags::IN)], Some(&left)).expect("a terminal");
+            let ready =
+                poll(&mut [PollFd::new(&self.screen, PollFlags::IN)], Some(&left)).expect("a terminal");
             assert!(ready > 0, "the screen shows {:?} and not {text:?}", self.seen);
             let read = self.screen.read(&mut bytes).unwrap_or(0);
             assert!(read > 0, "the terminal ended with {:?}, without {text:?}", self.seen);

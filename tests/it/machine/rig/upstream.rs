@@ -36,7 +36,9 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.distinguished_name.push(DnType::CommonName, "Test authority");
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate"))
+        Self(
+            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate"),
+        )
     }
 
     /// Its certificate.
