@@ -27,7 +27,7 @@ pub fn statuses(statuses: &[SandboxStatus]) -> String {
         }
         if !status.jail_missing.is_empty() {
             let missing = status.jail_missing.join(", ");
-            let _ = writeln!(text, "{}: this host lacks {}", visible(&status.name), visible(&missing));
+            let _ = writeln!(text, "{}: its jail is without {}", visible(&status.name), visible(&missing));
         }
     }
     text

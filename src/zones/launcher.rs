@@ -207,6 +207,7 @@ impl Launcher {
         }
         let process = Process::start(tag, start)?;
         let pid = process.child.id();
+        offer_to_the_oom_killer(role, pid);
         self.processes.push(process);
         Ok(pid)
     }
@@ -219,6 +220,17 @@ impl Launcher {
             other => other,
         }
     }
+}
+
+/// When the host runs out of memory, the machine goes first, then a file server, and what judges them last (proc(5),
+/// `oom_score_adj`). Raising the score needs no privilege; where `/proc` is not writable the kernel chooses.
+fn offer_to_the_oom_killer(role: &str, pid: u32) {
+    let score = match role {
+        "vmm" => "800",
+        "fs" => "500",
+        _ => return,
+    };
+    let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), score);
 }
 
 fn exited(tag: u32, status: ExitStatus) -> Notice {

@@ -202,6 +202,12 @@ pub fn ensure_boot_files(cache: &Path, on: &dyn Progress) -> Result<Boot, Failur
     cache.ensure(&template::Host::this(), &show).map_err(failure)
 }
 
+/// Name of the account that runs this process, whatever a variable says.
+#[must_use]
+pub fn user_name() -> String {
+    Account::of_this_process().name
+}
+
 /// Who runs this process, by the account and not by a variable.
 struct Account {
     name: String,
@@ -311,7 +317,13 @@ impl Operations for Host {
     }
 
     fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure> {
-        let record = sandbox.map(|found| self.record_of(found)).transpose()?;
+        let mut record = sandbox.map(|found| self.record_of(found)).transpose()?;
+        // The only sandbox here is the one that is meant.
+        if record.is_none()
+            && let Ok([only]) = <[_; 1]>::try_from(self.own_records()?)
+        {
+            record = Some(only);
+        }
         self.effective(record.as_ref(), preset)
     }
 

@@ -219,8 +219,7 @@ fn rule(args: &AddArgs, effect: Effect, text: &str) -> Result<NetworkRule, Failu
 }
 
 fn default_why() -> String {
-    let user =
-        std::env::var("USER").unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
+    let user = crate::cli::host::user_name();
     let day = jiff::Timestamp::now().strftime("%Y-%m-%d");
     format!("added by {user} on {day}")
 }
