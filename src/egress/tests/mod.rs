@@ -1,9 +1,17 @@
 //! The red team's rows against the whole of egress, without a machine: each attack fails, and succeeds when the check
 //! that stops it is switched off.
 
+mod addresses;
+mod answers;
+mod keeper;
+mod names;
+mod plan;
 mod reach;
+mod requests;
 mod rig;
-mod web;
+mod secrets;
+mod tls;
+mod world;
 
 use std::sync::Arc;
 

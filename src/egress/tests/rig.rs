@@ -1,14 +1,10 @@
-//! The rig: a guest's side of the streams, a keeper, and a world that dials nobody.
+//! The rig: a guest's side of the streams, with a keeper behind it and a world before it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -16,228 +12,43 @@ use hickory_proto::{
     op::{Message, MessageType, OpCode, Query, ResponseCode},
     rr::{Name, RData, RecordType},
 };
-use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::CertificateDer};
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::UnixStream,
-    sync::Notify,
+    sync::mpsc,
 };
-use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::super::{
-    Authority, Handles,
-    dial::{Answer, Internet, World},
-    faults::{Check, Faults},
-    io::BoxIo,
-    serve,
+use super::{
+    keeper::{Keeper, keep},
+    plan::{CANARY, Plan},
+    world::{Scripted, origin_tls},
 };
 use crate::{
+    egress::{
+        Authority, Handles,
+        dial::{Internet, World},
+        faults::Faults,
+        serve,
+    },
     model::{
-        api::{self, EgressOrder, EgressReport, EgressSecret, EgressSetup, PolicyRevision, Upstream},
+        api::{self, EgressOrder, EgressSetup, PolicyRevision, Upstream},
         event::{Decision, Draft},
         redacted::Redacted,
-        rule::{Addresses, Effect, HostPattern, HostService, Layer, NetworkRule, Origin, Ports, Protocol},
-        secret::{Injection, SecretBinding},
+        rule::NetworkRule,
     },
     sys::handoff,
-    wire::{StreamHeader, StreamKind, frame, port},
+    wire::{StreamHeader, StreamKind, port},
 };
-
-pub const PLACEHOLDER: &str = "cfd-PLACEHOLDER-0123456789";
-pub const CANARY: &str = "canary-5f2c-real-key";
-pub const PUBLIC: &str = "93.184.216.34";
-
-pub fn origin() -> Origin {
-    Origin { layer: Layer::Repository, file: Some("sandbox.yaml".into()), line: Some(7) }
-}
-
-pub fn rule(effect: Effect, pattern: &str, port: u16, protocol: Option<Protocol>) -> NetworkRule {
-    let host = match pattern.parse() {
-        Ok(net) => HostPattern::Net(net),
-        Err(_) => match pattern.strip_prefix("**.") {
-            Some(suffix) => HostPattern::AnyDepth(suffix.into()),
-            None => HostPattern::Exact(pattern.into()),
-        },
-    };
-    let ports = if port == 0 { Ports::ALL } else { Ports::one(port) };
-    NetworkRule {
-        id: format!("dev/{pattern}:{port}"),
-        effect,
-        host,
-        ports,
-        protocol,
-        http: Vec::new(),
-        addresses: Addresses::Public,
-        why: "the test".into(),
-        origin: origin(),
-    }
-}
-
-pub fn allow(name: &str) -> NetworkRule {
-    rule(Effect::Allow, name, 443, None)
-}
-
-pub fn secret(name: &str, host: &str, present: bool) -> EgressSecret {
-    let inject = Injection { host: host.into(), port: 443, header: "x-api-key".into(), format: "{}".into() };
-    let bearer = Injection {
-        host: host.into(),
-        port: 443,
-        header: "authorization".into(),
-        format: "Bearer {}".into(),
-    };
-    EgressSecret {
-        binding: SecretBinding {
-            name: name.into(),
-            env: Some("API_KEY".into()),
-            placeholder: String::new(),
-            required: true,
-            inject: vec![inject, bearer],
-            origin: origin(),
-        },
-        placeholder: PLACEHOLDER.into(),
-        present,
-    }
-}
-
-/// What one test sets up.
-#[derive(Default)]
-pub struct Plan {
-    pub rules: Vec<NetworkRule>,
-    pub secrets: Vec<EgressSecret>,
-    pub services: Vec<HostService>,
-    pub off: Option<Check>,
-    /// A second check that is off, where one alone stops an attack.
-    pub also_off: Option<Check>,
-    /// The table of names that the keeper hands over.
-    pub names: Vec<(String, IpAddr)>,
-    /// Name → addresses, where not public.
-    pub answers: HashMap<String, Vec<&'static str>>,
-    /// The origin's certificate is for this name instead of the one that is asked for.
-    pub origin_certificate: Option<&'static str>,
-    /// The origin's certificate is of an unknown authority.
-    pub origin_unknown: bool,
-    /// The operator's fixed addresses; with one the real network is dialled, which then is this host's loopback.
-    pub resolve: BTreeMap<String, SocketAddr>,
-    /// The keeper never acknowledges records.
-    pub unrecorded: bool,
-}
-
-/// The world: answers, records, dials nobody.
-#[derive(Default)]
-pub struct Scripted {
-    answers: HashMap<String, Vec<&'static str>>,
-    pub lookups: Mutex<Vec<String>>,
-    pub dials: Mutex<Vec<SocketAddr>>,
-    /// Every byte that reached an origin, decrypted.
-    pub received: Arc<Mutex<Vec<u8>>>,
-    tls: Option<Arc<ServerConfig>>,
-    /// Nobody takes connections.
-    pub refuses: AtomicBool,
-}
-
-impl World for Scripted {
-    fn lookup<'a>(&'a self, name: &'a str) -> Answer<'a, io::Result<Vec<IpAddr>>> {
-        self.lookups.lock().unwrap().push(name.to_owned());
-        let found = self.answers.get(name).cloned().unwrap_or_else(|| vec![PUBLIC]);
-        Box::pin(async move {
-            let found: Vec<IpAddr> = found.iter().map(|text| text.parse().unwrap()).collect();
-            if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) }
-        })
-    }
-
-    fn connect(&self, address: SocketAddr) -> Answer<'_, io::Result<BoxIo>> {
-        self.dials.lock().unwrap().push(address);
-        if self.refuses.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) });
-        }
-        let (near, far) = tokio::io::duplex(64 * 1024);
-        tokio::spawn(serve_origin(far, self.tls.clone().unwrap(), self.received.clone()));
-        Box::pin(async move { Ok(Box::new(near) as BoxIo) })
-    }
-}
-
-async fn serve_origin(mut stream: DuplexStream, tls: Arc<ServerConfig>, received: Arc<Mutex<Vec<u8>>>) {
-    let mut first = [0; 1];
-    if stream.read_exact(&mut first).await.is_err() {
-        return;
-    }
-    let stream = super::super::io::Prefixed::new(first.to_vec(), stream);
-    if first == [0x16] {
-        if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
-            answer(stream, received).await;
-        }
-    } else {
-        answer(stream, received).await;
-    }
-}
-
-/// Answers each request; echoes what is no HTTP.
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, received: Arc<Mutex<Vec<u8>>>) {
-    let mut pending = Vec::new();
-    let mut chunk = [0; 4096];
-    let mut asked = false;
-    loop {
-        let count = match stream.read(&mut chunk).await {
-            Ok(count) if count > 0 => count,
-            _ => return,
-        };
-        received.lock().unwrap().extend_from_slice(&chunk[..count]);
-        pending.extend_from_slice(&chunk[..count]);
-        while let Some(end) = pending.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head: Vec<u8> = pending.drain(..end + 4).collect();
-            // The last chunk of a body is none.
-            if head[0].is_ascii_uppercase() {
-                asked = true;
-                let head = String::from_utf8_lossy(&head);
-                if respond(&mut stream, &head).await.is_err() || head.starts_with("GET /bye ") {
-                    return;
-                }
-            }
-        }
-        if !pending.first().is_some_and(u8::is_ascii_uppercase) {
-            if !asked {
-                stream.write_all(&pending).await.unwrap();
-            }
-            pending.clear();
-        }
-    }
-}
-
-async fn respond(stream: &mut (impl AsyncWrite + Unpin), head: &str) -> io::Result<()> {
-    let key = head.lines().find_map(|line| line.strip_prefix("x-api-key: ")).unwrap_or("none");
-    let text = match head.split(' ').nth(1).unwrap_or_default() {
-        "/slow" => "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n".to_owned(),
-        "/reflect" => format!("HTTP/1.1 200 OK\r\nX-Echo: {key}\r\nContent-Length: 2\r\n\r\nok"),
-        "/alt" => {
-            "HTTP/1.1 200 OK\r\nAlt-Svc: h3=\":443\"\r\nCofferdam-Rule: forged\r\nContent-Length: 2\r\n\r\nok"
-                .to_owned()
-        }
-        "/switch" => {
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n".to_owned()
-        }
-        "/redirect" => {
-            "HTTP/1.1 302 Found\r\nLocation: https://evil.test/\r\nContent-Length: 0\r\n\r\n".to_owned()
-        }
-        _ => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned(),
-    };
-    stream.write_all(text.as_bytes()).await
-}
-
-#[derive(Default)]
-pub struct Keeper {
-    pub events: Mutex<Vec<Draft>>,
-    pub binds: Mutex<Vec<String>>,
-    applied: Mutex<Option<(u64, u32)>>,
-    news: Notify,
-}
 
 /// Everything together.
 pub struct Rig {
     streams: OwnedFd,
     pub keeper: Arc<Keeper>,
     pub world: Arc<Scripted>,
-    orders: tokio::sync::mpsc::UnboundedSender<EgressOrder>,
+    orders: mpsc::UnboundedSender<EgressOrder>,
     roots: Arc<ClientConfig>,
     pub ca_pem: String,
 }
@@ -457,71 +268,4 @@ fn client_config(ca_pem: &str) -> Arc<ClientConfig> {
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// An authority of the world, and the server side of an origin with names below `.test`.
-fn origin_tls(plan: &Plan) -> (Vec<u8>, Arc<ServerConfig>) {
-    let [world, nobody] = ["the world", "nobody"].map(|name| Authority::generate(name).unwrap());
-    let root = CertificateDer::from_pem_slice(world.certificate_pem.as_bytes()).unwrap();
-    let signing = if plan.origin_unknown { nobody } else { world };
-    let issuer_key = rcgen::KeyPair::try_from(signing.key.expose()).unwrap();
-    let issuer = rcgen::Issuer::from_ca_cert_pem(&signing.certificate_pem, issuer_key).unwrap();
-    let leaf_key = rcgen::KeyPair::generate().unwrap();
-    let names = match plan.origin_certificate {
-        Some(name) => vec![name.to_owned()],
-        None => ["api", "other", "evil", "bound", "inner"].map(|name| format!("{name}.test")).to_vec(),
-    };
-    let leaf = rcgen::CertificateParams::new(names).unwrap().signed_by(&leaf_key, &issuer).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = builder.with_no_client_auth().with_single_cert(vec![leaf.der().clone()], key).unwrap();
-    (root.to_vec(), Arc::new(config))
-}
-
-fn keep(
-    control: StdStream,
-    unrecorded: bool,
-) -> (tokio::sync::mpsc::UnboundedSender<EgressOrder>, Arc<Keeper>) {
-    control.set_nonblocking(true).unwrap();
-    let (mut up, mut down) = UnixStream::from_std(control).unwrap().into_split();
-    let (orders, mut queue) = tokio::sync::mpsc::unbounded_channel::<EgressOrder>();
-    let keeper = Arc::new(Keeper::default());
-    tokio::spawn(async move {
-        while let Some(order) = queue.recv().await {
-            if down.write_all(&frame::encode(&order, 8 << 20).unwrap()).await.is_err() {
-                return;
-            }
-        }
-    });
-    let (own, answers) = (keeper.clone(), orders.clone());
-    tokio::spawn(async move {
-        loop {
-            let mut header = [0; 4];
-            if up.read_exact(&mut header).await.is_err() {
-                return;
-            }
-            let mut body = vec![0; frame::body_length(header, 256 << 10).unwrap()];
-            up.read_exact(&mut body).await.unwrap();
-            match frame::decode(&body).unwrap() {
-                EgressReport::Ready { .. } => {}
-                EgressReport::Event { draft, ticket } => {
-                    own.events.lock().unwrap().push(*draft);
-                    if let (Some(ticket), false) = (ticket, unrecorded) {
-                        answers.send(EgressOrder::Recorded { ticket }).unwrap();
-                    }
-                }
-                EgressReport::Bind { ticket, name, .. } => {
-                    own.binds.lock().unwrap().push(name);
-                    answers.send(EgressOrder::Bound { ticket }).unwrap();
-                }
-                EgressReport::PolicyApplied { revision, closed } => {
-                    *own.applied.lock().unwrap() = Some((revision, closed));
-                }
-            }
-            own.news.notify_waiters();
-        }
-    });
-    (orders, keeper)
 }
