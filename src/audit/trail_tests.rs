@@ -228,21 +228,3 @@ fn files_are_the_owners_alone() {
         assert_eq!(mode & 0o077, 0, "{}", path.display());
     }
 }
-
-#[test]
-#[ignore = "a measurement, run by hand: cargo test --release --lib audit:: -- --ignored --nocapture"]
-fn measure_events_per_second() {
-    let fixture = Fixture::new();
-    let mut trail = fixture.open();
-    let (count, start) = (100_000, Instant::now());
-    for index in 0..count {
-        trail.append(draft(&format!("{index}.example:443")), &fixture.context, Instant::now()).unwrap();
-        if trail.sync_due().is_some_and(|due| due <= Instant::now()) {
-            trail.sync().unwrap();
-        }
-    }
-    let written = f64::from(count) / start.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let verified = fixture.verified() as f64 / start.elapsed().as_secs_f64();
-    println!("{written:.0} events/s written, {verified:.0} events/s verified");
-}

@@ -9,8 +9,6 @@
 //!
 //! Read in this order: [`machine`] (what is wanted), [`launch`] (what comes out), [`qemu`], [`qmp`].
 
-#[cfg(test)]
-mod boot_tests;
 pub mod launch;
 pub mod machine;
 pub mod qemu;

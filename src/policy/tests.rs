@@ -358,21 +358,3 @@ proptest! {
         prop_assert!(before || !after);
     }
 }
-
-/// Prints nanoseconds per decision; run by hand in release: `cargo test --release -- --ignored decision_cost`.
-#[test]
-#[ignore = "a measurement, not an assertion"]
-fn decision_cost() {
-    for count in [10u32, 1_000, 10_000] {
-        let policy =
-            compiled((0..count).map(|index| allow(&format!("h{index}.zone{}.test", index % 97))).collect());
-        let target = Target::Name("h7.zone7.test".into());
-        let request = Request { target: &target, port: 443, protocol: Protocol::Https, http: None };
-        let start = std::time::Instant::now();
-        let rounds = 1_000_000u32;
-        for _ in 0..rounds {
-            std::hint::black_box(decide(&policy, std::hint::black_box(&request)));
-        }
-        println!("{count} rules: {} ns", start.elapsed().as_nanos() / u128::from(rounds));
-    }
-}

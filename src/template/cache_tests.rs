@@ -208,20 +208,3 @@ fn stale_lists_name_the_command_and_a_missing_module_its_name() {
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "the kernel has no module `overlay`");
 }
-
-/// By hand, where network and tools are at hand: builds the real cache at `COFFERDAM_CACHE`.
-#[test]
-#[ignore = "fetches packages and takes a minute"]
-fn the_real_cache() {
-    let folder = std::env::var_os("COFFERDAM_CACHE").map(PathBuf::from).unwrap();
-    let cache = Cache::open(&folder).unwrap();
-    let begun = std::time::Instant::now();
-    let report = |report: Report<'_>| println!("{:6.2} {report:?}", begun.elapsed().as_secs_f32());
-    let boot = cache.ensure(&Host::this(), &report).unwrap_or_else(|error| {
-        panic!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string))
-    });
-    println!("{:6.2} {boot:#?}", begun.elapsed().as_secs_f32());
-    let begun = std::time::Instant::now();
-    assert_eq!(cache.ensure(&Host::this(), &Silent).unwrap().base.digest(), boot.base.digest());
-    println!("again: {:?}", begun.elapsed());
-}
