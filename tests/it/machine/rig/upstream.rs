@@ -87,7 +87,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Speaks HTTP, and answers each request with its own head. `/hold` is answered and never ended.
+    /// Speaks HTTP, and answers each request with its first line. `/hold` is answered and never ended.
     pub fn http() -> Self {
         Self::start(|stream, seen| reflect(stream, seen))
     }
@@ -189,7 +189,8 @@ fn reflect(mut stream: impl Read + Write, seen: &Notes) {
         // Returns when the other side closes.
         stream.read(&mut byte).map(|_| ())
     } else {
-        let body = format!("reached\n{text}");
+        // No more of it, because the rest may hold the key.
+        let body = format!("reached by {}\n", text.lines().next().unwrap_or_default());
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
         stream.write_all((head + &body).as_bytes()).and_then(|()| stream.flush())
     };
