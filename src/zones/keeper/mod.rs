@@ -52,6 +52,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(20);
 /// How long killed processes may take to be reaped.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long the machine's own end may come after that of a device that it let go of.
+const CAUSE_LIMIT: Duration = Duration::from_secs(2);
+
 /// How long commands may take to read their last answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
@@ -161,7 +164,7 @@ async fn keep(
         let timer = deadline.clone();
         let event = tokio::select! {
             Some(event) = happened.recv() => event,
-            Some(ended) = zones_ended.recv() => zone_ended(&ended),
+            Some(ended) = zones_ended.recv() => zone_ended(&cause(ended, &mut zones_ended).await),
             Some(said) = guest_said.recv() => heard(&keeper, said, started),
             event = at(timer) => event,
         };
@@ -223,6 +226,26 @@ async fn at(deadline: Option<(Instant, Event)>) -> Event {
         }
         None => std::future::pending().await,
     }
+}
+
+/// What was first: a device that ends by itself was let go of by the machine, whose end is heard of a moment later and says
+/// more.
+async fn cause(
+    ended: launcher_link::Ended,
+    later: &mut mpsc::UnboundedReceiver<launcher_link::Ended>,
+) -> launcher_link::Ended {
+    if !ended.is_let_go() {
+        return ended;
+    }
+    let machine = async {
+        while let Some(next) = later.recv().await {
+            if !next.is_let_go() {
+                return Some(next);
+            }
+        }
+        None
+    };
+    tokio::time::timeout(CAUSE_LIMIT, machine).await.ok().flatten().unwrap_or(ended)
 }
 
 fn zone_ended(ended: &launcher_link::Ended) -> Event {

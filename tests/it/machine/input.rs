@@ -52,7 +52,8 @@ fn files_that_are_wrong_are_refused_at_their_line() {
 #[test]
 fn a_secret_without_a_value_keeps_the_sandbox_from_starting() {
     let home = Home::new("secret-missing");
-    let secret = "  secrets: [{name: tickets, env: T, inject: [{host: a.test, header: authorization}]}]\n";
+    let secret = "  network: {rules: [{allow: \"a.test:443\", why: x}]}\n  \
+                  secrets: [{name: tickets, env: T, inject: [{host: a.test, header: authorization}]}]\n";
     std::fs::write(home.path("ws/sandbox.yaml"), format!("{HEAD}{secret}")).expect("ours");
     let error = home.run(&["apply", "--yes", "--wait", "-o", "json"]).refused(8);
     says(&error, &["tickets", "secret_missing", "sources"]);
@@ -76,8 +77,7 @@ fn the_operators_own_file_is_held_to_the_same() {
 fn what_is_not_there_is_not_found() {
     let home = &shared().home;
     for command in [
-        &["exec", "nobody", "-o", "json", "--", "true"][..],
-        &["stop", "nobody", "-o", "json"],
+        &["stop", "nobody", "-o", "json"][..],
         &["rm", "--force", "nobody", "-o", "json"],
         &["logs", "nobody", "--console", "-o", "json"],
         &["policy", "log", "nobody", "-o", "json"],
@@ -85,6 +85,9 @@ fn what_is_not_there_is_not_found() {
         let error = home.run(command).refused(6);
         assert_eq!((error["kind"].as_str(), error["code"].as_str()), (Some("not_found"), Some("sandbox_not_found")), "{command:?}");
     }
+    // `exec` keeps 6 for the command inside.
+    let error = home.run(&["exec", "-o", "json", "nobody", "--", "true"]).refused(125);
+    assert_eq!(error["kind"], "not_found");
 }
 
 #[test]
