@@ -53,7 +53,8 @@ fn one_by_one(rules: &[NetworkRule], name: &str, port: u16) -> bool {
         host && rule.ports.contains(port)
     };
     let hits: Vec<&NetworkRule> = rules.iter().filter(matches).collect();
-    !hits.iter().any(|rule| rule.effect == Effect::Deny) && hits.iter().any(|rule| rule.effect == Effect::Allow)
+    !hits.iter().any(|rule| rule.effect == Effect::Deny)
+        && hits.iter().any(|rule| rule.effect == Effect::Allow)
 }
 
 /// Nanoseconds for one call.

@@ -170,7 +170,9 @@ pub(super) fn problems(found: Vec<Problem>) -> Failure {
         let object = problem.to_json();
         let word = |key: &str| object[key].as_str().map(str::to_owned);
         let object = ErrorObject {
-            code: word("code").map_or("invalid".to_owned(), |code| code.trim_start_matches("kit::").to_owned()).into(),
+            code: word("code")
+                .map_or("invalid".to_owned(), |code| code.trim_start_matches("kit::").to_owned())
+                .into(),
             kind: Kind::File,
             message: problem.to_string(),
             file: Some(problem.file().to_owned()),

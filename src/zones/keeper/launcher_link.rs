@@ -28,14 +28,14 @@ pub(super) struct Ended {
     pub how: String,
     /// Whether it ran at all.
     pub started: bool,
-    /// Its exit code was 0.
-    orderly: bool,
+    /// Whether no signal ended it.
+    by_itself: bool,
 }
 
 impl Ended {
-    /// Whether the zone ended because its work was done.
-    pub(super) fn is_orderly(&self) -> bool {
-        self.orderly
+    /// Whether it is a device whose other end has gone.
+    pub(super) fn is_let_go(&self) -> bool {
+        self.started && self.by_itself && matches!(self.role, "vsock" | "fs")
     }
 }
 
@@ -124,16 +124,16 @@ async fn listen(
             // The launcher ends after the keeper; a lost socket means that it was killed, and the lifeline says so.
             Ok(None) | Err(_) => return,
         };
-        let (tag, how, started, orderly) = match notice {
+        let (tag, how, started, by_itself) = match notice {
             Ok(Notice::Started { .. }) | Err(_) => continue,
-            Ok(Notice::Failed { tag, message }) => (tag, message, false, false),
-            Ok(Notice::Exited { tag, code, signal }) => (tag, describe(code, signal), true, code == Some(0)),
+            Ok(Notice::Failed { tag, message }) => (tag, message, false, true),
+            Ok(Notice::Exited { tag, code, signal }) => (tag, describe(code, signal), true, signal.is_none()),
         };
         if let Some(role) = roles.lock().await.remove(&tag) {
             // Its last line is in the pipe by now; let it be read first.
             tokio::task::yield_now().await;
             let how = log.last_line(role).map_or(how.clone(), |line| format!("{how}: {line}"));
-            let _ = ended.send(Ended { role, how, started, orderly });
+            let _ = ended.send(Ended { role, how, started, by_itself });
         }
     }
 }

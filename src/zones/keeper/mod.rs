@@ -34,7 +34,7 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 
-use self::{book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::{Ended, LauncherLink}};
+use self::{book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::LauncherLink};
 use super::entry::{self, ZoneError};
 use crate::{
     lifecycle::{Action, Event, Lifecycle},
@@ -52,8 +52,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(20);
 /// How long killed processes may take to be reaped.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the cause of a device's end may take to be heard.
-const CAUSE_LIMIT: Duration = Duration::from_secs(1);
+/// How long the machine's own end may come after that of a device that it let go of.
+const CAUSE_LIMIT: Duration = Duration::from_secs(2);
+
 /// How long commands may take to read their last answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
@@ -163,7 +164,7 @@ async fn keep(
         let timer = deadline.clone();
         let event = tokio::select! {
             Some(event) = happened.recv() => event,
-            Some(ended) = zones_ended.recv() => zone_ended(&first_to_end(ended, &mut zones_ended).await),
+            Some(ended) = zones_ended.recv() => zone_ended(&cause(ended, &mut zones_ended).await),
             Some(said) = guest_said.recv() => heard(&keeper, said, started),
             event = at(timer) => event,
         };
@@ -227,15 +228,18 @@ async fn at(deadline: Option<(Instant, Event)>) -> Event {
     }
 }
 
-/// The end that caused this one: a device ends in good order because its machine did, whose own end, with the reason,
-/// is heard a moment later.
-async fn first_to_end(ended: Ended, more: &mut mpsc::UnboundedReceiver<Ended>) -> Ended {
-    if !ended.is_orderly() || ended.role == "vmm" {
+/// What was first: a device that ends by itself was let go of by the machine, whose end is heard of a moment later and says
+/// more.
+async fn cause(
+    ended: launcher_link::Ended,
+    later: &mut mpsc::UnboundedReceiver<launcher_link::Ended>,
+) -> launcher_link::Ended {
+    if !ended.is_let_go() {
         return ended;
     }
     let machine = async {
-        while let Some(next) = more.recv().await {
-            if next.role == "vmm" || !next.is_orderly() {
+        while let Some(next) = later.recv().await {
+            if !next.is_let_go() {
                 return Some(next);
             }
         }
@@ -244,7 +248,7 @@ async fn first_to_end(ended: Ended, more: &mut mpsc::UnboundedReceiver<Ended>) -
     tokio::time::timeout(CAUSE_LIMIT, machine).await.ok().flatten().unwrap_or(ended)
 }
 
-fn zone_ended(ended: &Ended) -> Event {
+fn zone_ended(ended: &launcher_link::Ended) -> Event {
     match (ended.started, ended.role) {
         (false, role) => Event::StartFailed(format!("cannot start {role}: {}", ended.how)),
         (true, "vmm") => Event::MachineEnded(format!(

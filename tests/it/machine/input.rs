@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::rig::{Home, shared};
 
-const HEAD: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n";
+const HEAD: &str =
+    "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n";
 
 /// What `apply` says about a file; with it nothing may have been made.
 #[track_caller]
@@ -26,7 +27,10 @@ fn files_that_are_wrong_are_refused_at_their_line() {
     let home = Home::new("wrong-files");
     let error = apply(&home, &format!("{HEAD}  netwrok: {{}}\n"), 3);
     says(&error, &["netwrok", "network"]);
-    assert_eq!((error["kind"].as_str(), error["line"].as_u64(), error["column"].as_u64()), (Some("file"), Some(6), Some(3)));
+    assert_eq!(
+        (error["kind"].as_str(), error["line"].as_u64(), error["column"].as_u64()),
+        (Some("file"), Some(6), Some(3))
+    );
 
     let error = apply(&home, &format!("{HEAD}\tenv: {{}}\n"), 3);
     says(&error, &["tab"]);
@@ -52,7 +56,8 @@ fn files_that_are_wrong_are_refused_at_their_line() {
 #[test]
 fn a_secret_without_a_value_keeps_the_sandbox_from_starting() {
     let home = Home::new("secret-missing");
-    let secret = "  secrets: [{name: tickets, env: T, inject: [{host: a.test, header: authorization}]}]\n";
+    let secret = "  network: {rules: [{allow: \"a.test:443\", why: x}]}\n  \
+                  secrets: [{name: tickets, env: T, inject: [{host: a.test, header: authorization}]}]\n";
     std::fs::write(home.path("ws/sandbox.yaml"), format!("{HEAD}{secret}")).expect("ours");
     let error = home.run(&["apply", "--yes", "--wait", "-o", "json"]).refused(8);
     says(&error, &["tickets", "secret_missing", "sources"]);
@@ -61,7 +66,10 @@ fn a_secret_without_a_value_keeps_the_sandbox_from_starting() {
     let error = home.run(&["apply", "--yes", "--wait", "-o", "json"]).refused(8);
     says(&error, &["tickets", "no-such-file"]);
     let status = home.run(&["status", "-o", "json"]).json();
-    assert!(status["sandboxes"].as_array().is_some_and(|all| all.iter().all(|it| it["phase"] != "running")), "{status:#}");
+    assert!(
+        status["sandboxes"].as_array().is_some_and(|all| all.iter().all(|it| it["phase"] != "running")),
+        "{status:#}"
+    );
 }
 
 #[test]
@@ -76,15 +84,21 @@ fn the_operators_own_file_is_held_to_the_same() {
 fn what_is_not_there_is_not_found() {
     let home = &shared().home;
     for command in [
-        &["exec", "nobody", "-o", "json", "--", "true"][..],
-        &["stop", "nobody", "-o", "json"],
+        &["stop", "nobody", "-o", "json"][..],
         &["rm", "--force", "nobody", "-o", "json"],
         &["logs", "nobody", "--console", "-o", "json"],
         &["policy", "log", "nobody", "-o", "json"],
     ] {
         let error = home.run(command).refused(6);
-        assert_eq!((error["kind"].as_str(), error["code"].as_str()), (Some("not_found"), Some("sandbox_not_found")), "{command:?}");
+        assert_eq!(
+            (error["kind"].as_str(), error["code"].as_str()),
+            (Some("not_found"), Some("sandbox_not_found")),
+            "{command:?}"
+        );
     }
+    // `exec` keeps 6 for the command inside.
+    let error = home.run(&["exec", "-o", "json", "nobody", "--", "true"]).refused(125);
+    assert_eq!(error["kind"], "not_found");
 }
 
 #[test]

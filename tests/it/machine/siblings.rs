@@ -34,7 +34,7 @@ fn a13_two_sandboxes_of_one_name_do_not_see_each_other() {
     let folder = |below: &str| format!("{}\n", home.path(below).display());
     assert_eq!(shared.guest("pwd").ok(), folder("ws"));
     assert_eq!(twin.guest("pwd").ok(), folder("twin"));
-    let error = home.run_in("data", &["exec", "dev", "-o", "json", "--", "true"]);
+    let error = home.run_in("data", &["stop", "dev"]);
     assert_eq!(error.code, 2, "{error:#?}");
     assert!(error.stderr.contains("ws/dev") && error.stderr.contains("twin/dev"), "{error:#?}");
     assert_eq!(home.run_in("data", &["exec", "twin/dev", "--", "pwd"]).ok(), folder("twin"));
@@ -42,7 +42,7 @@ fn a13_two_sandboxes_of_one_name_do_not_see_each_other() {
     // A server inside is reached from inside, and from nowhere else.
     let serve = "perl -MIO::Socket::INET -e '
         my $s = IO::Socket::INET->new(Listen => 5, LocalAddr => \"0.0.0.0\", LocalPort => 7070, ReuseAddr => 1) or die $!;
-        while (my $c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nsibling\\n\"; close $c }' >/dev/null 2>&1 &
+        while (my $c = $s->accept) { sysread($c, my $r, 4096); print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nsibling\\n\"; close $c }' >/dev/null 2>&1 &
         for i in $(seq 50); do curl -sf http://127.0.0.1:7070/ && break; done";
     assert_eq!(twin.guest(serve).ok(), "sibling\n");
     for address in ["127.0.0.1", "198.18.0.1", "dev", "10.0.2.15", "twin.dev.internal"] {
@@ -51,7 +51,8 @@ fn a13_two_sandboxes_of_one_name_do_not_see_each_other() {
     }
 
     // An address that was handed out for a name here means nothing there.
-    let script = "for i in 1 2 3 4 5 6 7 8; do getent ahostsv4 only-here-$i.test; done | tail -1 | cut -d' ' -f1";
+    let script =
+        "for i in 1 2 3 4 5 6 7 8; do getent ahostsv4 only-here-$i.test; done | tail -1 | cut -d' ' -f1";
     let address = shared.guest(script).ok();
     let there = twin.guest(&format!("curl -sS -k -m 10 -w '%{{http_code}}' https://{}/", address.trim()));
     assert!(!there.stdout.contains("only-here") && !there.stdout.ends_with("200"), "{there:#?}");

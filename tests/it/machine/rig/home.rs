@@ -172,12 +172,15 @@ impl Home {
         self.run(&["exec", "-u", "root", sandbox, "--", "bash", "-c", script])
     }
 
-    /// What `status` says about the only sandbox.
+    /// What `status` says about the sandbox of `ws`.
     #[track_caller]
     pub fn status(&self) -> Value {
         let status = self.run(&["status", "-o", "json"]);
         assert_eq!(status.code, 0, "{status:#?}");
-        status.json()["sandboxes"][0].clone()
+        let (status, file) = (status.json(), self.path("ws/sandbox.yaml"));
+        let sandboxes = status["sandboxes"].as_array().expect("a list");
+        let found = sandboxes.iter().find(|it| it["file"].as_str().is_some_and(|it| file == Path::new(it)));
+        found.unwrap_or_else(|| panic!("no sandbox of {} in {status:#}", file.display())).clone()
     }
 
     /// Events of a sandbox's trail, or with `None` of all trails.
@@ -188,10 +191,10 @@ impl Home {
         lines.lines().map(|line| serde_json::from_str(line).expect("an event on each line")).collect()
     }
 
-    /// The folder of the only sandbox in the state.
+    /// The folder that holds the state of the sandbox of `ws`.
+    #[track_caller]
     pub fn sandbox_folder(&self) -> PathBuf {
-        let mut entries = fs::read_dir(self.path("state/sandboxes")).expect("there is state");
-        entries.next().expect("there is a sandbox").expect("it can be read").path()
+        self.path("state/sandboxes").join(self.status()["id"].as_str().expect("an id"))
     }
 }
 

@@ -11,9 +11,9 @@ mod upstream;
 
 pub use self::{
     home::{Home, Output},
-    processes::{Processes, ended},
+    processes::Processes,
     search::{file_holds, memory_holds},
-    shared::{KEY, Shared, shared},
+    shared::{KEY, shared},
     terminal::Terminal,
     upstream::{Authority, Certificate, Upstream},
 };

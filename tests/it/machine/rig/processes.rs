@@ -54,7 +54,7 @@ impl Processes {
 }
 
 /// Whether a process ends within a time.
-pub fn ended(pid: i32, limit: Duration) -> bool {
+fn ended(pid: i32, limit: Duration) -> bool {
     let Ok(handle) = pidfd_open(Pid::from_raw(pid).expect("a process id is not zero"), PidfdFlags::empty())
     else {
         return true;
