@@ -17,9 +17,8 @@ pub fn canonical(path: &str) -> Option<String> {
     while let Some(&byte) = bytes.get(index) {
         if byte == b'%' {
             let value = hexadecimal(bytes.get(index + 1..index + 3)?)?;
-            // A byte that would change the structure of the path, or an encoded percent sign before two digits.
-            let again = value == b'%' && bytes.get(index + 3..index + 5).and_then(hexadecimal).is_some();
-            if again || matches!(value, b'/' | b'\\' | b';' | 0..=0x1f | 0x7f) {
+            // A byte that would change the structure of the path.
+            if matches!(value, b'/' | b'\\' | b';' | 0..=0x1f | 0x7f) {
                 return None;
             }
             if is_unreserved(value) {
@@ -37,6 +36,10 @@ pub fn canonical(path: &str) -> Option<String> {
             decoded.push(byte);
             index += 1;
         }
+    }
+    // A percent sign before two digits, however each of the three was written, would be decoded a second time.
+    if decoded.windows(3).any(|part| part[0] == b'%' && hexadecimal(&part[1..]).is_some()) {
+        return None;
     }
     let decoded = std::str::from_utf8(&decoded).ok()?;
     let mut segments = decoded[1..].split('/').peekable();
@@ -91,6 +94,9 @@ mod tests {
             "/a%7f",
             "/%252e%252e/",
             "/a%252fb",
+            "/a%25%32fb",
+            "/a%252%66b",
+            "/%25%32%65%25%32%65/b",
             "/%c0%af",
             "/%e0%80%af",
             "/a.",
@@ -104,6 +110,15 @@ mod tests {
             "/ä",
         ] {
             assert_eq!(canonical(path), None, "{path:?}");
+        }
+    }
+
+    proptest::proptest! {
+        // Found by fuzzing: an encoded percent sign before encoded digits became a second encoding.
+        #[test]
+        fn d14_what_is_canonical_stays_so(path in "/(%25|%3[0-9]|%4[1-6]|[0-9a-f/.%]){0,12}") {
+            let once = canonical(&path);
+            proptest::prop_assert_eq!(once.as_deref().and_then(canonical), once);
         }
     }
 

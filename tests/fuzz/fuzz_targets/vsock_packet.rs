@@ -37,9 +37,9 @@ fuzz_target!(|input: &[u8]| {
             packet[8..16].copy_from_slice(&HOST_CID.to_le_bytes());
             packet[28..30].copy_from_slice(&1u16.to_le_bytes());
             // Few ports, so that packets meet the connections of others.
-            let [guest_port, host_port] = [packet[16] % 4, packet[20] % 4].map(u32::from);
-            packet[16..20].copy_from_slice(&guest_port.to_le_bytes());
-            packet[20..24].copy_from_slice(&host_port.to_le_bytes());
+            let [guest, host] = [packet[16], packet[20]].map(|port| u32::from(port % 4).to_le_bytes());
+            packet[16..20].copy_from_slice(&guest);
+            packet[20..24].copy_from_slice(&host);
         }
         if core.may_take_tx() {
             core.handle_tx_packet(&packet);

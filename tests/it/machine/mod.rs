@@ -18,6 +18,5 @@ mod mounts;
 mod network;
 mod secrets;
 mod siblings;
-mod silent;
 mod tls;
 mod trail;
