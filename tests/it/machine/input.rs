@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::rig::{Home, shared};
 
-const HEAD: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n";
+const HEAD: &str =
+    "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n";
 
 /// What `apply` says about a file; with it nothing may have been made.
 #[track_caller]
@@ -26,7 +27,10 @@ fn files_that_are_wrong_are_refused_at_their_line() {
     let home = Home::new("wrong-files");
     let error = apply(&home, &format!("{HEAD}  netwrok: {{}}\n"), 3);
     says(&error, &["netwrok", "network"]);
-    assert_eq!((error["kind"].as_str(), error["line"].as_u64(), error["column"].as_u64()), (Some("file"), Some(6), Some(3)));
+    assert_eq!(
+        (error["kind"].as_str(), error["line"].as_u64(), error["column"].as_u64()),
+        (Some("file"), Some(6), Some(3))
+    );
 
     let error = apply(&home, &format!("{HEAD}\tenv: {{}}\n"), 3);
     says(&error, &["tab"]);
@@ -62,7 +66,10 @@ fn a_secret_without_a_value_keeps_the_sandbox_from_starting() {
     let error = home.run(&["apply", "--yes", "--wait", "-o", "json"]).refused(8);
     says(&error, &["tickets", "no-such-file"]);
     let status = home.run(&["status", "-o", "json"]).json();
-    assert!(status["sandboxes"].as_array().is_some_and(|all| all.iter().all(|it| it["phase"] != "running")), "{status:#}");
+    assert!(
+        status["sandboxes"].as_array().is_some_and(|all| all.iter().all(|it| it["phase"] != "running")),
+        "{status:#}"
+    );
 }
 
 #[test]
@@ -83,7 +90,11 @@ fn what_is_not_there_is_not_found() {
         &["policy", "log", "nobody", "-o", "json"],
     ] {
         let error = home.run(command).refused(6);
-        assert_eq!((error["kind"].as_str(), error["code"].as_str()), (Some("not_found"), Some("sandbox_not_found")), "{command:?}");
+        assert_eq!(
+            (error["kind"].as_str(), error["code"].as_str()),
+            (Some("not_found"), Some("sandbox_not_found")),
+            "{command:?}"
+        );
     }
     // `exec` keeps 6 for the command inside.
     let error = home.run(&["exec", "-o", "json", "nobody", "--", "true"]).refused(125);

@@ -1,11 +1,7 @@
 //! From start to end, and every way in which a part of it may be lost. Nothing may hang, nothing may be left behind, and
 //! what is lost closes.
 
-use std::{
-    path::PathBuf,
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use serde_json::Value;
 
@@ -81,7 +77,8 @@ fn stop_and_start_keep_home_and_workspace() {
 fn power_off_inside_is_a_clean_end() {
     let machine = Machine::boot("power-off", "");
     machine.guest("echo kept > ~/note").ok();
-    let status = machine.after(|_| drop(machine.home.guest_root("dev", "poweroff || /sbin/poweroff || kill -TERM 1")));
+    let status =
+        machine.after(|_| drop(machine.home.guest_root("dev", "poweroff || /sbin/poweroff || kill -TERM 1")));
     assert_eq!(status["phase"], "stopped", "{status:#}");
     machine.start();
     assert_eq!(machine.guest("cat ~/note").ok(), "kept\n");
@@ -109,10 +106,12 @@ fn a17_a_killed_gateway_closes_everything() {
     ));
     home.define("ws", "dev", "  network: {rules: [{allow: \"held.test:443\", why: a server}]}\n");
     let machine = Machine::apply(home);
-    let mut command = machine.home.command("ws", &["exec", "dev", "--", "curl", "-sSN", "https://held.test/hold"]);
+    let mut command =
+        machine.home.command("ws", &["exec", "dev", "--", "curl", "-sSN", "https://held.test/hold"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut held = [0; 5];
-    std::io::Read::read_exact(child.stdout.as_mut().expect("it is piped"), &mut held).expect("the server answers");
+    std::io::Read::read_exact(child.stdout.as_mut().expect("it is piped"), &mut held)
+        .expect("the server answers");
     let status = machine.after(|processes| processes.kill("egress"));
     assert_eq!(status["phase"], "failed");
     assert!(status["reason"].as_str().is_some_and(|reason| reason.contains("egress")), "{status:#}");
@@ -138,7 +137,10 @@ fn a_killed_keeper_or_launcher_leaves_no_process() {
     let machine = Machine::boot("keeper-killed", "");
     let status = machine.after(|processes| processes.kill("keeper"));
     assert_eq!(status["phase"], "failed");
-    assert!(status["reason"].as_str().is_some_and(|reason| reason.contains("keeper was killed")), "{status:#}");
+    assert!(
+        status["reason"].as_str().is_some_and(|reason| reason.contains("keeper was killed")),
+        "{status:#}"
+    );
     machine.start();
     let status = machine.after(|processes| {
         let launcher = rustix::process::Pid::from_raw(processes.launcher).expect("not zero");
@@ -152,7 +154,18 @@ fn a_killed_keeper_or_launcher_leaves_no_process() {
 fn a_panic_of_the_guest_ends_with_its_console_log() {
     let machine = Machine::boot("panic", "");
     let status = machine.after(|_| {
-        drop(machine.home.run(&["exec", "--timeout", "30s", "-u", "root", "dev", "--", "sh", "-c", "echo c > /proc/sysrq-trigger"]));
+        drop(machine.home.run(&[
+            "exec",
+            "--timeout",
+            "30s",
+            "-u",
+            "root",
+            "dev",
+            "--",
+            "sh",
+            "-c",
+            "echo c > /proc/sysrq-trigger",
+        ]));
     });
     assert!(matches!(status["phase"].as_str(), Some("failed" | "stopped")), "{status:#}");
     let console = machine.home.run(&["logs", "dev", "--console"]).ok();
@@ -189,7 +202,10 @@ fn removing_by_force_ends_what_runs_and_leaves_nothing() {
     assert_eq!(machine.home.run(&["stop", "dev"]).code, 6);
     assert_eq!(machine.guest("true").code, 125);
     let host = machine.home.events(None);
-    assert!(host.iter().any(|event| event["action"] == "sandbox.remove"), "the host's trail has its end: {host:#?}");
+    assert!(
+        host.iter().any(|event| event["action"] == "sandbox.remove"),
+        "the host's trail has its end: {host:#?}"
+    );
     assert_eq!(machine.home.run(&["audit", "verify"]).code, 0);
 }
 
@@ -214,7 +230,10 @@ fn a_guest_that_never_answers_is_given_up_in_time() {
     home.define("ws", "dev", "");
     let started = home.run(&["apply", "--yes", "--wait", "-o", "json"]);
     let error = started.refused(7);
-    assert!(error["message"].as_str().is_some_and(|it| it.contains("did not answer within 6 s")), "{error:#}");
+    assert!(
+        error["message"].as_str().is_some_and(|it| it.contains("did not answer within 6 s")),
+        "{error:#}"
+    );
     let status = home.status();
     assert_eq!(status["phase"], "failed", "{status:#}");
     // With its own kernel back, the same sandbox comes up.

@@ -7,14 +7,21 @@ use super::rig::{Home, shared};
 #[test]
 fn a_mount_of_ssh_keys_is_refused_and_leaves_nothing() {
     let home = Home::new("ssh-mount");
-    home.define("ws", "dev", "  workspace: {mode: direct}\n  mounts: [{source: ~/.ssh, target: /keys, why: please}]\n");
+    home.define(
+        "ws",
+        "dev",
+        "  workspace: {mode: direct}\n  mounts: [{source: ~/.ssh, target: /keys, why: please}]\n",
+    );
     let error = home.run(&["apply", "--yes", "-o", "json"]).refused(4);
     assert_eq!(error["kind"], "denied");
     let message = error["message"].as_str().expect("a message");
     assert!(message.contains("floor.fs.ssh") && message.contains(".ssh"), "{message}");
     assert_eq!(error["line"], 8, "{error:#}");
     assert_eq!(home.run(&["ls", "-o", "json"]).json()["sandboxes"], serde_json::json!([]));
-    assert!(!home.path("state/sandboxes").exists() || fs::read_dir(home.path("state/sandboxes")).expect("ours").next().is_none());
+    assert!(
+        !home.path("state/sandboxes").exists()
+            || fs::read_dir(home.path("state/sandboxes")).expect("ours").next().is_none()
+    );
     let event = home.events(None).pop().expect("the refusal is recorded");
     assert_eq!((event["action"].as_str(), event["decision"].as_str()), (Some("fs.mount"), Some("deny")));
     assert_eq!(event["rule"]["id"], "floor.fs.ssh");
@@ -50,7 +57,8 @@ fn a_folder_to_read_is_read_only_for_root_too() {
     let script = "touch /data/new; echo x > /data/set.txt; rm /data/set.txt; chmod 777 /data/set.txt; \
                   mount -o remount,rw /data; touch /data/new; echo end";
     assert_eq!(home.guest_root("dev", script).ok(), "end\n");
-    let names: Vec<_> = fs::read_dir(home.path("data")).expect("ours").flatten().map(|it| it.file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(home.path("data")).expect("ours").flatten().map(|it| it.file_name()).collect();
     assert_eq!(names, ["set.txt"]);
     assert_eq!(fs::read_to_string(home.path("data/set.txt")).expect("it is there"), "forty-two\n");
 }

@@ -8,8 +8,14 @@ use super::rig::shared;
 fn an_unlisted_host_is_denied_in_words() {
     let shared = shared();
     let denied = shared.guest("curl -sS -i https://closed.test/").ok();
-    assert!(denied.starts_with("HTTP/1.1 403 Blocked by sandbox policy: no rule allows closed.test:443\r\n"), "{denied}");
-    assert!(denied.contains("cofferdam-decision: deny\r\n") && denied.contains("This is deliberate."), "{denied}");
+    assert!(
+        denied.starts_with("HTTP/1.1 403 Blocked by sandbox policy: no rule allows closed.test:443\r\n"),
+        "{denied}"
+    );
+    assert!(
+        denied.contains("cofferdam-decision: deny\r\n") && denied.contains("This is deliberate."),
+        "{denied}"
+    );
     assert!(shared.curl("https://other.test/").starts_with("200 reached"));
     shared.nothing_leaked();
 }
@@ -62,7 +68,8 @@ fn a_deny_wins_over_a_broader_allow() {
     let denied = shared.curl("https://closed.wild.test/");
     assert!(denied.starts_with("403") && denied.contains("sandbox.yaml:"), "the rule's place: {denied}");
     // A command cannot lift it, and says whose rule it is.
-    let lifted = home.run(&["policy", "allow", "network", "closed.wild.test", "--sandbox", "dev", "-o", "json"]);
+    let lifted =
+        home.run(&["policy", "allow", "network", "closed.wild.test", "--sandbox", "dev", "-o", "json"]);
     let error = lifted.refused(4);
     assert!(error["hint"].as_str().is_some_and(|hint| hint.contains("sandbox.yaml")), "{error:#}");
     // And a deny of a command wins over the file.
@@ -81,10 +88,20 @@ fn the_log_counts_what_was_allowed_and_denied() {
     }
     let log = home.run(&["policy", "log", "dev", "-o", "json"]).json();
     let rows = log["rows"].as_array().expect("rows");
-    let row = |part: &str| rows.iter().find(|row| row["resource"].as_str().is_some_and(|it| it.contains(part)));
-    let (allowed, denied) = (row("counted.test/yes").expect("a row"), row("closed.test/counted").expect("a row"));
-    assert_eq!((allowed["decision"].as_str(), allowed["count"].as_u64()), (Some("allow"), Some(3)), "{allowed:#}");
-    assert_eq!((denied["decision"].as_str(), denied["count"].as_u64()), (Some("deny"), Some(3)), "{denied:#}");
+    let row =
+        |part: &str| rows.iter().find(|row| row["resource"].as_str().is_some_and(|it| it.contains(part)));
+    let (allowed, denied) =
+        (row("counted.test/yes").expect("a row"), row("closed.test/counted").expect("a row"));
+    assert_eq!(
+        (allowed["decision"].as_str(), allowed["count"].as_u64()),
+        (Some("allow"), Some(3)),
+        "{allowed:#}"
+    );
+    assert_eq!(
+        (denied["decision"].as_str(), denied["count"].as_u64()),
+        (Some("deny"), Some(3)),
+        "{denied:#}"
+    );
     assert!(allowed["rule"]["line"].is_u64(), "{allowed:#}");
     assert_eq!(denied["reason"], "no_rule");
     let text = home.run(&["policy", "log", "dev"]).ok();
@@ -110,7 +127,8 @@ fn a18_an_open_connection_ends_when_its_host_is_denied() {
     let mut command = home.command("ws", &["exec", "dev", "--", "sh", "-c", script]);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("it is piped")));
+    let mut lines =
+        std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("it is piped")));
     assert_eq!(lines.next().expect("a line").expect("text"), "held");
     home.run(&["policy", "deny", "network", "held.test", "--sandbox", "dev"]).ok();
     assert_eq!(lines.next().expect("a line").expect("text"), "ended");

@@ -15,7 +15,10 @@ fn the_variable_holds_a_placeholder_and_the_server_gets_the_key() {
     assert!(shared.api.received(&format!("Bearer {KEY}")) && !shared.api.received(&placeholder));
     let used = shared.home.events(Some("dev")).into_iter().find(|event| event["action"] == "secret.use");
     let used = used.expect("the use is recorded");
-    assert_eq!((used["decision"].as_str(), used["detail"]["secret"].as_str()), (Some("allow"), Some("tickets")));
+    assert_eq!(
+        (used["decision"].as_str(), used["detail"]["secret"].as_str()),
+        (Some("allow"), Some("tickets"))
+    );
 }
 
 #[test]
@@ -24,7 +27,9 @@ fn e01_the_placeholder_does_not_leave_for_another_host() {
     let placeholder = shared.guest("printf %s \"$TICKETS_TOKEN\"").ok();
     let denied = shared.curl(&format!("{HEADER} https://other.test/e01"));
     assert!(denied.starts_with("403") && denied.contains("tickets"), "{denied}");
-    assert!(!shared.other.received(&placeholder) && !shared.other.received(KEY) && !shared.other.received("/e01"));
+    assert!(
+        !shared.other.received(&placeholder) && !shared.other.received(KEY) && !shared.other.received("/e01")
+    );
     assert_eq!(shared.last_event("other.test/e01")["reason"], "placeholder_misuse");
     // The same request without it passes.
     assert!(shared.curl("https://other.test/e01").starts_with("200"));
@@ -37,7 +42,9 @@ fn e02_plain_http_gets_no_key_whatever_host_it_names() {
         format!("{HEADER} http://api.test/e02"),
         format!("{HEADER} -H 'Host: api.test' http://plain.test/e02"),
         format!("{HEADER} -H 'Host: api.test' --connect-to api.test:80:plain.test:80 http://api.test/e02"),
-        format!("{HEADER} -x http://gateway.cofferdam.internal:3128 -H 'Host: api.test' http://plain.test/e02"),
+        format!(
+            "{HEADER} -x http://gateway.cofferdam.internal:3128 -H 'Host: api.test' http://plain.test/e02"
+        ),
     ] {
         let answer = shared.curl(&request);
         assert!(answer.starts_with('4'), "{request}: {answer}");
@@ -62,11 +69,12 @@ fn e17_the_key_is_nowhere_in_the_guest() {
     let placeholder = shared.guest("printf %s \"$TICKETS_TOKEN\"").ok();
     // The pattern comes by standard input, and matches what it is not, so that the search does not find itself, nor
     // anything else what it leaves in memory.
-    let search = "grep -rlE -f - /proc/*/environ /etc /home /root /run /tmp /var /usr/local 2>/dev/null; exit 0";
+    let search =
+        "grep -rlE -f - /proc/*/environ /etc /home /root /run /tmp /var /usr/local 2>/dev/null; exit 0";
     let looked = |needle: &str| {
         let arguments = ["exec", "-u", "root", "dev", "--", "bash", "-c", search];
         let (start, last) = needle.split_at(needle.len() - 1);
-        shared.home.feed("ws", &arguments, format!("{start}[{last}]").as_bytes()).ok()
+        shared.home.feed("ws", &arguments, format!("{start}[{last}#]").as_bytes()).ok()
     };
     assert_eq!(looked(KEY), "");
     assert!(looked(&placeholder).contains("/environ"), "the search finds what is there");
@@ -81,7 +89,10 @@ fn e17_the_key_is_in_no_file_and_no_process_but_egress() {
     for entry in walk(&folder) {
         assert!(!file_holds(&entry, KEY), "{}", entry.display());
     }
-    assert!(walk(&folder).iter().any(|file| file_holds(file, &placeholder)), "the search finds what is there");
+    assert!(
+        walk(&folder).iter().any(|file| file_holds(file, &placeholder)),
+        "the search finds what is there"
+    );
     let processes = Processes::of(&folder);
     for pid in processes.all() {
         for file in ["cmdline", "environ"] {

@@ -51,7 +51,8 @@ fn a13_two_sandboxes_of_one_name_do_not_see_each_other() {
     }
 
     // An address that was handed out for a name here means nothing there.
-    let script = "for i in 1 2 3 4 5 6 7 8; do getent ahostsv4 only-here-$i.test; done | tail -1 | cut -d' ' -f1";
+    let script =
+        "for i in 1 2 3 4 5 6 7 8; do getent ahostsv4 only-here-$i.test; done | tail -1 | cut -d' ' -f1";
     let address = shared.guest(script).ok();
     let there = twin.guest(&format!("curl -sS -k -m 10 -w '%{{http_code}}' https://{}/", address.trim()));
     assert!(!there.stdout.contains("only-here") && !there.stdout.ends_with("200"), "{there:#?}");

@@ -11,7 +11,8 @@ fn c01_a_name_at_another_names_address_is_refused() {
     assert!(!reverse.starts_with('2'), "{reverse}");
     assert!(!shared.api.received("/c01") && !shared.other.received("/c01"));
     shared.nothing_leaked();
-    let event = shared.home.events(Some("dev")).into_iter().rev().find(|event| event["reason"] == "sni_mismatch");
+    let event =
+        shared.home.events(Some("dev")).into_iter().rev().find(|event| event["reason"] == "sni_mismatch");
     assert_eq!(event.expect("it is recorded")["decision"], "deny");
     assert!(shared.curl("https://api.test/").starts_with("200"));
 }
@@ -49,7 +50,10 @@ fn c17_the_authority_signs_for_one_name_and_a_day_and_its_key_is_not_inside() {
     let keys = "grep -rlE 'BEGIN ([A-Z]+ )?PRIVATE KEY' /etc /home /root /run /tmp /var /usr/local 2>/dev/null; exit 0";
     assert_eq!(shared.home.guest_root("dev", keys).ok(), "");
     let certificate = "grep -rl 'BEGIN CERTIFICATE' /usr/local/share/ca-certificates";
-    assert!(shared.home.guest_root("dev", certificate).ok().contains("cofferdam.crt"), "the search finds what is there");
+    assert!(
+        shared.home.guest_root("dev", certificate).ok().contains("cofferdam.crt"),
+        "the search finds what is there"
+    );
 }
 
 #[test]

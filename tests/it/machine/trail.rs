@@ -28,7 +28,9 @@ fn the_trail_verifies_and_a_changed_copy_names_its_first_bad_record() {
 
     let error = copy.run(&["audit", "verify", "-o", "json"]).refused(1);
     assert_eq!(error["line"], line, "{error:#}");
-    assert!(error["file"].as_str().is_some_and(|file| segment.ends_with(file) || segment.to_str() == Some(file)));
+    assert!(
+        error["file"].as_str().is_some_and(|file| segment.ends_with(file) || segment.to_str() == Some(file))
+    );
 }
 
 fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
