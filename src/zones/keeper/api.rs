@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Keeper, frames};
+use super::{Keeper, frames, relay::relay};
 use crate::{
     lifecycle,
     model::status::Phase,
@@ -119,14 +119,7 @@ async fn exec(mut request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answ
     frames::write(&mut guest, &asked, HOST_FRAME_MAX).await.map_err(failed)?;
     tokio::task::spawn_local(async move {
         if let Ok(client) = upgrade.await {
-            // Ends when both directions have, or when one fails: the guest then hangs up the command.
-            let _ = tokio::io::copy_bidirectional_with_sizes(
-                &mut TokioIo::new(client),
-                &mut guest,
-                1 << 17,
-                1 << 17,
-            )
-            .await;
+            relay(TokioIo::new(client), guest).await;
         }
     });
     Response::builder()

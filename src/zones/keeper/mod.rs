@@ -22,6 +22,7 @@ mod machine;
 mod machine_control;
 mod output;
 mod policy;
+mod relay;
 mod upstream;
 
 use std::{

@@ -74,7 +74,7 @@ fn e17_the_key_is_nowhere_in_the_guest() {
     let looked = |needle: &str| {
         let arguments = ["exec", "-u", "root", "dev", "--", "bash", "-c", search];
         let (start, last) = needle.split_at(needle.len() - 1);
-        shared.home.feed("ws", &arguments, format!("{start}[{last}]").as_bytes()).ok()
+        shared.home.feed("ws", &arguments, format!("{start}[{last}#]").as_bytes()).ok()
     };
     assert_eq!(looked(KEY), "");
     assert!(looked(&placeholder).contains("/environ"), "the search finds what is there");
