@@ -2,11 +2,10 @@
 
 use std::net::UdpSocket;
 
-use super::rig::shared;
+use super::rig::{PROXY, shared};
 
 /// An address of nobody's, for documentation. Nothing is ever sent there.
 const NOBODY: &str = "203.0.113.9";
-const PROXY: &str = "-x http://gateway.cofferdam.internal:3128";
 
 #[test]
 fn a01_a_raw_socket_to_an_address_gets_nowhere() {
@@ -81,13 +80,13 @@ fn a10_no_alias_of_the_host_leads_to_it() {
         &own,
     ];
     let ports = [shared.evil.address.port(), shared.plain.address.port(), 22, 5432];
-    let tries = aliases.iter().flat_map(|alias| ports.map(|port| format!("{alias}:{port}")));
-    let script = format!(
-        "for it in {}; do for by in '' '{PROXY}'; do curl -sS -m 5 $by http://$it/a10 2>/dev/null | grep '^reached by'; done; done; \
-         echo end",
-        tries.collect::<Vec<_>>().join(" ")
-    );
-    assert_eq!(shared.guest(&script).ok(), "end\n");
+    let each = |alias: &&str| ports.map(|port| format!("http://{alias}:{port}/a10"));
+    let urls: Vec<_> = aliases.iter().flat_map(each).collect();
+    for by_proxy in [false, true] {
+        for (url, status) in shared.statuses(by_proxy, &urls) {
+            assert!(!(200..300).contains(&status), "{url} by proxy {by_proxy}: {status}");
+        }
+    }
     assert!(!shared.plain.received("/a10"), "a server of the host's loopback was reached");
     shared.nothing_leaked();
     // By its name, which a rule allows, the same server answers.
@@ -104,12 +103,14 @@ fn a11_metadata_services_are_closed_whatever_a_rule_says() {
         "metadata.google.internal",
         "[fd00:ec2::254]",
     ];
-    for place in places {
-        for by in ["", PROXY] {
-            let answer = shared.curl(&format!("-g {by} http://{place}/a11"));
-            assert!(!answer.starts_with('2'), "{by} {place}: {answer}");
+    let urls = places.map(|place| format!("http://{place}/a11"));
+    for by_proxy in [false, true] {
+        for (url, status) in shared.statuses(by_proxy, &urls) {
+            assert!(!(200..300).contains(&status), "{url} by proxy {by_proxy}: {status}");
         }
-        assert_eq!(home.run(&["policy", "check", "network", &format!("{place}:80")]).code, 4);
+    }
+    for place in places {
+        assert_eq!(home.run(&["policy", "check", "network", &format!("{place}:80")]).code, 4, "{place}");
     }
     assert_eq!(shared.last_event("metadata.google.internal/a11")["rule"]["id"], "floor.metadata");
     let lifted = home.run(&["policy", "allow", "network", "metadata.google.internal:80", "--sandbox", "dev"]);
@@ -140,11 +141,16 @@ fn a12_no_spelling_of_the_hosts_loopback_leads_to_it() {
         "127.0.0.1.",
     ];
     let port = shared.plain.address.port();
-    for spelling in spellings {
-        for by in ["", PROXY] {
-            let answer = shared.curl(&format!("-g {by} http://{spelling}:{port}/a12"));
-            assert!(!answer.starts_with('2'), "{by} {spelling}: {answer}");
+    let urls = spellings.map(|spelling| format!("http://{spelling}:{port}/a12"));
+    for by_proxy in [false, true] {
+        for (url, status) in shared.statuses(by_proxy, &urls) {
+            assert!(!(200..300).contains(&status), "{url} by proxy {by_proxy}: {status}");
         }
+    }
+    // The same question about a name that a rule allows is answered.
+    let allowed = ["http://plain.test/".to_owned()];
+    for by_proxy in [false, true] {
+        assert_eq!(shared.statuses(by_proxy, &allowed)[0].1, 200);
     }
     assert!(!shared.plain.received("/a12"));
 }

@@ -108,7 +108,8 @@ fn a17_a_killed_gateway_closes_everything() {
     let machine = Machine::apply(home);
     let mut command =
         machine.home.command("ws", &["exec", "dev", "--", "curl", "-sSN", "https://held.test/hold"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut held = [0; 5];
     std::io::Read::read_exact(child.stdout.as_mut().expect("it is piped"), &mut held)
         .expect("the server answers");

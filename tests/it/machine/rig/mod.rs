@@ -13,7 +13,7 @@ pub use self::{
     home::{Home, Output},
     processes::Processes,
     search::{file_holds, memory_holds},
-    shared::{KEY, shared},
+    shared::{KEY, PROXY, shared},
     terminal::Terminal,
     upstream::{Authority, Certificate, Upstream},
 };

@@ -33,6 +33,7 @@ struct Run {
 
 fn run() -> &'static Run {
     static RUN: OnceLock<Run> = OnceLock::new();
+    #[expect(clippy::zombie_processes, reason = "it outlives this process, which is its purpose")]
     RUN.get_or_init(|| {
         let folder = tempfile::Builder::new().prefix("cofferdam-it-").tempdir().expect("a temporary folder");
         let folder = folder.keep().canonicalize().expect("the folder is there");

@@ -55,6 +55,9 @@ pub const CLOSED: [&str; 6] = [
     "api.test:65535",
 ];
 
+/// The explicit proxy, as an option of `curl`.
+pub const PROXY: &str = "-x http://gateway.cofferdam.internal:3128";
+
 const FLAWED: [(&str, Certificate); 3] = [
     ("selfsigned.test", Certificate::SelfSigned),
     ("expired.test", Certificate::Expired),
@@ -152,6 +155,23 @@ impl Shared {
             _ if output.code == 0 => output.stdout.trim().to_owned(),
             _ => format!("curl {} {}", output.code, output.stderr.trim()),
         }
+    }
+
+    /// One `curl` for many URLs, directly or by the explicit proxy; gives each with the status that it got, 0 for none.
+    pub fn statuses(&self, by_proxy: bool, urls: &[String]) -> Vec<(String, u16)> {
+        let proxy = if by_proxy { PROXY } else { "" };
+        let script = format!(
+            r"curl -gsS -m 5 {proxy} -w '\n@ %{{url}} %{{http_code}}\n' {} 2>/dev/null",
+            urls.join(" ")
+        );
+        let output = self.guest(&script).stdout;
+        let line = |line: &str| {
+            let (url, status) = line.strip_prefix("@ ")?.rsplit_once(' ')?;
+            Some((url.to_owned(), status.parse().ok()?))
+        };
+        let answers: Vec<_> = output.lines().filter_map(line).collect();
+        assert_eq!(answers.len(), urls.len(), "{output}");
+        answers
     }
 
     /// Holds that nothing has arrived where nothing may.

@@ -89,7 +89,7 @@ pub struct Upstream {
 impl Upstream {
     /// Speaks HTTP, and answers each request with its first line. `/hold` is answered and never ended.
     pub fn http() -> Self {
-        Self::start(|stream, seen| reflect(stream, seen))
+        Self::start(reflect)
     }
 
     /// The same over TLS.
