@@ -39,6 +39,11 @@ impl Findings {
         Problem::new(code, &self.source, span, message)
     }
 
+    /// Whether further errors would not be kept: nothing need be worked out for them.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() > PER_FILE_MAX
+    }
+
     /// Keeps a finding; past the bound only the fact that there are more.
     pub(super) fn push(&mut self, problem: Problem) {
         let kept = if problem.warning { &mut self.warnings } else { &mut self.errors };

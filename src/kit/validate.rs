@@ -166,6 +166,9 @@ impl Validator<'_> {
     }
 
     fn unknown_key(&mut self, key: &Key, shape: &Shape, path: &Path<'_>) {
+        if self.findings.is_full() {
+            return;
+        }
         let message = format!("unknown key {} in {}", quoted(&key.text), path.name());
         let known = || shape.keys.keys().map(String::as_str);
         let help = match similar(&key.text, known()) {
