@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     desired::Sandbox,
     name::{Name, SandboxId},
+    status::{Phase, SandboxStatus},
 };
 
 use super::{
@@ -40,6 +41,30 @@ pub struct Record {
 impl Versioned for Record {
     const VERSION: u16 = 1;
     const MAX: u64 = 16 << 20;
+}
+
+impl Record {
+    /// What can be said of it in a phase before anything has been observed.
+    #[must_use]
+    pub fn status(&self, phase: Phase) -> SandboxStatus {
+        let desired = &self.desired;
+        SandboxStatus {
+            name: self.name.to_string(),
+            id: self.id.to_string(),
+            agent: desired.agent.kit.clone(),
+            phase,
+            reason: None,
+            isolation: None,
+            jail_missing: Vec::new(),
+            kernel: None,
+            workspace: desired.workspace.as_ref().map(|workspace| workspace.path.display().to_string()),
+            notes: Vec::new(),
+            boot_ms: None,
+            policy_hash: None,
+            file: desired.provenance.file.as_ref().map(|file| file.display().to_string()),
+            commit: desired.provenance.commit.clone(),
+        }
+    }
 }
 
 /// What a record is made of.

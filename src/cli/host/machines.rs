@@ -90,7 +90,7 @@ impl Host {
         let dir = self.store.sandbox(&record.id);
         let mut status = match dir.read_status().map_err(state_failure)? {
             Some(status) => status,
-            None => never_started(record),
+            None => record.status(Phase::Stopped),
         };
         if !matches!(status.phase, Phase::Stopped | Phase::Failed) {
             status.phase = Phase::Failed;
@@ -263,26 +263,6 @@ impl Host {
             ]),
         };
         self.note(draft, Some(&record.desired))
-    }
-}
-
-fn never_started(record: &Record) -> SandboxStatus {
-    let desired = &record.desired;
-    SandboxStatus {
-        name: record.name.to_string(),
-        id: record.id.to_string(),
-        agent: desired.agent.kit.clone(),
-        phase: Phase::Stopped,
-        reason: None,
-        isolation: None,
-        jail_missing: Vec::new(),
-        kernel: None,
-        workspace: desired.workspace.as_ref().map(|workspace| workspace.path.display().to_string()),
-        notes: Vec::new(),
-        boot_ms: None,
-        policy_hash: None,
-        file: desired.provenance.file.as_ref().map(|file| file.display().to_string()),
-        commit: desired.provenance.commit.clone(),
     }
 }
 

@@ -265,23 +265,7 @@ impl Book {
     }
 
     pub(super) fn first_status(&self) -> SandboxStatus {
-        let desired = &self.record.desired;
-        SandboxStatus {
-            name: self.record.name.to_string(),
-            id: self.record.id.to_string(),
-            agent: desired.agent.kit.clone(),
-            phase: Phase::Starting,
-            reason: None,
-            isolation: None,
-            jail_missing: Vec::new(),
-            kernel: None,
-            workspace: desired.workspace.as_ref().map(|workspace| workspace.path.display().to_string()),
-            notes: Vec::new(),
-            boot_ms: None,
-            policy_hash: None,
-            file: desired.provenance.file.as_ref().map(|file| file.display().to_string()),
-            commit: desired.provenance.commit.clone(),
-        }
+        self.record.status(Phase::Starting)
     }
 
     /// Notes the status for commands that come when the keeper is gone.
