@@ -109,6 +109,7 @@ fn everything() -> Compiled {
         protocol: Some(protocol),
         http: Vec::new(),
         addresses: Addresses::Private,
+        set: None,
         why: "the check is switched off".to_owned(),
         origin: Origin { layer: Layer::Session, file: None, line: None },
     };

@@ -55,7 +55,8 @@ fn corpus(folder: &str) -> Vec<(String, Vec<u8>)> {
 
 fn render(problems: &[Problem]) -> String {
     // Lines as long as they are: where the checkout lies must not decide where a message wraps.
-    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_wrap_lines(false);
+    let handler =
+        GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_wrap_lines(false);
     let mut text = String::new();
     for problem in problems {
         handler.render_report(&mut text, problem).unwrap();

@@ -205,6 +205,9 @@ pub struct NetworkRule {
     /// Upstream addresses it permits.
     #[serde(default)]
     pub addresses: Addresses,
+    /// The named set that this pattern came from: `registry:npm`, `bundle:paste-sites`, `service:github`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
     /// Why it stands there.
     pub why: String,
     /// Where it stands.

@@ -268,6 +268,7 @@ fn service_rules(service: &HostService) -> impl Iterator<Item = (NetworkRule, Op
             protocol: Some(Protocol::Http),
             http: service.http.clone(),
             addresses: Addresses::Public,
+            set: None,
             why: service.why.clone(),
             origin: service.origin.clone(),
         };

@@ -95,6 +95,7 @@ fn deny(id: &str, host: HostPattern, why: &str) -> NetworkRule {
         protocol: None,
         http: Vec::new(),
         addresses: Addresses::Public,
+        set: None,
         why: why.to_owned(),
         origin: Origin { layer: Layer::Floor, file: None, line: None },
     }

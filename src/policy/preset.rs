@@ -71,6 +71,7 @@ fn allow(preset: &str, host: &str, http: Vec<HttpMatch>, why: &str, origin: &Ori
         protocol: Some(Protocol::Https),
         http,
         addresses: Addresses::Public,
+        set: None,
         why: why.to_owned(),
         origin: origin.clone(),
     }

@@ -35,6 +35,7 @@ fn rule(
         protocol,
         http: Vec::new(),
         addresses: Addresses::Public,
+        set: None,
         why: "test".into(),
         origin: origin(Layer::Repository),
     }
@@ -124,6 +125,7 @@ fn a11_the_floor_holds_though_rules_allow_everything() {
         let net = HostPattern::Net(text.parse().unwrap());
         NetworkRule {
             addresses: Addresses::Private,
+            set: None,
             ..rule(text, Effect::Allow, net, Ports::ALL, Some(Protocol::Http))
         }
     };

@@ -133,6 +133,7 @@ mod tests {
             protocol: None,
             http: Vec::new(),
             addresses: Addresses::Public,
+            set: None,
             why: "test".into(),
             origin: Origin { layer: Layer::User, file: None, line: None },
         }

@@ -1,32 +1,12 @@
 use super::*;
-use crate::{
-    model::{
-        desired::{Agent, IsolationWish, Network, Provenance, Resources},
-        unit::Bytes,
-    },
-    store::file::tests::kill_after,
-};
+use crate::store::file::tests::kill_after;
 
 pub(in crate::store) fn owner(place: &str) -> Owner {
     Owner::Repository { path: Path::new(place).join(".git"), dev: 1, ino: place.len() as u64 }
 }
 
 fn desired(name: &str) -> Sandbox {
-    Sandbox {
-        name: name.parse().unwrap(),
-        labels: Default::default(),
-        agent: Agent { kit: "shell".into(), command: vec!["bash".into()] },
-        template: "debian-12".into(),
-        workspace: None,
-        mounts: Vec::new(),
-        working_dir: None,
-        env: Default::default(),
-        network: Network::default(),
-        secrets: Vec::new(),
-        resources: Resources { cpus: 2, memory: Bytes::gib(1), disk: Bytes::gib(4) },
-        isolation: IsolationWish::EmulationOk,
-        provenance: Provenance::default(),
-    }
+    Sandbox::smallest(name)
 }
 
 fn new(name: &str, place: &str) -> NewSandbox {

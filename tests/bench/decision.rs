@@ -35,6 +35,7 @@ fn rule(index: u32) -> NetworkRule {
         protocol: Some(Protocol::Https),
         http: Vec::new(),
         addresses: Addresses::Public,
+        set: None,
         why: "a benchmark".to_owned(),
         origin: Origin { layer: Layer::Repository, file: None, line: None },
     }

@@ -43,7 +43,7 @@ impl Host {
     /// Starts a sandbox and waits until its guest answers.
     pub(super) fn start_record(&self, record: &Record, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
         let hardware = self.accelerate(record.desired.isolation)?;
-        self.ensure_boot_files(&record.desired.template, on)?;
+        self.ensure_boot_files(&record.desired.template.image, on)?;
         on.step("fetching secrets", None, "");
         let (names, values): (Vec<_>, Vec<_>) =
             self.fetch_secrets(&record.desired.secrets)?.into_iter().unzip();

@@ -103,7 +103,7 @@ impl Host {
     pub(super) fn create_record(&self, wanted: &Sandbox, on: &dyn Progress) -> Result<Record, Failure> {
         self.judge(wanted)?;
         self.judge_memory(wanted)?;
-        self.ensure_boot_files(&wanted.template, on)?;
+        self.ensure_boot_files(&wanted.template.image, on)?;
         on.step("making disks", None, "");
         let new = NewSandbox {
             name: wanted.name.clone(),

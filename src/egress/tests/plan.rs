@@ -39,6 +39,7 @@ pub fn rule(effect: Effect, pattern: &str, port: u16, protocol: Option<Protocol>
         protocol,
         http: Vec::new(),
         addresses: Addresses::Public,
+        set: None,
         why: "the test".into(),
         origin: origin(),
     }

@@ -174,6 +174,7 @@ impl Reading<'_> {
                 Some(wire::Addresses::Private) => Addresses::Private,
                 Some(wire::Addresses::Public) | None => Addresses::Public,
             },
+            set: None,
             why: self.rule.why.as_ref().map(|why| why.0.clone()).unwrap_or_default(),
             origin: origin(self.file, written.span.line),
         })

@@ -70,20 +70,36 @@ pub(in crate::kit) fn sandbox(
             .iter()
             .map(|(key, value)| (key.0.clone(), value.0.clone()))
             .collect(),
-        agent: desired::Agent { kit: spec.agent.kit.value.clone(), command },
-        template: template(spec.template.image.as_ref().or(kit.image.as_ref()), findings)?,
+        start: desired::Start::Always,
+        agent: desired::Agent {
+            kit: spec.agent.kit.value.clone(),
+            command,
+            task: None,
+            resume: None,
+            tty: None,
+        },
+        kits: Vec::new(),
+        template: desired::Template {
+            image: template(spec.template.image.as_ref().or(kit.image.as_ref()), findings)?,
+            packages: Vec::new(),
+            steps: Vec::new(),
+        },
         workspace: Some(workspace?),
         mounts,
         working_dir: working_dir.flatten(),
         env,
+        files: Vec::new(),
+        setup: desired::Setup::default(),
         network,
         secrets: secrets.into_iter().map(|bound| bound.binding).collect(),
+        ports: Vec::new(),
         resources,
         isolation: match spec.isolation {
             Some(wire::Isolation::Hardware) => IsolationWish::Hardware,
             Some(wire::Isolation::EmulationOk) | None => IsolationWish::EmulationOk,
         },
         provenance: around.file.provenance.clone(),
+        origins: std::collections::BTreeMap::new(),
     })
 }
 

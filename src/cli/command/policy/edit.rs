@@ -213,6 +213,7 @@ fn rule(args: &AddArgs, effect: Effect, text: &str) -> Result<NetworkRule, Failu
             AddressesWord::Public => Addresses::Public,
             AddressesWord::Private => Addresses::Private,
         },
+        set: None,
         why: args.why.clone().unwrap_or_else(default_why),
         origin: Origin { layer, file: None, line: None },
     })
