@@ -3,13 +3,16 @@
 //! The home of miette's labels. Findings end on terminals and a repository's files are written by agents, so
 //! whatever is quoted from a file passes through [`quoted`] or [`Source`].
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
 use serde_json::{Value, json};
 
 /// Longest quotation from a file, in characters.
 const QUOTED_MAX: usize = 60;
+
+/// Longest path that the kernel takes, in bytes (`PATH_MAX` of linux/limits.h): no longer one names a folder.
+const PATH_MAX: usize = 4096;
 
 /// A place in a file: a byte range, and the line and column (in characters, both from 1) where it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,7 +89,16 @@ pub(super) fn escaped(text: &str) -> String {
 
 /// A word of the file between backquotes, shortened and made visible.
 pub(super) fn quoted(text: &str) -> String {
-    match text.char_indices().nth(QUOTED_MAX) {
+    quoted_to(text, QUOTED_MAX)
+}
+
+/// A path between backquotes, made visible and whole, since half a path leads nobody to the folder.
+pub(super) fn quoted_path(path: &Path) -> String {
+    quoted_to(&path.to_string_lossy(), PATH_MAX)
+}
+
+fn quoted_to(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
         Some((cut, _)) => format!("`{}…`", escaped(&text[..cut])),
         None => format!("`{}`", escaped(text)),
     }

@@ -9,7 +9,7 @@ use super::{Around, text};
 use crate::{
     kit::{
         findings::Findings,
-        problem::{Code, Span, quoted},
+        problem::{Code, Span, quoted, quoted_path},
         spanned::Spanned,
         wire::sandbox as wire,
     },
@@ -128,7 +128,7 @@ fn folder(
         findings.push(findings.at(Code::Path, written.span, message).label("not a folder").help(help));
         None
     };
-    let shown = quoted(&path.to_string_lossy());
+    let shown = quoted_path(&path);
     let canonical = match path.canonicalize() {
         Ok(canonical) => canonical,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -204,13 +204,13 @@ fn check_overlap(
             let message = format!(
                 "{} and {} lie inside each other in the sandbox",
                 quoted(&mount.target),
-                quoted(&target.to_string_lossy())
+                quoted_path(&target)
             );
             (message, format!("give it a `target` of its own; the other stands on line {line}"))
         } else if nested(&mount.source, source) && access != mount.access {
             let message = format!(
                 "{} would be writable by one way and read-only by another",
-                quoted(&mount.source.to_string_lossy())
+                quoted_path(&mount.source)
             );
             (message, format!("give both the same access; the other stands on line {line}"))
         } else {
