@@ -45,7 +45,7 @@ fn sandbox(name: &str) -> Sandbox {
     serde_json::from_value(json!({
         "name": name,
         "agent": { "kit": "shell", "command": ["bash", "-l"] },
-        "template": "debian-12",
+        "template": {"image": "debian-12"},
         "workspace": null,
         "network": {},
         "resources": { "cpus": 2, "memory": 1 << 30, "disk": 1 << 30 },
