@@ -174,6 +174,9 @@ pub trait Progress {
 
 /// The rest of the program.
 pub trait Operations {
+    /// The working directory, absolute: where relative paths of a command line start.
+    fn folder(&self) -> &Path;
+
     /// Reads and checks documents; changes nothing and needs no host.
     ///
     /// # Errors

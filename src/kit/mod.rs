@@ -23,6 +23,7 @@ mod config;
 mod de;
 mod discover;
 mod document;
+pub mod explain;
 mod findings;
 mod load;
 mod parse;

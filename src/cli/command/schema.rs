@@ -1,6 +1,8 @@
-//! `schema`: the JSON Schemas of the files.
+//! `schema`: the JSON Schemas of the files, and what a key means.
 
-use std::path::PathBuf;
+mod explain;
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -11,17 +13,29 @@ use crate::cli::{
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     /// Write them into this folder; default: list them, as JSON with their content
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Sub>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Sub {
+    /// Tell what a key is: `schema explain sandbox.spec.network.rules`
+    Explain(explain::Args),
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a file cannot be written, or there is no such key.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    if let Some(Sub::Explain(args)) = &args.command {
+        return explain::run(args, context);
+    }
     let schemas = context.ops.schemas();
     let names: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();
     let list = || names.iter().map(|name| format!("{name}\n")).collect::<String>();
@@ -32,14 +46,15 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         context.out.data(&json!({ "schemas": parsed }), list)?;
         return Ok(Outcome::Done);
     };
-    let write = || {
-        std::fs::create_dir_all(folder)?;
-        schemas.iter().try_for_each(|(name, text)| std::fs::write(folder.join(name), text))
-    };
-    write().map_err(|error: std::io::Error| {
+    write(&context.ops.folder().join(folder), &schemas).map_err(|error| {
         Failure::new(Kind::Failed, "not_written", format!("cannot write the schemas to {}", folder.display()))
             .caused_by(&error)
     })?;
     context.out.data(&json!({ "written": names }), list)?;
     Ok(Outcome::Done)
+}
+
+fn write(folder: &Path, schemas: &[(&'static str, String)]) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    schemas.iter().try_for_each(|(name, text)| std::fs::write(folder.join(name), text))
 }

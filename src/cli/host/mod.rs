@@ -257,6 +257,10 @@ fn read_config(places: &Places, home: &Path) -> Result<OperatorConfig, Failure> 
 }
 
 impl Operations for Host {
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn check(&self, source: &Source) -> Result<Checked, Failure> {
         let loaded = self.load(source)?;
         Ok(Checked { sandboxes: loaded.sandboxes, warnings: loaded.warnings })

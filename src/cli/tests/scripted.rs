@@ -62,6 +62,10 @@ fn status(name: &str, phase: Phase) -> SandboxStatus {
 }
 
 impl Operations for Scripted {
+    fn folder(&self) -> &Path {
+        Path::new("/src/shop")
+    }
+
     fn check(&self, source: &Source) -> Result<Checked, Failure> {
         self.note(format!("check {source:?}"));
         Ok(Checked { sandboxes: vec![sandbox("dev")], warnings: vec!["mode is read".into()] })

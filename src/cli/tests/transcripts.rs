@@ -1,0 +1,175 @@
+//! What a user types and what comes back, against the real program in a repository of its own; only machines are
+//! missing. `COFFERDAM_UPDATE=1` renews the transcripts in `tests/data/transcripts`.
+//!
+//! A transcript is its own test: lines that begin with `$ ` are typed, lines that begin with `> ` right after one are
+//! what the person answers, the rest is what is shown: standard output as it is, standard error after `! `, and an
+//! exit code that is not 0 as `[exit N]`. `$ cat FILE` shows a file, `$ mkdir DIR` makes a folder to go on in,
+//! `$ # …` is a remark. A folder of the transcript's name holds the repository that it begins with.
+
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{Sink, end};
+use crate::cli::{Cli, context::Context, host::Host, output::Output, prompt::Prompt};
+use clap::Parser as _;
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/transcripts")
+}
+
+#[test]
+fn transcripts_are_what_a_user_sees() {
+    let mut names: Vec<PathBuf> = fs::read_dir(data()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    names.sort();
+    assert!(!names.is_empty());
+    let mut differing = Vec::new();
+    for path in names {
+        let expected = fs::read_to_string(&path).unwrap();
+        let played = Stage::new(&path.with_extension("")).play(&expected);
+        if std::env::var_os("COFFERDAM_UPDATE").is_some() {
+            fs::write(&path, &played).unwrap();
+        } else if played != expected {
+            differing.push(format!(
+                "{} differs (COFFERDAM_UPDATE=1 renews it); it is now:\n{played}",
+                path.display()
+            ));
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+/// A home, and a repository that the person stands in.
+struct Stage {
+    _root: tempfile::TempDir,
+    root: PathBuf,
+    folder: PathBuf,
+}
+
+impl Stage {
+    fn new(beginning: &Path) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let folder = root.join("src/shop");
+        fs::create_dir_all(root.join("home")).unwrap();
+        fs::create_dir_all(folder.join(".git/objects")).unwrap();
+        fs::create_dir_all(folder.join(".git/refs")).unwrap();
+        fs::write(folder.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        if beginning.is_dir() {
+            copy(beginning, &folder);
+        }
+        Self { _root: directory, root, folder }
+    }
+
+    fn play(&mut self, script: &str) -> String {
+        let mut played = String::new();
+        let mut lines = script.lines().peekable();
+        while let Some(line) = lines.next() {
+            let Some(typed) = line.strip_prefix("$ ") else { continue };
+            let _ = writeln!(played, "$ {typed}");
+            let mut answers = Vec::new();
+            while let Some(answer) = lines.peek().and_then(|line| line.strip_prefix("> ")) {
+                let _ = writeln!(played, "> {answer}");
+                answers.push(answer.to_owned());
+                lines.next();
+            }
+            played.push_str(&self.run(typed, answers));
+        }
+        played
+    }
+
+    fn run(&mut self, typed: &str, _answers: Vec<String>) -> String {
+        let mut words = words(typed);
+        let variables: Vec<(String, String)> = words
+            .iter()
+            .map_while(|word| word.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        words.drain(..variables.len());
+        let [command, rest @ ..] = words.as_slice() else { return String::new() };
+        let shown = match (command.as_str(), rest) {
+            ("#", _) => String::new(),
+            ("cat", [file]) => {
+                fs::read_to_string(self.folder.join(file)).unwrap_or_else(|error| error.to_string())
+            }
+            ("mkdir", [folder]) => {
+                self.folder.push(folder);
+                fs::create_dir_all(&self.folder).unwrap();
+                String::new()
+            }
+            ("cofferdam", _) => self.cofferdam(&words, &variables),
+            other => panic!("a transcript does not know {other:?}"),
+        };
+        let shown = shown.replace(self.root.join("home").to_str().unwrap(), "/home/ann");
+        shown.replace(self.root.to_str().unwrap(), "")
+    }
+
+    fn cofferdam(&self, words: &[String], variables: &[(String, String)]) -> String {
+        let cli = match Cli::try_parse_from(words) {
+            Ok(cli) => cli,
+            Err(error) => return marked("", &error.render().to_string(), 2),
+        };
+        let (data, talk) = (Sink::default(), Sink::default());
+        let out = Output::to(cli.output, data.clone(), talk.clone());
+        let env = |name: &str| {
+            let own = |place: &str| Some(OsString::from(self.root.join(place)));
+            match name {
+                "HOME" => own("home"),
+                "COFFERDAM_STATE" => own("state"),
+                "COFFERDAM_CACHE" => own("cache"),
+                "COFFERDAM_CONFIG" => Some(self.root.join("home/config.yaml").into()).filter(|_| false),
+                _ => variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.into()),
+            }
+        };
+        let host = Host::with(&env, &self.folder).unwrap();
+        let context = Context { out, prompt: Prompt::new(true, None, false), ops: &host };
+        let code = end(cli.command.run(&context), &context.out);
+        marked(&data.text(), &talk.text(), code)
+    }
+}
+
+fn marked(data: &str, talk: &str, code: u8) -> String {
+    let mut shown = data.to_owned();
+    if !shown.is_empty() && !shown.ends_with('\n') {
+        shown.push('\n');
+    }
+    for line in talk.lines() {
+        let _ = writeln!(shown, "{}", format!("! {line}").trim_end());
+    }
+    if code != 0 {
+        let _ = writeln!(shown, "[exit {code}]");
+    }
+    shown
+}
+
+/// Words as a shell would have them: spaces part, quotes hold together.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for character in line.chars() {
+        match (quote, character) {
+            (None, ' ') if word.is_empty() => {}
+            (None, ' ') => words.push(std::mem::take(&mut word)),
+            (None, '\'' | '"') => quote = Some(character),
+            (Some(open), _) if open == character => quote = None,
+            _ => word.push(character),
+        }
+    }
+    words.extend(Some(word).filter(|word| !word.is_empty()));
+    words
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
