@@ -204,7 +204,7 @@ fn check_overlap(
             let message = format!(
                 "{} and {} lie inside each other in the sandbox",
                 quoted(&mount.target),
-                quoted_path(&target)
+                quoted_path(target)
             );
             (message, format!("give it a `target` of its own; the other stands on line {line}"))
         } else if nested(&mount.source, source) && access != mount.access {
