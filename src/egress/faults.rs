@@ -52,6 +52,8 @@ pub(crate) enum Check {
     Path,
     /// One leaf holds one name.
     LeafName,
+    /// Values that come back in a body are written over.
+    Reflection,
 }
 
 /// Which checks are off.

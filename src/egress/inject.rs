@@ -4,6 +4,8 @@
 //! [`Secrets::inspect`] reads a request, [`Secrets::inject`] changes it. A host that has a secret of ours accepts no
 //! other credential: a foreign key on an allowed host is a way out for data.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::{
     HeaderMap,
@@ -16,6 +18,7 @@ use crate::model::{api::EgressSecret, redacted::Redacted, rule::Target, secret::
 use super::{
     EgressError,
     faults::{Check, Faults},
+    reflect::{Masker, Spelling, spellings},
 };
 
 /// Headers that carry credentials, besides those that a secret is bound to.
@@ -95,6 +98,7 @@ struct Secret {
 /// The sandbox's secrets. The only holder of their values.
 pub(crate) struct Secrets {
     all: Vec<Secret>,
+    spellings: Arc<[Spelling]>,
     faults: Faults,
 }
 
@@ -115,7 +119,13 @@ impl Secrets {
             value: value.filter(|_| bound.present),
         });
         // An empty placeholder would be found everywhere.
-        Ok(Self { all: all.filter(|secret| !secret.placeholder.is_empty()).collect(), faults })
+        let all: Vec<Secret> = all.filter(|secret| !secret.placeholder.is_empty()).collect();
+        let known = |(index, secret): (usize, &Secret)| {
+            let value = secret.value.as_ref().map(Redacted::expose).unwrap_or_default();
+            spellings(index, value, &secret.placeholder)
+        };
+        let spellings = all.iter().enumerate().flat_map(known).collect();
+        Ok(Self { all, spellings, faults })
     }
 
     /// Name of a use's secret, for its event.
@@ -201,6 +211,17 @@ impl Secrets {
             }
         }
         found
+    }
+
+    /// Looks for values in a body that comes from this target, when a secret is bound to it.
+    pub fn masker(&self, target: &Target) -> Option<Masker> {
+        let masks = self.is_credentialed(target) && !self.faults.skips(Check::Reflection);
+        (masks && !self.spellings.is_empty()).then(|| Masker::new(self.spellings.clone()))
+    }
+
+    /// The name of a secret that was found in a body.
+    pub fn name_at(&self, secret: usize) -> &str {
+        &self.all[secret].name
     }
 
     /// The use that a header asks for, when it is the bound one of the bound host.

@@ -28,6 +28,7 @@ mod limits;
 mod names;
 mod open;
 pub mod proxy;
+mod reflect;
 mod relay;
 mod session;
 mod shared;

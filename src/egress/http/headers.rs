@@ -2,7 +2,7 @@
 
 use hyper::{
     HeaderMap,
-    header::{self, HeaderName},
+    header::{self, HeaderName, HeaderValue},
 };
 
 /// Hop-by-hop fields (RFC 9110, 7.6.1), and what older clients send beside them.
@@ -52,6 +52,22 @@ pub(super) fn clean_response(headers: &mut HeaderMap) {
     for name in ours {
         headers.remove(name);
     }
+}
+
+/// Asks for an answer that can be read: uncompressed, and whole, since a value could be cut in two by ranges. A server
+/// may ignore both fields at any time (RFC 9110, 12.5.3 and 14.2), so no client relies on them.
+pub(super) fn legible(headers: &mut HeaderMap) {
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.remove(header::RANGE);
+    headers.remove(header::IF_RANGE);
+}
+
+/// Whether an answer came uncompressed.
+pub(super) fn is_legible(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {

@@ -28,7 +28,8 @@ use crate::{
 use super::{
     denial::wants_json,
     forward::{ForwardError, InFlight, Link, Outgoing, ResponseBody, WithoutTrailers},
-    headers::{clean_request, clean_response},
+    headers::{clean_request, clean_response, is_legible, legible},
+    masked::Masked,
     refusal::{Refusal, answer, credential, denied, refused, unanswered, unreachable},
     serve::Front,
     settle::{Asked, host_text, request_id, settle},
@@ -160,13 +161,14 @@ fn outgoing(shared: &Shared, asked: &Asked, head: Parts, body: Incoming) -> Outg
     }
     if shared.secrets.is_credentialed(&asked.target) {
         drop_cookies(headers);
+        legible(headers);
     }
     request
 }
 
 /// What the guest gets of the world's answer.
 async fn finish(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     asked: &Asked,
     response: Response<Incoming>,
     in_flight: InFlight,
@@ -182,11 +184,23 @@ async fn finish(
     if shared.secrets.is_credentialed(&asked.target) {
         drop_cookies(&mut head.headers);
     }
+    let masker = shared.secrets.masker(&asked.target);
+    if masker.is_some() && !is_legible(&head.headers) {
+        let attempt = asked.attempt.clone().action("http.response");
+        report(shared, deny(&attempt, "response_encoded", None)).await;
+        let why = "the server compressed its answer unasked, so it cannot be searched for the secret";
+        return refused(false, &Refusal::failed("response_encoded", why), &asked.id);
+    }
     for secret in shared.secrets.mask(&mut head.headers) {
         let attempt = asked.attempt.clone().action("secret.use").with("secret", secret);
         report(shared, deny(&attempt, "secret_reflected", None)).await;
     }
-    Response::from_parts(head, WithoutTrailers::until_gone(body, in_flight).boxed_unsync())
+    let body = WithoutTrailers::until_gone(body, in_flight);
+    let body = match masker {
+        Some(masker) => Masked::new(body, shared, masker, asked.attempt.clone()).boxed_unsync(),
+        None => body.boxed_unsync(),
+    };
+    Response::from_parts(head, body)
 }
 
 /// The target that goes upstream: the path as it was judged, the query as it came.

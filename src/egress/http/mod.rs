@@ -12,6 +12,7 @@ pub(crate) mod guard;
 pub(crate) mod head;
 mod headers;
 mod judge;
+mod masked;
 mod refusal;
 mod serve;
 mod settle;

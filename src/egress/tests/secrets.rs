@@ -82,6 +82,32 @@ async fn e05_a_reflected_value_is_masked() {
 }
 
 #[tokio::test]
+async fn e05_a_value_in_a_body_is_masked() {
+    let attack = async |off, path: &str| {
+        let rig = Rig::new(bound(off)).await;
+        let headers = format!("x-api-key: {PLACEHOLDER}\r\nAccept-Encoding: gzip\r\nRange: bytes=0-9\r\n");
+        let text = rig.get("bound.test", path, &headers).await;
+        let reasons: Vec<String> = rig.events().await.into_iter().map(|event| event.reason).collect();
+        (text, reasons, rig.received().to_ascii_lowercase())
+    };
+    let (text, reasons, received) = attack(None, "/echo").await;
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(body.starts_with("{\"key\":\"") && body.ends_with("\"}"), "{text}");
+    assert!(
+        !text.contains(CANARY) && body.contains(&PLACEHOLDER[..CANARY.len().min(PLACEHOLDER.len())]),
+        "{text}"
+    );
+    assert!(reasons.iter().any(|reason| reason == "secret_reflected"), "{reasons:?}");
+    assert!(received.contains("accept-encoding: identity") && !received.contains("range:"), "{received}");
+    assert!(attack(Some(Check::Reflection), "/echo").await.0.contains(CANARY));
+
+    let (text, reasons, _) = attack(None, "/zip").await;
+    assert!(text.starts_with("HTTP/1.1 502") && !text.contains("ok"), "{text}");
+    assert!(reasons.iter().any(|reason| reason == "response_encoded"), "{reasons:?}");
+    assert!(attack(Some(Check::Reflection), "/zip").await.0.ends_with("ok"));
+}
+
+#[tokio::test]
 async fn e09_e10_no_other_credential_for_a_credentialed_host() {
     let ours = format!("x-api-key: {PLACEHOLDER}\r\n");
     let attack = async |path: &str, header: &str, off| {

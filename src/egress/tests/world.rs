@@ -108,6 +108,10 @@ async fn respond(stream: &mut (impl AsyncWrite + Unpin), head: &str) -> io::Resu
     let text = match head.split(' ').nth(1).unwrap_or_default() {
         "/slow" => "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n".to_owned(),
         "/reflect" => format!("HTTP/1.1 200 OK\r\nX-Echo: {key}\r\nContent-Length: 2\r\n\r\nok"),
+        "/echo" => {
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{{\"key\":\"{key}\"}}", key.len() + 10)
+        }
+        "/zip" => "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok".to_owned(),
         "/alt" => {
             "HTTP/1.1 200 OK\r\nAlt-Svc: h3=\":443\"\r\nCofferdam-Rule: forged\r\nContent-Length: 2\r\n\r\nok"
                 .to_owned()
