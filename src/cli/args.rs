@@ -79,6 +79,30 @@ impl std::str::FromStr for Variable {
     }
 }
 
+/// `[HOST:]PORT`: a port of the sandbox, and where the host shall have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    /// Port in the sandbox.
+    pub guest: u16,
+    /// Wish for the host's port.
+    pub host: Option<u16>,
+}
+
+impl std::str::FromStr for Publish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let port = |text: &str| match text.parse() {
+            Ok(port @ 1..=u16::MAX) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
+            _ => Err(format!("`{text}` is no port; write PORT or HOST:PORT, for example 8080:3000")),
+        };
+        match text.split_once(':') {
+            Some((host, guest)) => Ok(Self { guest: port(guest)?, host: Some(port(host)?) }),
+            None => Ok(Self { guest: port(text)?, host: None }),
+        }
+    }
+}
+
 /// `-e` and `--env-file`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct EnvArgs {
@@ -161,6 +185,15 @@ mod tests {
         }
         for text in ["", "s", "1x", "-1s", "1.5h", "99999999999999999999", "18446744073709551615h", "1h30"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_of_a_command_line() {
+        assert_eq!("8080:3000".parse(), Ok(Publish { guest: 3000, host: Some(8080) }));
+        assert_eq!("3000".parse(), Ok(Publish { guest: 3000, host: None }));
+        for bad in ["", "0", "x", "1:2:3", ":3000", "8080:", "70000", "+80", "127.0.0.1:80:80"] {
+            assert!(bad.parse::<Publish>().is_err(), "{bad}");
         }
     }
 

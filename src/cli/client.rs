@@ -141,6 +141,14 @@ impl Client {
         limited(ANSWER_LIMIT, self.ask(Method::POST, "/v1/policy/reload", Bytes::new())).await
     }
 
+    /// Publishes the ports as they now stand in the state directory.
+    ///
+    /// # Errors
+    /// As in [`ClientError`]; refused where a port cannot be had.
+    pub async fn reload_ports(&self) -> Result<SandboxStatus, ClientError> {
+        limited(ANSWER_LIMIT, self.ask(Method::POST, "/v1/ports/reload", Bytes::new())).await
+    }
+
     /// Opens a stream to the guest's exec server, on which the guest answers `request`.
     ///
     /// # Errors

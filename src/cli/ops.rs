@@ -9,13 +9,13 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::failure::Failure;
+use super::{args::Publish, failure::Failure};
 use crate::model::{
     api::PolicyRevision,
     desired::{Preset, Sandbox},
     name::Name,
     rule::NetworkRule,
-    status::SandboxStatus,
+    status::{PublishedPort, SandboxStatus},
 };
 use crate::template::doctor::Hardware;
 
@@ -137,6 +137,15 @@ pub enum RuleEdit {
     Reset(Option<Preset>),
 }
 
+/// A change to the ports that commands publish for one sandbox; empty: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PortEdit {
+    /// Published.
+    pub publish: Vec<Publish>,
+    /// Ports of the guest that are withdrawn.
+    pub withdraw: Vec<u16>,
+}
+
 /// What came of a [`RuleEdit`].
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RuleChange {
@@ -254,6 +263,12 @@ pub trait Operations {
     /// # Errors
     /// When there is no such rule, or the state cannot be written.
     fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure>;
+
+    /// Changes the ports that are published for a sandbox, at once where it runs, and gives those that are open.
+    ///
+    /// # Errors
+    /// When a port cannot be had; the others are published.
+    fn ports(&self, sandbox: &Found, edit: &PortEdit) -> Result<Vec<PublishedPort>, Failure>;
 
     /// Folders of audit trails: one sandbox's, or the host's and those of all sandboxes.
     ///

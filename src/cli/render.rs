@@ -15,10 +15,19 @@ use crate::model::{
 #[must_use]
 pub fn statuses(statuses: &[SandboxStatus]) -> String {
     let mut table = Table::new(&["NAME", "AGENT", "PHASE", "ISOLATION", "WORKSPACE"]);
+    let published = statuses.iter().any(|status| !status.ports.is_empty());
+    if published {
+        table = Table::new(&["NAME", "AGENT", "PHASE", "ISOLATION", "PORTS", "WORKSPACE"]);
+    }
     for status in statuses {
         let isolation = status.isolation.map_or_else(String::new, |isolation| isolation.to_string());
         let workspace = status.workspace.as_deref().unwrap_or_default();
-        table.row([&status.name, &status.agent, &status.phase.to_string(), &isolation, workspace]);
+        let (name, phase, ports) = (&status.name, status.phase.to_string(), ports(status));
+        if published {
+            table.row([name, &status.agent, &phase, &isolation, &ports, workspace]);
+        } else {
+            table.row([name, &status.agent, &phase, &isolation, workspace]);
+        }
     }
     let mut text = table.render();
     for status in statuses {
@@ -31,6 +40,12 @@ pub fn statuses(statuses: &[SandboxStatus]) -> String {
         }
     }
     text
+}
+
+/// `8081→3000`: the host's port, then the guest's.
+fn ports(status: &SandboxStatus) -> String {
+    let words = status.ports.iter().map(|port| format!("{}→{}", port.host, port.guest));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What would happen, and what it grants.

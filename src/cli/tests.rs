@@ -132,7 +132,7 @@ fn what_comes_later_is_refused_by_name() {
     for (line, flag) in [
         ("run shell --branch=B", "--branch"),
         ("run dev --branch B", "--branch"),
-        ("create shell . --publish 8080:3000", "--publish"),
+        ("create shell . --kit x", "--kit"),
         ("run shell --task x", "--task"),
         ("create shell . --mode branch", "--mode branch"),
         ("policy allow network a.example --until 2030-01-01", "--until"),

@@ -91,4 +91,19 @@ pub struct SandboxStatus {
     /// Commit of that file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// Its ports on the host, while it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PublishedPort>,
+}
+
+/// A port of the guest on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedPort {
+    /// Port in the guest.
+    pub guest: u16,
+    /// Port on the host.
+    pub host: u16,
+    /// Address of the host; always the loopback's.
+    pub address: String,
 }

@@ -14,6 +14,7 @@
 //!     record.json          identity and desired state
 //!     status.json          what the keeper saw last
 //!     policy.json          rules of this sandbox's session
+//!     ports.json           ports that commands published or withdrew
 //!     placeholders.json    what stands for each secret in the guest
 //!     names.jsonl          synthetic addresses, appended
 //!     sockets              where its sockets are, as one path
@@ -35,6 +36,7 @@ pub mod names;
 pub mod owner;
 pub mod placeholders;
 pub mod places;
+pub mod ports;
 pub mod rules;
 pub mod sandbox;
 pub mod sockets;
@@ -47,6 +49,7 @@ pub use self::{
     names::NameTable,
     owner::Owner,
     places::Places,
+    ports::PortSet,
     rules::{RuleSet, Scope},
     sandbox::{CreateError, Listing, NewSandbox, Record, RemoveError, UpdateError},
     state::{SandboxDir, Store},

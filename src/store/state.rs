@@ -288,6 +288,7 @@ mod tests {
             policy_hash: None,
             file: None,
             commit: None,
+            ports: Vec::new(),
         };
         sandbox.write_status(&status, &life).unwrap();
         assert_eq!(sandbox.read_status().unwrap(), Some(status));

@@ -9,3 +9,4 @@ pub mod memory_file;
 pub mod packet;
 pub mod process;
 pub mod readiness;
+pub mod relay;

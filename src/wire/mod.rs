@@ -1,12 +1,13 @@
 //! The protocol between host and guest. Level 0: shared with the guest crate by `#[path]`.
 //!
-//! Three kinds of stream cross the vsock, told apart by port:
+//! Few kinds of stream cross the vsock, told apart by port:
 //!
 //! | port | who dials | what it carries |
 //! |---|---|---|
 //! | [`port::HOST_CONTROL`] | guest | [`frame`]s of JSON: [`GuestMessage`] up, [`HostMessage`] down, for the machine's life |
 //! | [`port::HOST_EGRESS`] | guest | one [`StreamHeader`], then the bytes of one connection (or DNS messages) |
 //! | [`port::GUEST_EXEC`] | host | one frame with an [`ExecRequest`], one with an [`ExecReply`], then [`exec`] packets |
+//! | [`port::GUEST_PORTS`] | host | one [`PortRequest`], one byte of answer, then the bytes of one connection |
 //!
 //! Every other port is refused. What PID 1 needs before any stream exists is the [`BootConfig`] in the
 //! initramfs, so that PID 1 itself parses no network input.
@@ -18,12 +19,14 @@ pub mod boot;
 pub mod control;
 pub mod exec;
 pub mod frame;
+pub mod ports;
 pub mod stream;
 
 pub use self::{
     boot::{BootConfig, GuestFile, GuestMount},
     control::{GuestMessage, HostMessage},
     exec::{ExecReply, ExecRequest, Packet, TtySize},
+    ports::PortRequest,
     stream::{StreamHeader, StreamKind},
 };
 
@@ -38,6 +41,8 @@ pub mod port {
     pub const HOST_EGRESS: u32 = 2;
     /// Guest side: the exec server.
     pub const GUEST_EXEC: u32 = 3;
+    /// Guest side: connections to ports of the guest's loopback.
+    pub const GUEST_PORTS: u32 = 4;
 }
 
 /// Context id of the host in the vsock address family (virtio 1.2, 5.10.4).

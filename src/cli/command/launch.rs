@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    cli::{args::EnvArgs, failure::Failure},
+    cli::{
+        args::{EnvArgs, Publish},
+        failure::Failure,
+    },
     model::{name::Name, unit::Bytes},
 };
 
@@ -38,6 +41,9 @@ pub struct LaunchArgs {
     /// Further host folder
     #[arg(long, value_name = "SRC:DST[:ro]")]
     pub mount: Vec<String>,
+    /// Port of the sandbox on this host's loopback, under HOST or the same number; taken: the next free one
+    #[arg(short, long, value_name = "[HOST:]PORT")]
+    pub publish: Vec<Publish>,
     /// Virtual CPUs
     #[arg(long, value_name = "N")]
     pub cpus: Option<u8>,
@@ -67,8 +73,6 @@ pub struct LaterArgs {
     kit: Vec<String>,
     #[arg(long = "arg", hide = true)]
     kit_argument: Vec<String>,
-    #[arg(short, long, hide = true)]
-    publish: Vec<String>,
     #[arg(long, hide = true)]
     task: Option<String>,
     #[arg(long, hide = true)]
@@ -102,7 +106,6 @@ impl LaterArgs {
             ("--with-changes", self.with_changes),
             ("--kit", !self.kit.is_empty()),
             ("--arg", !self.kit_argument.is_empty()),
-            ("--publish", !self.publish.is_empty()),
             ("--task", self.task.is_some()),
             ("--task-file", self.task_file.is_some()),
             ("--timeout", self.timeout.is_some()),
@@ -128,6 +131,7 @@ impl LaunchArgs {
         let lists = [&self.secret, &self.allow, &self.deny, &self.mount];
         self.mode.is_some()
             || self.template.is_some()
+            || !self.publish.is_empty()
             || lists.iter().any(|list| !list.is_empty())
             || !self.resources().is_empty()
     }
@@ -169,6 +173,11 @@ impl LaunchArgs {
         insert_if(&mut spec, "mounts", !mounts.is_empty(), json!(mounts));
         insert_if(&mut spec, "env", !env.is_empty(), json!(env));
         insert_if(&mut spec, "secrets", !self.secret.is_empty(), json!(self.secret));
+        let ports = self.publish.iter().map(|port| match port.host {
+            Some(host) => json!({ "guest": port.guest, "host": host }),
+            None => json!({ "guest": port.guest }),
+        });
+        insert_if(&mut spec, "ports", !self.publish.is_empty(), ports.collect());
         let allow = self.allow.iter().map(|pattern| json!({ "allow": pattern, "why": WHY }));
         let deny = self.deny.iter().map(|pattern| json!({ "deny": pattern, "why": WHY }));
         let rules: Vec<Value> = allow.chain(deny).collect();

@@ -15,6 +15,7 @@ pub mod launch;
 pub mod logs;
 pub mod ls;
 pub mod policy;
+pub mod ports;
 pub mod restart;
 pub mod rm;
 pub mod run;
@@ -56,6 +57,8 @@ pub enum Command {
     Delete(delete::Args),
     /// Run a command in a sandbox
     Exec(exec::Args),
+    /// Show, publish and withdraw a sandbox's ports
+    Ports(ports::Args),
     /// Show a sandbox's console
     Logs(logs::Args),
     /// Check files; changes nothing
@@ -96,6 +99,7 @@ impl Command {
             Self::Rm(args) => rm::run(&args, context),
             Self::Delete(args) => delete::run(&args, context),
             Self::Exec(args) => exec::run(&args, context),
+            Self::Ports(args) => ports::run(&args, context),
             Self::Logs(args) => logs::run(&args, context),
             Self::Check(args) => check::run(&args, context),
             Self::Doctor(args) => doctor::run(&args, context),

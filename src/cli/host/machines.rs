@@ -96,6 +96,8 @@ impl Host {
             status.phase = Phase::Failed;
             status.reason = Some("its keeper was killed; start it again".to_owned());
         }
+        // Nobody listens any more.
+        status.ports.clear();
         Ok(status)
     }
 

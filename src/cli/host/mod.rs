@@ -7,6 +7,7 @@ mod documents;
 mod hardware;
 mod launch;
 mod machines;
+mod ports;
 mod rules;
 mod world;
 
@@ -25,8 +26,8 @@ use super::{
     demo,
     failure::{Failure, Kind},
     ops::{
-        Checked, Found, Operations, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing,
-        Source,
+        Checked, Found, Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope,
+        SecretListing, Source,
     },
 };
 use crate::{
@@ -43,7 +44,7 @@ use crate::{
         launch::PlacesConfig,
         name::Name,
         secret::SecretSource,
-        status::SandboxStatus,
+        status::{PublishedPort, SandboxStatus},
     },
     policy::fs as floor,
     store::{Owner, Places, Store},
@@ -333,6 +334,10 @@ impl Operations for Host {
 
     fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
         self.edit(scope, edit)
+    }
+
+    fn ports(&self, sandbox: &Found, edit: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {
+        self.edit_ports(&self.record_of(sandbox)?, edit)
     }
 
     fn trails(&self, sandbox: Option<&Found>) -> Result<Vec<PathBuf>, Failure> {

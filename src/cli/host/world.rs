@@ -95,7 +95,8 @@ impl World for Hands<'_> {
 
     fn enforce(&mut self, id: &SandboxId) -> Result<(), Failure> {
         let found = self.host.found(&self.load(id)?)?;
-        self.host.enforce(&RuleScope::Sandbox(Box::new(found)), Some(id)).map(drop)
+        self.host.enforce(&RuleScope::Sandbox(Box::new(found)), Some(id))?;
+        self.host.open_ports(&self.load(id)?).map(drop)
     }
 
     fn start(&mut self, id: &SandboxId) -> Result<(), Failure> {

@@ -10,17 +10,18 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
+        args::Publish,
         failure::{Failure, Kind},
         ops::{
-            Action, Change, Checked, Found, Operations, Progress, Proposal, RuleChange, RuleEdit, RuleScope,
-            SecretListing, Source,
+            Action, Change, Checked, Found, Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit,
+            RuleScope, SecretListing, Source,
         },
     },
     model::{
         api::PolicyRevision,
         desired::{Preset, Sandbox},
         name::Name,
-        status::{Phase, SandboxStatus},
+        status::{Phase, PublishedPort, SandboxStatus},
     },
     template::doctor::Hardware,
 };
@@ -142,6 +143,16 @@ impl Operations for Scripted {
             self.note(format!("{:?} {} {:?} global={global}", rule.effect, rule.pattern(), rule.protocol));
         }
         Ok(RuleChange { added: rules, scope: "all".into(), ..RuleChange::default() })
+    }
+
+    fn ports(&self, _: &Found, edit: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {
+        self.note(format!("ports {edit:?}"));
+        let open = |port: &Publish| PublishedPort {
+            guest: port.guest,
+            host: port.host.unwrap_or(port.guest),
+            address: "127.0.0.1".into(),
+        };
+        Ok(edit.publish.iter().map(open).collect())
     }
 
     fn trails(&self, _: Option<&Found>) -> Result<Vec<PathBuf>, Failure> {

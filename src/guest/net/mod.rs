@@ -10,6 +10,8 @@
 //! 127.0.0.0/8, ::1, the prefixes of the guest's own bridges ─▶ as on any machine
 //! ```
 //!
+//! The other way round, the host may ask for a connection to a port of the loopback: [`publish`].
+//!
 //! None of it is a boundary: what the host does not permit does not happen, whatever runs here.
 
 mod addresses;
@@ -17,6 +19,7 @@ mod dns;
 mod dns_message;
 mod lookup;
 mod netlink;
+mod publish;
 mod relay;
 mod route;
 
@@ -34,7 +37,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_w
 use crate::{
     boot, exec,
     handover::{Handover, READY, tell_init},
-    stream::Host,
+    stream::{Host, Listener},
+    wire::port,
 };
 
 /// The guest's own address, where its resolver and the explicit proxy answer.
@@ -55,8 +59,10 @@ pub fn serve() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let network = Network::set_up()?;
+        let published = Listener::vsock(port::GUEST_PORTS)?;
         tell_init(READY);
-        network.run(Host::Vsock, relay::CONNECTIONS_MAX).await
+        let network = network.run(Host::Vsock, relay::CONNECTIONS_MAX);
+        tokio::try_join!(network, publish::accept_for_ever(&published)).map(drop)
     })
 }
 

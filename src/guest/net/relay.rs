@@ -81,7 +81,16 @@ async fn relay(client: &Stream, host: &Host) -> io::Result<()> {
     let destination = destination(client)?;
     let stream = host.dial(port::HOST_EGRESS).await?;
     stream.write_all(&StreamHeader { kind: kind(destination), destination }.encode()).await?;
-    tokio::try_join!(pump(client, &stream), pump(&stream, client)).map(drop)
+    join(client, &stream).await
+}
+
+/// Joins two streams until both directions have ended. A side that takes no more ends nothing but that direction: what
+/// it said last still arrives.
+///
+/// # Errors
+/// When one of them breaks: what it would still have said is lost.
+pub async fn join(left: &Stream, right: &Stream) -> io::Result<()> {
+    tokio::try_join!(pump(left, right), pump(right, left)).map(drop)
 }
 
 /// Where the program wanted to go: the address that the kernel accepted the connection on.
@@ -115,7 +124,8 @@ async fn pump(from: &Stream, to: &Stream) -> io::Result<()> {
                 return Ok(());
             }
             Ok(Moved::All) => {}
-            Ok(Moved::Left(rest)) => to.write_all(&rest).await?,
+            Ok(Moved::Left(rest)) if to.write_all(&rest).await.is_ok() => {}
+            Ok(Moved::Left(_) | Moved::Refused) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
@@ -126,6 +136,8 @@ enum Moved {
     All,
     /// What the other side had no room for.
     Left(Vec<u8>),
+    /// The other side takes no more.
+    Refused,
     End,
 }
 
@@ -140,7 +152,7 @@ fn move_once(from: &Stream, to: &Stream, scratch: &mut [u8]) -> io::Result<Moved
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Ok(Moved::Left(scratch[..length].to_vec()))
         }
-        Err(error) => Err(error),
+        Err(_) => Ok(Moved::Refused),
     }
 }
 

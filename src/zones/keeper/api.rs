@@ -6,6 +6,7 @@
 //! | `GET /v1/wait` | the status, once the sandbox no longer starts |
 //! | `POST /v1/stop` `{"grace_ms"}` | the status, once it is down |
 //! | `POST /v1/policy/reload` | `{"revision","hash","closed"}`, once the policy is in force |
+//! | `POST /v1/ports/reload` | the status, once the ports are published |
 //! | `POST /v1/exec` with `Upgrade: cofferdam-exec` | 101, then the exec stream of `wire::exec`, reply first |
 
 use std::{convert::Infallible, io, rc::Rc, time::Duration};
@@ -95,6 +96,16 @@ async fn answer(request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer
                 Ok(ok(&json!({"revision": policy.revision, "hash": policy.hash, "closed": closed})))
             }
             Err(error) => Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, "policy", &error.to_string())),
+        },
+        (&Method::POST, "/v1/ports/reload") => match keeper.reload_ports() {
+            Ok(()) => Ok(ok(&keeper.status())),
+            Err(error) => {
+                let message = error.to_string();
+                Err(respond(
+                    StatusCode::CONFLICT,
+                    json!({"code": "port", "kind": "failed", "message": message}).to_string().into_bytes(),
+                ))
+            }
         },
         (&Method::POST, "/v1/exec") => exec(request, keeper).await,
         _ => Err(refuse(

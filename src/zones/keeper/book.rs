@@ -29,9 +29,10 @@ use crate::{
     lifecycle::Lifecycle,
     model::{
         api::{PolicyRevision, Upstream},
+        desired::Port,
         event::{Decision, Draft, EventProvenance, EventSandbox},
         launch::{CONTROL_SOCKET, KeeperConfig},
-        status::{Phase, SandboxStatus},
+        status::{Phase, PublishedPort, SandboxStatus},
     },
     policy::fs as floor,
     secret,
@@ -146,6 +147,23 @@ impl Book {
             .collect::<Result<_, _>>()
             .map_err(io::Error::other)?;
         Ok(policy::compose(revision, &record, added))
+    }
+
+    /// The ports to publish as they stand in the files now.
+    pub(super) fn ports(&self) -> io::Result<Vec<Port>> {
+        let record = self.store.load(&self.config.id).map_err(io::Error::other)?;
+        let commands = self.store.ports(&self.config.id).map_err(io::Error::other)?;
+        Ok(commands.over(&record.desired.ports))
+    }
+
+    /// Notes which ports were opened and which closed.
+    pub(super) fn note_ports(&self, before: &[PublishedPort], after: &[PublishedPort]) {
+        let opened = after.iter().filter(|port| !before.contains(port)).map(|port| ("published", port));
+        let closed = before.iter().filter(|port| !after.contains(port)).map(|port| ("withdrawn", port));
+        for (reason, port) in closed.chain(opened) {
+            let resource = format!("{}:{} → {}", port.address, port.host, port.guest);
+            self.note_about("port.publish", resource, reason, Map::new());
+        }
     }
 
     /// From now on, events are made under this policy.
@@ -303,10 +321,20 @@ impl Book {
     }
 
     fn note(&self, action: &str, reason: &str, detail: Map<String, serde_json::Value>) {
+        self.note_about(action, self.record.name.to_string(), reason, detail);
+    }
+
+    fn note_about(
+        &self,
+        action: &str,
+        resource: String,
+        reason: &str,
+        detail: Map<String, serde_json::Value>,
+    ) {
         let draft = Draft {
             time: Timestamp::now().to_string(),
             action: action.to_owned(),
-            resource: self.record.name.to_string(),
+            resource,
             decision: Decision::Allow,
             rule: None,
             reason: reason.to_owned(),

@@ -26,6 +26,7 @@ use super::{
     launcher_link::LauncherLink,
     machine_control,
     output::{self, BoundedFile},
+    ports::Ports,
 };
 use crate::{
     engine::{Acceleration, Disk, Engine, Folder, MachineSpec, Qemu},
@@ -99,6 +100,12 @@ pub(super) async fn start(
     let told = boot_config(modules, sandbox, ca_pem, env, mounts);
     let isolation = starting.vmm(vsock, fs, &told).await?;
     Ok(Machine { guest, egress, policy, isolation: Some(isolation) })
+}
+
+/// Binds the sandbox's ports on the host; they are served once the guest answers.
+pub(super) fn bind_ports(book: &Book) -> Result<Ports, StartError> {
+    let wanted = book.ports().map_err(doing("reading its ports"))?;
+    Ports::bind(&wanted).map_err(doing("publishing its ports"))
 }
 
 struct Starting<'a> {

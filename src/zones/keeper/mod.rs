@@ -22,6 +22,7 @@ mod machine;
 mod machine_control;
 mod output;
 mod policy;
+mod ports;
 mod relay;
 mod upstream;
 
@@ -35,7 +36,9 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 
-use self::{book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::LauncherLink};
+use self::{
+    book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::LauncherLink, ports::Ports,
+};
 use super::entry::{self, ZoneError};
 use crate::{
     lifecycle::{Action, Event, Lifecycle},
@@ -85,6 +88,7 @@ pub(super) struct Keeper {
     book: Rc<Book>,
     guest: GuestLink,
     egress: Rc<EgressLink>,
+    ports: Ports,
     status: watch::Sender<SandboxStatus>,
     happenings: mpsc::UnboundedSender<Event>,
     grace: Cell<Duration>,
@@ -119,6 +123,17 @@ impl Keeper {
         self.book.save_status(&self.status.borrow());
         Ok((policy, closed))
     }
+
+    /// Publishes what the files say now. What can be had is published, even where the rest is an error.
+    fn reload_ports(&self) -> std::io::Result<()> {
+        let before = self.ports.list();
+        let changed = self.ports.change(&self.book.ports()?);
+        let after = self.ports.list();
+        self.book.note_ports(&before, &after);
+        self.status.send_modify(|status| status.ports = after);
+        self.book.save_status(&self.status.borrow());
+        changed.map_err(std::io::Error::other)
+    }
 }
 
 async fn keep(
@@ -136,9 +151,13 @@ async fn keep(
         .map_err(ZoneError::failed("cannot listen to the launcher"))?;
     let listener = book.listen().map_err(ZoneError::failed("cannot listen on the control socket"))?;
     let (said, mut guest_said) = mpsc::unbounded_channel();
-    let machine = machine::start(&config, &book, &launcher, secrets, said).await;
-    let machine = match machine {
-        Ok(machine) => machine,
+    // Before anything is started: a port that is taken is known in a moment.
+    let machine = async {
+        let ports = machine::bind_ports(&book)?;
+        Ok((machine::start(&config, &book, &launcher, secrets, said).await?, ports))
+    };
+    let (machine, ports) = match machine.await {
+        Ok(started) => started,
         Err(error) => return give_up(&book, &launcher, announce, &status, &error).await,
     };
     let (happenings, mut happened) = mpsc::unbounded_channel();
@@ -146,13 +165,17 @@ async fn keep(
         book: Rc::clone(&book),
         guest: machine.guest,
         egress: machine.egress,
+        ports,
         status,
         happenings,
         grace: Cell::new(DEFAULT_GRACE),
         policy: RefCell::new(machine.policy),
         answering: watch::Sender::new(0),
     });
-    keeper.status.send_modify(|status| machine.isolation.clone_into(&mut status.isolation));
+    keeper.status.send_modify(|status| {
+        machine.isolation.clone_into(&mut status.isolation);
+        status.ports = keeper.ports.list();
+    });
     keeper.book.save_status(&keeper.status.borrow());
     tokio::task::spawn_local(api::serve(listener, Rc::clone(&keeper)));
     tokio::task::spawn_local(Rc::clone(&book).keep_synced());
@@ -279,6 +302,8 @@ fn heard(keeper: &Rc<Keeper>, said: guest_link::Said, started: Instant) -> Event
                     status.boot_ms = Some(boot_ms);
                 });
                 keeper.book.started(&keeper.status.borrow());
+                keeper.book.note_ports(&[], &keeper.ports.list());
+                keeper.ports.serve(&keeper.guest);
                 tokio::task::spawn_local(clock::keep(keeper.guest.clone()));
             }
             Event::GuestReady
@@ -296,6 +321,9 @@ fn publish(keeper: &Keeper, lifecycle: &Lifecycle) {
         status.phase = lifecycle.phase();
         status.reason = reason;
         status.jail_missing = missing;
+        if lifecycle.is_over() {
+            status.ports.clear();
+        }
         changed
     });
     if changed {

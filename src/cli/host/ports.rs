@@ -1,0 +1,49 @@
+//! Ports of running sandboxes: what commands said, and that what the files say is open.
+
+use super::{Host, machines::state_failure};
+use crate::{
+    cli::{
+        client::{self, Client, ClientError},
+        failure::Failure,
+        ops::PortEdit,
+    },
+    model::{
+        desired::Port,
+        rule::{Layer, Origin},
+        status::PublishedPort,
+    },
+    store::Record,
+};
+
+impl Host {
+    /// Changes what commands said about a sandbox's ports, and gives those that are open then.
+    pub(super) fn edit_ports(&self, record: &Record, edit: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {
+        if *edit == PortEdit::default() {
+            return Ok(self.status_of(record)?.ports);
+        }
+        let origin = Origin { layer: Layer::Session, file: None, line: None };
+        let changed = self.store.edit_ports(&record.id, |set| {
+            edit.withdraw.iter().for_each(|guest| set.withdraw(*guest));
+            for wish in &edit.publish {
+                set.publish(Port {
+                    guest: wish.guest,
+                    host: wish.host,
+                    fixed: false,
+                    origin: origin.clone(),
+                });
+            }
+        });
+        changed.map_err(state_failure)?;
+        self.open_ports(record)
+    }
+
+    /// Has a running sandbox open the ports that its files say, and close the others; none of it where it does not run.
+    pub(super) fn open_ports(&self, record: &Record) -> Result<Vec<PublishedPort>, Failure> {
+        let client = Client::new(self.socket(&record.id)?);
+        match client::block_on(async { Ok(client.reload_ports().await) })? {
+            Ok(status) => Ok(status.ports),
+            Err(ClientError::NotRunning) => Ok(Vec::new()),
+            Err(error) => Err(Failure::from(error).hint("`cofferdam ports NAME` shows those that are open")),
+        }
+    }
+}
