@@ -6,6 +6,7 @@ use super::{
     document::{AnyDocument, read},
     problem::Problem,
     resolve::{Library, agent, service},
+    sets::Facts,
 };
 
 const SERVICES: &str = include_str!("../../kits/services.yaml");
@@ -37,7 +38,8 @@ fn build() -> (Library, Vec<Problem>) {
                 }
                 AnyDocument::Agent(document) => {
                     let shown = format!("kit {name}");
-                    let resolved = agent(&name, &document.spec, &shown, &library, &mut file.findings);
+                    let resolved =
+                        agent(&name, &document.spec, &shown, &library, Facts::none(), &mut file.findings);
                     library.agents.insert(name, resolved);
                 }
                 AnyDocument::Sandbox(..) | AnyDocument::Mixin(_) => {}

@@ -13,12 +13,13 @@ use super::{
     problem::{Code, Problem, quoted},
     resolve::resolve_target,
     schema::SchemaName,
-    spanned::Spanned,
+    spanned::{OneOrMany, Spanned},
     tree::Node,
     wire::{config as wire, text::Duration as Length},
 };
 use crate::model::{
     config::{AuditSync, EgressConfig, EngineChoice, JailDemand, KernelChoice, OperatorConfig},
+    registry::RegistryUrl,
     secret::SecretSource,
 };
 
@@ -80,11 +81,36 @@ fn document(node: &Node, context: &ConfigContext, findings: &mut Findings) -> Op
         secret_sources: sources
             .filter_map(|(name, at)| Some((name.0.clone(), source(at, context, findings)?)))
             .collect(),
+        registries: registries(&written, findings),
         audit_sync: match written.audit.sync {
             Some(wire::AuditSync::Each) => AuditSync::Each,
             Some(wire::AuditSync::Group) | None => AuditSync::Group,
         },
     }
+}
+
+/// The operator's registries. A name without a right address is left out; the findings say why.
+fn registries(
+    written: &wire::Config,
+    findings: &mut Findings,
+) -> std::collections::BTreeMap<String, Vec<RegistryUrl>> {
+    let mut registries = std::collections::BTreeMap::new();
+    for (name, OneOrMany(addresses)) in &written.registries {
+        let mut urls = Vec::new();
+        for address in addresses {
+            match address.parse::<RegistryUrl>() {
+                Ok(url) => urls.push(url),
+                Err(error) => {
+                    let message = format!("{} is no address of a registry", quoted(address));
+                    findings.push(findings.at(Code::WrongValue, address.span, message).help(error.message));
+                }
+            }
+        }
+        if !urls.is_empty() {
+            registries.insert(name.0.clone(), urls);
+        }
+    }
+    registries
 }
 
 /// A length of time that the schema has found in form.

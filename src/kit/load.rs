@@ -4,13 +4,15 @@ use std::{collections::HashMap, path::PathBuf};
 
 use super::{
     builtin,
-    discover::{DiscoverError, Selection, SourceFile, discover},
+    discover::{DiscoverError, Discovered, Selection, SourceFile, discover},
     document::{AnyDocument, Read, read},
+    lock::{self, Lock},
     problem::{Code, Problem, quoted},
     repository::Repository,
     resolve::{Around, Library, agent, sandbox, service},
+    sets::Facts,
 };
-use crate::model::{desired::Sandbox, unit::Bytes};
+use crate::model::{desired::Sandbox, registry::Registries, unit::Bytes};
 
 /// What surrounds the files. The program reads it; this module reads no environment and no clock.
 #[derive(Debug, Clone)]
@@ -21,6 +23,22 @@ pub struct Context {
     pub home: PathBuf,
     /// Memory of a sandbox that says nothing about it: half of the host's, up to 4 GiB.
     pub default_memory: Bytes,
+    /// Registries that were looked up.
+    pub registries: Registries,
+    /// What `sandbox.lock` is for.
+    pub lock: LockUse,
+}
+
+/// What `sandbox.lock` is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LockUse {
+    /// What it pins is used; what it lacks is resolved.
+    #[default]
+    Prefer,
+    /// Only what it pins is used (`--locked`).
+    Only,
+    /// It is not looked at: everything is resolved anew (`update`).
+    Ignore,
 }
 
 /// What the files say.
@@ -34,6 +52,10 @@ pub struct Loaded {
     pub repository: Option<Repository>,
     /// Its root; outside of a repository the folder that stands for it.
     pub base: PathBuf,
+    /// Where their lock file lies or would lie; none for standard input.
+    pub lock_path: Option<PathBuf>,
+    /// What it says; none where there is none, or where it was to be ignored.
+    pub lock: Option<Lock>,
 }
 
 /// Why files yield nothing.
@@ -69,13 +91,21 @@ fn summary(problems: &[Problem]) -> String {
 /// That nothing was found, or everything that is wrong with what was.
 pub fn load(selection: Selection, context: &Context) -> Result<Loaded, LoadError> {
     let found = discover(selection, &context.folder)?;
-    let (sandboxes, warnings) = check(&found.files, context)?;
-    Ok(Loaded { sandboxes, warnings, repository: found.repository, base: found.base })
+    let lock = match &found.lock {
+        Some(file) if context.lock != LockUse::Ignore => {
+            Some(lock::read(&file.name, &file.bytes).map_err(LoadError::Invalid)?)
+        }
+        _ => None,
+    };
+    let (sandboxes, warnings) = check(&found.files, lock.as_ref(), context)?;
+    let Discovered { repository, base, lock_path, .. } = found;
+    Ok(Loaded { sandboxes, warnings, repository, base, lock_path, lock })
 }
 
 /// Checks files that were read.
 pub(super) fn check(
     files: &[SourceFile],
+    lock: Option<&Lock>,
     context: &Context,
 ) -> Result<(Vec<Sandbox>, Vec<Problem>), LoadError> {
     let mut reads: Vec<Read> = files.iter().map(|file| read(&file.name, &file.bytes)).collect();
@@ -88,10 +118,11 @@ pub(super) fn check(
         return Err(LoadError::NoDocument { place });
     }
     refuse_duplicates(&mut reads);
-    let library = library(files, &mut reads);
+    let facts = Facts { registries: &context.registries, lock, locked: context.lock == LockUse::Only };
+    let library = library(files, facts, &mut reads);
     let mut sandboxes = Vec::new();
     for (file, read) in files.iter().zip(&mut reads) {
-        let around = Around { file, library: &library, context };
+        let around = Around { file, library: &library, context, facts };
         for document in &read.documents {
             if let AnyDocument::Sandbox(document, soundness) = document {
                 sandboxes.extend(sandbox(document, *soundness, &around, &mut read.findings));
@@ -139,7 +170,7 @@ fn refuse_duplicates(reads: &mut [Read]) {
 }
 
 /// The built-in kits and those of the files: services first, since agents name them.
-fn library(files: &[SourceFile], reads: &mut [Read]) -> Library {
+fn library(files: &[SourceFile], facts: Facts<'_>, reads: &mut [Read]) -> Library {
     let mut library = builtin::library().clone();
     for read in &mut *reads {
         for document in &read.documents {
@@ -154,7 +185,7 @@ fn library(files: &[SourceFile], reads: &mut [Read]) -> Library {
         for document in &read.documents {
             if let AnyDocument::Agent(document) = document {
                 let name = document.metadata.name.value.0.clone();
-                let resolved = agent(&name, &document.spec, &file.name, &library, &mut read.findings);
+                let resolved = agent(&name, &document.spec, &file.name, &library, facts, &mut read.findings);
                 library.agents.insert(name, resolved);
             }
         }

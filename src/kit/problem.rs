@@ -145,6 +145,10 @@ pub enum Code {
     Overlap,
     /// A secret that no rule lets reach its host, or whose source stands in a repository.
     Secret,
+    /// A registry that nothing on this host knows.
+    Registry,
+    /// `sandbox.lock` is wrong, or says something else than is.
+    Lock,
     /// Worth knowing; nothing is wrong.
     Note,
 }
@@ -171,6 +175,8 @@ impl fmt::Display for Code {
             Self::Path => "kit::path",
             Self::Overlap => "kit::overlap",
             Self::Secret => "kit::secret",
+            Self::Registry => "kit::registry",
+            Self::Lock => "kit::lock",
             Self::Note => "kit::note",
         })
     }
@@ -190,6 +196,8 @@ pub struct Problem {
     pub help: Option<String>,
     /// Whether it only informs.
     pub warning: bool,
+    /// Name of a registry that has to be looked up on the host before this can be judged.
+    pub wants: Option<String>,
     pub(super) source_text: Source,
     pub(super) span: Span,
 }
@@ -199,7 +207,16 @@ impl Problem {
     #[must_use]
     pub fn new(code: Code, source: &Source, span: Span, message: impl Into<String>) -> Self {
         let source_text = source.clone();
-        Self { code, message: message.into(), label: None, help: None, warning: false, source_text, span }
+        Self {
+            code,
+            message: message.into(),
+            label: None,
+            help: None,
+            warning: false,
+            wants: None,
+            source_text,
+            span,
+        }
     }
 
     /// With a word under the place.

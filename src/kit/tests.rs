@@ -17,6 +17,7 @@ use super::{
 };
 use crate::model::{
     desired::{Sandbox, WorkspaceMode},
+    registry::{Lookup, Registries, Registry},
     unit::Bytes,
 };
 
@@ -25,7 +26,28 @@ fn data() -> PathBuf {
 }
 
 fn context() -> Context {
-    Context { folder: data(), home: data().join("folders"), default_memory: Bytes::gib(4) }
+    Context {
+        folder: data(),
+        home: data().join("folders"),
+        default_memory: Bytes::gib(4),
+        registries: registries(),
+        lock: LockUse::Prefer,
+    }
+}
+
+/// What this host would answer, were it one.
+fn registries() -> Registries {
+    let found = |url: &str| {
+        let urls = vec![url.parse().unwrap()];
+        Lookup::Found(Registry { urls, source: "registries of the operator's configuration".into() })
+    };
+    let unknown = Lookup::Unknown("gem is not installed here".into());
+    let answers = [
+        ("npm", found("https://packages.example/npm/")),
+        ("apt", found("http://deb.packages.example/")),
+        ("gem", unknown),
+    ];
+    Registries(answers.map(|(name, answer)| (name.to_owned(), answer)).into())
 }
 
 fn file(name: &str, bytes: &[u8]) -> SourceFile {
@@ -33,7 +55,7 @@ fn file(name: &str, bytes: &[u8]) -> SourceFile {
 }
 
 fn check_text(text: &str) -> Result<(Vec<Sandbox>, Vec<Problem>), LoadError> {
-    check(&[file("sandbox.yaml", text.as_bytes())], &context())
+    check(&[file("sandbox.yaml", text.as_bytes())], None, &context())
 }
 
 /// The findings of a text, one line each.
@@ -78,7 +100,7 @@ fn golden(name: &str, extension: &str, text: &str) {
 #[test]
 fn right_files_yield_their_model() {
     for (name, bytes) in corpus("valid") {
-        let (sandboxes, warnings) = match check(&[file(&name, &bytes)], &context()) {
+        let (sandboxes, warnings) = match check(&[file(&name, &bytes)], None, &context()) {
             Ok(loaded) => loaded,
             Err(LoadError::Invalid(problems)) => panic!("{name}:\n{}", render(&problems)),
             Err(error) => panic!("{name}: {error}"),
@@ -94,7 +116,7 @@ fn right_files_yield_their_model() {
 #[test]
 fn wrong_files_say_what_and_where_and_how() {
     for (name, bytes) in corpus("invalid") {
-        let text = match check(&[file(&name, &bytes)], &context()) {
+        let text = match check(&[file(&name, &bytes)], None, &context()) {
             Ok(_) => panic!("{name}: nothing wrong"),
             Err(LoadError::Invalid(problems)) => render(&problems),
             Err(error) => format!("{error}\n"),
@@ -126,7 +148,7 @@ fn a_finding_as_json() {
 fn two_files_cannot_describe_one_sandbox() {
     let text = fs::read(data().join("valid/smallest.yaml")).unwrap();
     let files = [file("a.sandbox.yaml", &text), file("b.sandbox.yaml", &text)];
-    let Err(LoadError::Invalid(problems)) = check(&files, &context()) else { panic!("nothing wrong") };
+    let Err(LoadError::Invalid(problems)) = check(&files, None, &context()) else { panic!("nothing wrong") };
     assert_eq!(problems.len(), 1);
     assert_eq!((problems[0].file(), problems[0].line(), problems[0].column()), ("b.sandbox.yaml", 3, 18));
     assert_eq!(problems[0].label.as_deref(), Some("the other: a.sandbox.yaml:3"));
@@ -213,7 +235,7 @@ fn several_mistakes_come_at_once_and_in_order() {
 #[test]
 fn examples_are_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let context = Context { folder: root.into(), home: root.into(), default_memory: Bytes::gib(4) };
+    let context = Context { folder: root.into(), home: root.into(), ..context() };
     let loaded = load(Selection::Path("examples".into()), &context);
     match loaded {
         Ok(loaded) => {

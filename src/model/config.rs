@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::secret::SecretSource;
+use super::{registry::RegistryUrl, secret::SecretSource};
 
 /// The operator's configuration, checked; paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct OperatorConfig {
     pub egress: EgressConfig,
     /// Secrets that do not lie in the store, by name.
     pub secret_sources: BTreeMap<String, SecretSource>,
+    /// What `registry:NAME` means, where the operator says so.
+    pub registries: BTreeMap<String, Vec<RegistryUrl>>,
     /// When an audit event counts as durable.
     pub audit_sync: AuditSync,
 }

@@ -9,6 +9,7 @@ pub mod launch;
 pub mod name;
 pub mod pattern;
 pub mod redacted;
+pub mod registry;
 pub mod rule;
 pub mod secret;
 pub mod status;

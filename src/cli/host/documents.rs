@@ -42,6 +42,8 @@ impl Host {
             folder: self.folder.clone(),
             home: self.home.clone(),
             default_memory: default_memory(),
+            registries: self.operator_registries(),
+            lock: kit::LockUse::Prefer,
         };
         let loaded = kit::load(selection, &context).map_err(|error| match error {
             LoadError::Invalid(found) => problems(found),

@@ -9,6 +9,7 @@ mod launch;
 mod machines;
 mod ports;
 mod rules;
+mod sets;
 mod world;
 
 use std::{

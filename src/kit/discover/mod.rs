@@ -21,7 +21,7 @@ use rustix::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{parse::FILE_MAX, repository::Repository};
+use super::{lock::LOCK_FILE, parse::FILE_MAX, repository::Repository};
 use crate::model::desired::Provenance;
 
 /// The file that is looked for first.
@@ -106,6 +106,10 @@ pub(super) struct Discovered {
     pub(super) repository: Option<Repository>,
     /// The repository's root, else the folder that stands for it.
     pub(super) base: PathBuf,
+    /// Where the lock file lies or would lie; none for standard input.
+    pub(super) lock_path: Option<PathBuf>,
+    /// The lock file, where there is one.
+    pub(super) lock: Option<SourceFile>,
 }
 
 /// Finds and reads the files of a selection. `folder` is the working directory.
@@ -114,7 +118,7 @@ pub(super) fn discover(selection: Selection, folder: &Path) -> Result<Discovered
         Selection::Stdin(bytes) => {
             let root = Root::of(folder)?;
             let file = root.source("standard input", folder.join("-"), bytes);
-            Ok(Discovered { files: vec![file], base: root.path, repository: root.repository })
+            Ok(root.found(vec![file], None, None))
         }
         Selection::Path(path) => named(&folder.join(path)),
         Selection::Default => {
@@ -215,9 +219,29 @@ impl Root {
         })
     }
 
+    fn found(
+        self,
+        files: Vec<SourceFile>,
+        lock_path: Option<PathBuf>,
+        lock: Option<SourceFile>,
+    ) -> Discovered {
+        Discovered { files, base: self.path, repository: self.repository, lock_path, lock }
+    }
+
+    /// The lock file of a folder.
+    fn lock(&self, folder: &Path) -> Result<(PathBuf, Option<SourceFile>), DiscoverError> {
+        let path = folder.join(LOCK_FILE);
+        match self.load(&path) {
+            Ok(file) => Ok((path, Some(file))),
+            Err(DiscoverError::NotFound(_)) => Ok((path, None)),
+            Err(error) => Err(error),
+        }
+    }
+
     fn read_file(self, path: &Path) -> Result<Discovered, DiscoverError> {
         let file = self.load(path)?;
-        Ok(Discovered { files: vec![file], base: self.path, repository: self.repository })
+        let (lock_path, lock) = self.lock(path.parent().unwrap_or(&self.path))?;
+        Ok(self.found(vec![file], Some(lock_path), lock))
     }
 
     fn read_folder(self, folder: &Path) -> Result<Discovered, DiscoverError> {
@@ -232,7 +256,11 @@ impl Root {
             }
             files.push(file);
         }
-        Ok(Discovered { files, base: self.path, repository: self.repository })
+        // `.cofferdam/` stands for the folder that it lies in.
+        let own = folder.file_name().is_some_and(|name| name == DEFAULT_FOLDER);
+        let beside = if own { folder.parent().filter(|parent| parent.starts_with(&self.path)) } else { None };
+        let (lock_path, lock) = self.lock(beside.unwrap_or(folder))?;
+        Ok(self.found(files, Some(lock_path), lock))
     }
 
     fn load(&self, path: &Path) -> Result<SourceFile, DiscoverError> {

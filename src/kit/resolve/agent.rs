@@ -11,6 +11,7 @@ use crate::{
     kit::{
         findings::Findings,
         problem::{Code, quoted},
+        sets::{Facts, Sets},
         spanned::Spanned,
         validate::similar,
         wire::agent as wire,
@@ -40,15 +41,17 @@ pub(in crate::kit) fn agent(
     spec: &wire::Agent,
     file: &str,
     library: &Library,
+    facts: Facts<'_>,
     findings: &mut Findings,
 ) -> AgentKit {
     network::refuse_preset(&spec.network, findings);
+    let sets = Sets { services: &library.services, facts };
     let origin = |line| Origin { layer: Layer::Repository, file: Some(file.to_owned()), line: Some(line) };
     AgentKit {
         command: words(&spec.command.interactive, findings),
         image: spec.template.image.clone(),
         env: env::variables(&spec.env, findings),
-        network: network::network(&spec.network, name, file, findings),
+        network: network::network(&spec.network, name, file, &sets, findings),
         secrets: secret::secrets(&spec.secrets, library, &origin, findings),
     }
 }

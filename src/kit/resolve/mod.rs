@@ -14,7 +14,11 @@ mod text;
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{Context, discover::SourceFile};
+use super::{
+    Context,
+    discover::SourceFile,
+    sets::{Facts, Sets},
+};
 use crate::model::{
     rule::{Layer, Origin},
     unit::Bytes,
@@ -38,12 +42,18 @@ pub(super) struct Around<'a> {
     pub(super) file: &'a SourceFile,
     pub(super) library: &'a Library,
     pub(super) context: &'a Context,
+    pub(super) facts: Facts<'a>,
 }
 
 impl Around<'_> {
     /// The origin of something on a line of the file.
     pub(super) fn origin(&self, line: u32) -> Origin {
         Origin { layer: Layer::Repository, file: Some(self.file.name.clone()), line: Some(line) }
+    }
+
+    /// What named sets mean here.
+    pub(super) fn sets(&self) -> Sets<'_> {
+        Sets { services: &self.library.services, facts: self.facts }
     }
 
     /// The folder that the file lies in.

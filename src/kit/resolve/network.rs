@@ -8,7 +8,8 @@ use super::text;
 use crate::{
     kit::{
         findings::Findings,
-        problem::{Code, Span, quoted},
+        problem::{Code, Problem, Span, quoted},
+        sets::{Expansion, Member, Sets, Trouble},
         spanned::{OneOrMany, Spanned},
         wire::network as wire,
     },
@@ -29,12 +30,13 @@ pub(super) fn network(
     network: &wire::Network,
     id: &str,
     file: &str,
+    sets: &Sets<'_>,
     findings: &mut Findings,
 ) -> desired::Network {
     let mut rules = Vec::new();
     for (index, rule) in network.rules.iter().enumerate() {
         let id = format!("{id}/network.rules[{index}]");
-        Reading { rule, id, file, findings }.patterns(&mut rules);
+        Reading { rule, id, file, sets, findings }.patterns(&mut rules);
     }
     desired::Network {
         preset: preset(network.preset.as_deref()),
@@ -120,6 +122,7 @@ struct Reading<'a> {
     rule: &'a Spanned<wire::Rule>,
     id: String,
     file: &'a str,
+    sets: &'a Sets<'a>,
     findings: &'a mut Findings,
 }
 
@@ -135,18 +138,15 @@ impl Reading<'_> {
                     1 => self.id.clone(),
                     _ => format!("{}.{word}[{index}]", self.id),
                 };
-                rules.extend(self.pattern(written, effect, id));
+                match pattern::named_set(written) {
+                    Some((kind, name)) => rules.extend(self.set(written, kind, name, effect, &id)),
+                    None => rules.extend(self.pattern(written, effect, id)),
+                }
             }
         }
     }
 
     fn pattern(&mut self, written: &Spanned<String>, effect: Effect, id: String) -> Option<NetworkRule> {
-        if let Some((kind, _)) = pattern::named_set(written) {
-            let message = format!("named sets (`{kind}:…`) are not available yet");
-            let help = "write the hosts themselves for now";
-            self.findings.push(self.findings.at(Code::NotAvailable, written.span, message).help(help));
-            return None;
-        }
         let (host, ports) = match pattern::parse(written) {
             Ok(read) => read,
             Err(error) => {
@@ -157,26 +157,93 @@ impl Reading<'_> {
                 return None;
             }
         };
+        let member = Member { host, ports, protocol: None, http: requests(&self.rule.http) };
+        self.rule(written.span, effect, id, member, None)
+    }
+
+    /// The rules of a named set, one per host of it.
+    fn set(
+        &mut self,
+        written: &Spanned<String>,
+        kind: &str,
+        name: &str,
+        effect: Effect,
+        id: &str,
+    ) -> Vec<NetworkRule> {
+        let Expansion { members, set, complete, warning } = match self.sets.expand(kind, name, effect) {
+            Ok(expansion) => expansion,
+            Err(trouble) => {
+                let problem = self.trouble(written.span, trouble);
+                self.findings.push(problem);
+                return Vec::new();
+            }
+        };
+        if let Some(warning) = warning {
+            let problem = self.trouble(written.span, warning).as_warning();
+            self.findings.push(problem);
+        }
+        let spoken = members.iter().any(|member| member.protocol.is_some());
+        let refused = match (complete, spoken) {
+            (true, _) if self.rule.protocol.is_some() || !self.rule.http.is_empty() => {
+                Some(("and which requests pass", "`protocol:` and `http:`"))
+            }
+            (false, true) if self.rule.protocol.is_some() => Some(("", "`protocol:`")),
+            _ => None,
+        };
+        if let Some((more, keys)) = refused {
+            let message = format!("{} says itself what is spoken {more}", quoted(written));
+            let message = message.trim_end();
+            let help = format!("remove {keys} from this rule, or write the host itself");
+            self.findings.push(self.findings.at(Code::Protocol, written.span, message).help(help));
+            return Vec::new();
+        }
+        let several = members.len() > 1;
+        let rules = members.into_iter().enumerate().filter_map(|(index, member)| {
+            let http = if complete { member.http } else { requests(&self.rule.http) };
+            let id = if several { format!("{id}.set[{index}]") } else { id.to_owned() };
+            self.rule(written.span, effect, id, Member { http, ..member }, set.clone())
+        });
+        rules.collect()
+    }
+
+    fn trouble(&self, span: Span, trouble: Trouble) -> Problem {
+        let problem = self.findings.at(trouble.code, span, trouble.message).help(trouble.help);
+        Problem { wants: trouble.wants, ..problem }
+    }
+
+    /// The rule about one host, checked.
+    fn rule(
+        &mut self,
+        span: Span,
+        effect: Effect,
+        id: String,
+        member: Member,
+        set: Option<String>,
+    ) -> Option<NetworkRule> {
+        let Member { host, ports, protocol, http } = member;
         let ports = ports.unwrap_or(if effect == Effect::Deny { Ports::ALL } else { Ports::one(443) });
         if effect == Effect::Allow {
-            self.check_reach(written.span, &host)?;
+            self.check_reach(span, &host)?;
         }
-        let protocol = self.protocol(written.span, effect, ports)?;
-        self.check_protocol(written.span, &host, effect, protocol)?;
+        let protocol = match protocol {
+            Some(protocol) => Some(protocol),
+            None => self.protocol(span, effect, ports)?,
+        };
+        self.check_protocol(span, &host, effect, protocol)?;
         Some(NetworkRule {
             id,
             effect,
             host,
             ports,
             protocol,
-            http: requests(&self.rule.http),
+            http,
             addresses: match self.rule.addresses.as_deref() {
                 Some(wire::Addresses::Private) => Addresses::Private,
                 Some(wire::Addresses::Public) | None => Addresses::Public,
             },
-            set: None,
+            set,
             why: self.rule.why.as_ref().map(|why| why.0.clone()).unwrap_or_default(),
-            origin: origin(self.file, written.span.line),
+            origin: origin(self.file, span.line),
         })
     }
 

@@ -38,7 +38,8 @@ pub(in crate::kit) fn sandbox(
     let working_dir =
         spec.working_dir.as_ref().map(|dir| folders::working_dir(dir, workspace.as_ref(), findings));
     let own_env = env::variables(&spec.env, findings);
-    let own_network = network::network(&spec.network, &written_name.value.0, &around.file.name, findings);
+    let own_network =
+        network::network(&spec.network, &written_name.value.0, &around.file.name, &around.sets(), findings);
     let own_secrets = secret::secrets(&spec.secrets, around.library, &|line| around.origin(line), findings);
     let own_args = agent::words(&spec.args, findings);
     let own_command = spec.command.as_ref().map(|command| agent::words(command, findings));

@@ -50,6 +50,13 @@ pub(in crate::kit) struct ServiceKit {
     inject: Vec<Injection>,
 }
 
+impl ServiceKit {
+    /// The hosts that take its secret, with their ports.
+    pub(in crate::kit) fn hosts(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.inject.iter().map(|place| (place.host.as_str(), place.port))
+    }
+}
+
 /// A secret of a document, with its place for later findings.
 #[derive(Debug, Clone)]
 pub(in crate::kit) struct Bound {

@@ -9,7 +9,7 @@ use super::{
     later::{Anything, Approvals, Later, UpstreamProxy},
     text::{Duration, Label},
 };
-use crate::kit::spanned::Spanned;
+use crate::kit::spanned::{OneOrMany, Spanned};
 
 /// The operator's configuration.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -35,9 +35,11 @@ pub(in crate::kit) struct Config {
     /// Where secrets lie.
     #[serde(default)]
     pub(in crate::kit) secrets: Secrets,
-    /// Package registries by name.
+    /// Package registries by name: what `registry:NAME` in a rule means, as http or https addresses. The first is the
+    /// index; name the host of the packages too where that is another one.
     #[serde(default)]
-    registries: Option<Later<BTreeMap<String, Vec<String>>>>,
+    #[schemars(extend("x-form" = "a name has 1 to 63 lower-case letters, digits and inner hyphens"))]
+    pub(in crate::kit) registries: BTreeMap<Label, OneOrMany<Spanned<String>>>,
     /// The user's own settings that agents take over.
     #[serde(default)]
     host_config: Option<Later<BTreeMap<String, Vec<String>>>>,

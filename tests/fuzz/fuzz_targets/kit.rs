@@ -2,13 +2,19 @@
 #![no_main]
 
 use cofferdam::{
-    kit::{Context, LoadError, Selection, load},
-    model::unit::Bytes,
+    kit::{Context, LoadError, LockUse, Selection, load},
+    model::{registry::Registries, unit::Bytes},
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let context = Context { folder: "/".into(), home: "/".into(), default_memory: Bytes::gib(1) };
+    let context = Context {
+        folder: "/".into(),
+        home: "/".into(),
+        default_memory: Bytes::gib(1),
+        registries: Registries::default(),
+        lock: LockUse::Prefer,
+    };
     if let Err(LoadError::Invalid(problems)) = load(Selection::Stdin(bytes.to_vec()), &context) {
         for problem in problems {
             assert!(!problem.to_line().contains(|sign: char| sign.is_control()));

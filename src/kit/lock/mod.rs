@@ -1,0 +1,97 @@
+//! `sandbox.lock`: what registries and kits resolved to, committed beside the files, so that all who use them resolve
+//! alike and a change is seen.
+//!
+//! The file is read as strictly as any other (bounded, spanned, unknown keys refused); it is written sorted, so that
+//! the same facts are the same bytes. Reading and writing are pure; whoever holds the host replaces the file.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::BTreeMap;
+
+use crate::model::{desired::KitUse, registry::RegistryUrl};
+
+pub use read::read;
+
+/// Name of the file.
+pub const LOCK_FILE: &str = "sandbox.lock";
+/// The form that this release reads and writes.
+const VERSION: i64 = 1;
+
+/// What is pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lock {
+    /// Registries, by name.
+    pub registries: BTreeMap<String, Locked>,
+    /// Kits, by name.
+    pub kits: BTreeMap<String, LockedKit>,
+}
+
+/// A pinned registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locked {
+    /// Its addresses.
+    pub urls: Vec<RegistryUrl>,
+    /// Line of the entry; 0 where it was not read.
+    pub line: u32,
+}
+
+/// A pinned kit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedKit {
+    /// Where it was found, as the files name it.
+    pub source: String,
+    /// SHA-256 over what was read of it, hexadecimal.
+    pub digest: String,
+    /// Line of the entry; 0 where it was not read.
+    pub line: u32,
+}
+
+/// One difference between what is pinned and what is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockChange {
+    /// `registry:npm`, `kit review`.
+    pub what: String,
+    /// Pinned value; none where nothing was pinned.
+    pub before: Option<String>,
+    /// Value now; none where nothing uses it any more.
+    pub after: Option<String>,
+}
+
+impl Lock {
+    /// Adds a kit where it has a digest: built-in ones come with the program and have none.
+    pub fn pin_kit(&mut self, kit: &KitUse) {
+        if let Some(digest) = &kit.digest {
+            let pinned = LockedKit { source: kit.source.clone(), digest: digest.clone(), line: 0 };
+            self.kits.insert(kit.name.clone(), pinned);
+        }
+    }
+
+    /// What `after` has otherwise, sorted.
+    #[must_use]
+    pub fn changes(&self, after: &Self) -> Vec<LockChange> {
+        let (before, after) = (self.lines(), after.lines());
+        let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+        names.sort();
+        names.dedup();
+        let change = |name: &String| LockChange {
+            what: name.clone(),
+            before: before.get(name).cloned(),
+            after: after.get(name).cloned(),
+        };
+        names.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(change).collect()
+    }
+
+    fn lines(&self) -> BTreeMap<String, String> {
+        let urls =
+            |locked: &Locked| locked.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let registries = self.registries.iter().map(|(name, it)| (format!("registry:{name}"), urls(it)));
+        let kits = self
+            .kits
+            .iter()
+            .map(|(name, it)| (format!("kit {name}"), format!("{} {}", it.source, it.digest)));
+        registries.chain(kits).collect()
+    }
+}

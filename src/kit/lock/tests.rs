@@ -1,0 +1,85 @@
+//! The lock file, written and read back; what is refused of it.
+
+use super::{Lock, Locked, LockedKit, read};
+use crate::{kit::Problem, model::desired::KitUse};
+
+fn lock() -> Lock {
+    let urls = ["https://packages.example/npm/", "https://files.example/"];
+    let npm = Locked { urls: urls.map(|url| url.parse().unwrap()).into(), line: 0 };
+    let apt = Locked { urls: vec!["http://deb.example:8080/".parse().unwrap()], line: 0 };
+    let mut lock =
+        Lock { registries: [("npm".to_owned(), npm), ("apt".to_owned(), apt)].into(), ..Lock::default() };
+    let digest = Some("0123456789abcdef".repeat(4));
+    lock.pin_kit(&KitUse { name: "review".into(), source: "kits/\"review\"".into(), digest });
+    lock.pin_kit(&KitUse { name: "shell".into(), source: "built-in".into(), digest: None });
+    lock
+}
+
+fn without_lines(mut lock: Lock) -> Lock {
+    lock.registries.values_mut().for_each(|locked| locked.line = 0);
+    lock.kits.values_mut().for_each(|kit| kit.line = 0);
+    lock
+}
+
+#[test]
+fn what_is_written_is_sorted_and_reads_back() {
+    let text = lock().text();
+    assert_eq!(
+        text,
+        "# What registries and kits resolved to. Written by `cofferdam update`; commit it.\n\
+         version: 1\nregistries:\n  apt:\n    - \"http://deb.example:8080/\"\n  npm:\n    - \"https://packages.example/npm/\"\n    \
+         - \"https://files.example/\"\nkits:\n  review:\n    source: \"kits/\\\"review\\\"\"\n    digest: \
+         \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"\n"
+    );
+    let back = read("sandbox.lock", text.as_bytes()).unwrap();
+    assert_eq!((back.registries["npm"].line, back.kits["review"].line), (6, 10));
+    assert_eq!(without_lines(back), lock());
+    assert_eq!(read("sandbox.lock", Lock::default().text().as_bytes()).unwrap(), Lock::default());
+    assert_eq!(read("sandbox.lock", b"").unwrap(), Lock::default());
+}
+
+#[test]
+fn differences_are_named() {
+    let mut after = lock();
+    after.registries.remove("apt");
+    after.registries.get_mut("npm").unwrap().urls.pop();
+    after
+        .kits
+        .insert("more".into(), LockedKit { source: "kits/more".into(), digest: "ab".repeat(32), line: 0 });
+    let changes = lock().changes(&after);
+    let shown: Vec<_> =
+        changes.iter().map(|it| (it.what.as_str(), it.before.is_some(), it.after.is_some())).collect();
+    assert_eq!(
+        shown,
+        [("kit more", false, true), ("registry:apt", true, false), ("registry:npm", true, true)]
+    );
+    assert!(after.changes(&after).is_empty());
+}
+
+#[test]
+fn a_lock_that_was_written_by_somebody_else_is_refused_with_its_line() {
+    for (text, expected) in [
+        ("registries: {}\n", "l:1:1: a lock file begins with `version: 1`"),
+        ("version: 2\n", "l:1:1: sandbox.lock has version 2, this release knows 1"),
+        ("version: 1\nregistrys: {}\n", "l:2:1: unknown key `registrys` (did you mean `registries`?)"),
+        ("version: 1\nregistries: [a]\n", "l:2:14: registries is a mapping, not a list"),
+        ("version: 1\nregistries: {npm: x}\n", "l:2:19: `registries.npm` is a list of addresses"),
+        ("version: 1\nregistries: {npm: []}\n", "l:2:19: a registry has 1 to 20 addresses"),
+        (
+            "version: 1\nregistries: {npm: [\"https://a:b@c.example/\"]}\n",
+            "l:2:20: no address of a registry: an address here holds no user",
+        ),
+        ("version: 1\nregistries: {\"a b\": [\"https://c.example/\"]}\n", "l:2:14: `a b` is no name"),
+        ("version: 1\nkits: {a: {source: x, digest: zz}}\n", "l:2:31: `digest` is a SHA-256 sum"),
+        ("version: 1\nkits: {a: {source: x}}\n", "l:2:12: a kit has `source` and `digest`"),
+        ("version: 1\n---\nversion: 1\n", "l:3:1: a lock file is one document"),
+        ("version: 1\nversion: 1\n", "l:2:1: the key `version` stands twice"),
+        ("version: &a 1\n", "l:1:13: anchors"),
+    ] {
+        let problems: Vec<String> =
+            read("l", text.as_bytes()).expect_err(text).iter().map(Problem::to_line).collect();
+        assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{text}: {problems:#?}");
+    }
+    let many: String = (0..1_001).map(|n| format!("  a{n}: [\"https://a.example/\"]\n")).collect();
+    assert!(read("l", format!("version: 1\nregistries:\n{many}").as_bytes()).is_err());
+}
