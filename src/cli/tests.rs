@@ -58,6 +58,10 @@ fn the_forms_that_scripts_rely_on_are_read() {
         "check -f -",
         "apply -f . --yes --wait",
         "status",
+        "template build",
+        "template build -f . dev",
+        "template ls -o json",
+        "template rm 0123456789ab --unused",
         "status dev --wait-for Ready --timeout 2m -o json",
         "ls --output json",
         "create --name=X-1 shell .", /* upper case is refused below */
@@ -329,4 +333,28 @@ fn stop_passes_its_grace_on() {
     let ops = Scripted::default();
     assert_eq!(cofferdam(&ops, "stop dev --grace 3s").0, 0);
     assert_eq!(*ops.calls.borrow(), ["stop dev 3s false"]);
+}
+
+#[test]
+fn templates_are_built_listed_and_removed() {
+    let ops = Scripted::default();
+    let (code, text, _) = cofferdam(&ops, "template build -f kits dev");
+    assert_eq!((code, text.lines().last().unwrap()), (0, "dev      aaaaaaaaaaaa  bbbbbbbbbbbb"));
+    let (_, text, _) = cofferdam(&ops, "template ls");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "KEY           KIND      SIZE    CREATED               USED BY  HOLDS",
+            "aaaaaaaaaaaa  packages  200MiB                                 g++=4:12 jq=1.6",
+            "bbbbbbbbbbbb  steps     3MiB    2026-01-02T03:04:05Z  dev      make install…",
+        ]
+    );
+    let (_, text, _) = cofferdam(&ops, "template ls -o json");
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["templates"][1]["usedBy"], json!(["dev"]));
+    assert_eq!(cofferdam(&ops, "template rm --unused").0, 0);
+    assert!(parse("template rm").is_err(), "nothing is removed by default");
+    let expected = ["build Path(\"kits\") Some(\"dev\")", "remove templates [] unused=true"];
+    assert_eq!(*ops.calls.borrow(), expected);
 }

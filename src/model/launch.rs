@@ -23,6 +23,12 @@ pub struct KeeperConfig {
     pub places: PlacesConfig,
     /// A kernel of the operator's choice, in place of the cached one.
     pub kernel: Option<PathBuf>,
+    /// What the root file system is made of.
+    pub root: RootConfig,
+    /// A machine that runs one step of a template's build: without a data disk, and its processes end with the command
+    /// that started it, by a pipe whose reading end follows the secrets' descriptors.
+    #[serde(default)]
+    pub throwaway: bool,
     /// Every audit event is on the disk before the next step.
     pub sync_each: bool,
     /// A jail that lacks a layer is refused.
@@ -43,6 +49,15 @@ pub struct KeeperConfig {
     pub user: String,
     /// How long the guest may take to its first answer, in seconds.
     pub boot_timeout_s: u64,
+}
+
+/// Read-only images that a root file system is made of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RootConfig {
+    /// squashfs of the template's image.
+    pub image: PathBuf,
+    /// Disks of the machines that ran its build steps, lowest first.
+    pub layers: Vec<PathBuf>,
 }
 
 /// The directories of this installation.

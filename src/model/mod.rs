@@ -13,4 +13,5 @@ pub mod registry;
 pub mod rule;
 pub mod secret;
 pub mod status;
+pub mod template;
 pub mod unit;

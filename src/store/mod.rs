@@ -13,6 +13,7 @@
 //! sandboxes/<id>/
 //!     record.json          identity and desired state
 //!     status.json          what the keeper saw last
+//!     template.json        on which template its system disk stands
 //!     policy.json          rules of this sandbox's session
 //!     ports.json           ports that commands published or withdrew
 //!     placeholders.json    what stands for each secret in the guest
@@ -40,7 +41,9 @@ pub mod ports;
 pub mod rules;
 pub mod sandbox;
 pub mod sockets;
+pub mod stack;
 pub mod state;
+pub mod trail;
 
 pub use self::{
     file::StoreError,

@@ -3,25 +3,28 @@
 //! On another release of the family the base is of that release; its record says so. The user `agent` is made
 //! by PID 1, so one image serves whatever uid a later version chooses.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     cache::{Cache, EnsureError, StoredFile, digest_of},
-    host::Host,
+    host::{Distribution, Host},
     progress::{Meter, Progress, Step},
     sources::{self, Sources},
     tool::{News, Tool, ToolError},
 };
 
 pub(super) const KIND: &str = "base";
-const IMAGE: &str = "root.sqfs";
+pub(super) const IMAGE: &str = "root.sqfs";
 /// Unpacked size of a base, for the progress bar only.
 const EXPECTED_BYTES: u64 = 180 << 20;
 
 /// What an agent's shell needs from the first minute, beyond the essential packages.
-const PACKAGES: [&str; 9] = [
+pub(super) const PACKAGES: [&str; 9] = [
     "bash",
     "ca-certificates", // the interception CA is added to this store
     "curl",
@@ -37,7 +40,7 @@ const PACKAGES: [&str; 9] = [
 const LATEST_TIME: &str = "1704067200";
 
 /// Left out of the image: nobody reads manuals or translations in a sandbox, and they are a third of it.
-const DPKG_OPTIONS: [&str; 6] = [
+pub(super) const DPKG_OPTIONS: [&str; 6] = [
     "path-exclude=/usr/share/man/*",
     "path-exclude=/usr/share/info/*",
     "path-exclude=/usr/share/locale/*",
@@ -104,17 +107,12 @@ pub(super) fn build(
 ) -> Result<BaseTemplate, EnsureError> {
     let mut meter = Meter::start(progress, Step::Base);
     let distribution = host.distribution();
-    let no_sources = || EnsureError::NoSources { distribution: distribution.title() };
-    let sources = sources::of_release(host, &distribution).ok_or_else(no_sources)?;
+    let sources = release_sources(host, &distribution)?;
     let (work, stage) = (cache.building()?, cache.building()?);
     let stored = |source| EnsureError::Cache { path: work.path().to_owned(), source };
-    write_inputs(stage.path(), &sources).map_err(stored)?;
-    let failed = |source| EnsureError::Tool { step: Step::Base, source };
-    let settings = host_apt_settings(host).map_err(failed)?;
-    let unpack = unpack(host, &distribution.codename, &settings).directory(stage.path());
-    let pack =
-        Tool::new(host, "tar2sqfs").args(["--quiet", "--compressor", "lz4"]).arg(work.path().join(IMAGE));
-    unpack.pipe_into(pack, |news| follow(&mut meter, news)).map_err(failed)?;
+    let recipe = Recipe { distribution: &distribution, sources: &sources, further: &[] };
+    let stage = Stage { tools: stage.path(), work: work.path(), step: Step::Base };
+    make_image(host, &recipe, &stage, &mut meter)?;
     meter.advance(970, "storing");
     let digest = digest_of(work.path(), &[IMAGE]).map_err(stored)?;
     let files = vec![StoredFile::measure(work.path(), IMAGE).map_err(stored)?];
@@ -127,20 +125,65 @@ pub(super) fn build(
     BaseTemplate::find(cache).ok_or_else(gone)
 }
 
+/// What an image is made from.
+pub(super) struct Recipe<'a> {
+    pub(super) distribution: &'a Distribution,
+    pub(super) sources: &'a Sources,
+    /// Packages beside [`PACKAGES`], checked.
+    pub(super) further: &'a [String],
+}
+
+/// Where it is made.
+pub(super) struct Stage<'a> {
+    /// The tools' inputs; mmdebstrap leaves [`STATUS`] here.
+    pub(super) tools: &'a Path,
+    /// Gets [`IMAGE`].
+    pub(super) work: &'a Path,
+    pub(super) step: Step,
+}
+
+/// dpkg's own list of what is installed in the image, brought out while it is made.
+pub(super) const STATUS: &str = "status";
+
+/// The host's sources of its own release.
+pub(super) fn release_sources(host: &Host, distribution: &Distribution) -> Result<Sources, EnsureError> {
+    let none = || EnsureError::NoSources { distribution: distribution.title() };
+    sources::of_release(host, distribution).ok_or_else(none)
+}
+
+/// Unpacks the packages and packs the image.
+pub(super) fn make_image(
+    host: &Host,
+    recipe: &Recipe<'_>,
+    stage: &Stage<'_>,
+    meter: &mut Meter<'_>,
+) -> Result<(), EnsureError> {
+    let stored = |source| EnsureError::Cache { path: stage.tools.to_owned(), source };
+    write_inputs(stage.tools, recipe.sources).map_err(stored)?;
+    let failed = |source| EnsureError::Tool { step: stage.step, source };
+    let settings = host_apt_settings(host).map_err(failed)?;
+    let unpack = unpack(host, recipe, &settings).directory(stage.tools);
+    let pack =
+        Tool::new(host, "tar2sqfs").args(["--quiet", "--compressor", "lz4"]).arg(stage.work.join(IMAGE));
+    unpack.pipe_into(pack, |news| follow(meter, news)).map_err(failed)
+}
+
 /// Files that mmdebstrap reads or that go into the image.
-fn write_inputs(stage: &std::path::Path, sources: &Sources) -> io::Result<()> {
+fn write_inputs(stage: &Path, sources: &Sources) -> io::Result<()> {
     fs::write(stage.join("sources.list"), &sources.for_host)?;
     fs::write(stage.join("image-sources.list"), &sources.for_image)?;
     fs::write(stage.join("image-apt.conf"), IMAGE_APT)?;
     fs::write(stage.join("empty"), "")
 }
 
-fn unpack<'h>(host: &'h Host, codename: &str, settings: &[String]) -> Tool<'h> {
+fn unpack<'h>(host: &'h Host, recipe: &Recipe<'_>, settings: &[String]) -> Tool<'h> {
     // Without root mmdebstrap finds out itself what this host permits.
     let mode = if host.superuser { "--mode=root" } else { "--mode=auto" };
     let tool = Tool::new(host, "mmdebstrap").env("SOURCE_DATE_EPOCH", LATEST_TIME);
     let tool = tool.args([mode, "--variant=minbase", "--format=tar"]);
-    let tool = tool.arg(format!("--include={}", PACKAGES.join(",")));
+    let further = recipe.further.iter().map(String::as_str);
+    let packages: Vec<&str> = PACKAGES.into_iter().chain(further).collect();
+    let tool = tool.arg(format!("--include={}", packages.join(",")));
     let tool = tool.args(DPKG_OPTIONS.map(|option| format!("--dpkgopt={option}")));
     let tool = tool.args(settings.iter().map(|setting| format!("--aptopt={setting}")));
     // The host's name, resolvers, mirrors with credentials and proxies were needed to build, and end here.
@@ -150,8 +193,9 @@ fn unpack<'h>(host: &'h Host, codename: &str, settings: &[String]) -> Tool<'h> {
         "--customize-hook=upload image-sources.list /etc/apt/sources.list",
         "--customize-hook=upload image-apt.conf /etc/apt/apt.conf.d/99mmdebstrap",
         "--customize-hook=rm -f \"$1\"/etc/apt/sources.list.d/*",
+        "--customize-hook=download /var/lib/dpkg/status status",
     ]);
-    tool.args([codename, "-", "./sources.list"])
+    tool.args([recipe.distribution.codename.as_str(), "-", "./sources.list"])
 }
 
 /// `apt-config dump`, reduced to what decides how a mirror is reached.

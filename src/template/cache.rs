@@ -14,7 +14,9 @@ use tempfile::TempDir;
 use super::{
     base::{self, BaseTemplate},
     host::{Host, read_bounded},
+    image,
     kernel::{self, Kernel},
+    layer,
     modinfo::OrderError,
     progress::{Progress, Report, Step},
     requirement::{self, Requirement},
@@ -62,6 +64,24 @@ pub enum EnsureError {
         /// What apt said.
         source: ToolError,
     },
+    /// A text that is not the name of a package.
+    #[error(
+        "`{name}` is not the name of a package: lower-case letters, digits, `+`, `-` and `.`, beginning with a letter or digit"
+    )]
+    PackageName {
+        /// The text.
+        name: String,
+    },
+    /// No package of this name is known here.
+    #[error("the package lists of this host ({distribution}) know no package `{name}`")]
+    UnknownPackage {
+        /// The name.
+        name: String,
+        /// The distribution.
+        distribution: String,
+        /// The command that refreshes the lists.
+        command: String,
+    },
     /// A tool failed.
     #[error("cannot build the {}", .step.title())]
     Tool {
@@ -107,7 +127,7 @@ impl Cache {
     /// When they cannot be made.
     pub fn open(folder: &Path) -> Result<Self, EnsureError> {
         let cache = Self { root: folder.join(FORMAT) };
-        for part in ["building", kernel::KIND, base::KIND] {
+        for part in ["building", kernel::KIND, base::KIND, image::KIND, layer::KIND] {
             let path = cache.root.join(part);
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(|source| EnsureError::Cache { path, source })?;
@@ -216,7 +236,7 @@ impl Cache {
         plausible.then(|| self.root.join(kind).join(digest))
     }
 
-    fn lock(&self, progress: &dyn Progress) -> Result<File, EnsureError> {
+    pub(super) fn lock(&self, progress: &dyn Progress) -> Result<File, EnsureError> {
         let path = self.root.join("lock");
         let lock = || {
             let file = File::options().create(true).truncate(false).write(true).open(&path)?;
@@ -233,12 +253,16 @@ impl Cache {
         lock().map_err(|source| EnsureError::Cache { path: path.clone(), source })
     }
 
-    /// Removes what killed builds left. The caller holds the lock, so nobody is at work here.
-    fn sweep(&self) -> Result<(), EnsureError> {
+    /// Removes what killed builds left. The caller holds the lock, so nobody is at work here. Benches are left to
+    /// [`layer`]: a machine may stand on one that has not noticed the end of its command yet.
+    pub(super) fn sweep(&self) -> Result<(), EnsureError> {
         let path = self.root.join("building");
         let sweep = || {
             for entry in fs::read_dir(&path)? {
-                fs::remove_dir_all(entry?.path())?;
+                let entry = entry?;
+                if !layer::is_bench(&entry.file_name()) {
+                    fs::remove_dir_all(entry.path())?;
+                }
             }
             Ok(())
         };
@@ -262,6 +286,17 @@ impl StoredFile {
         fs::symlink_metadata(folder.join(&self.name))
             .is_ok_and(|found| found.is_file() && found.len() == self.bytes)
     }
+}
+
+/// SHA-256 over parts, each with its length, in hexadecimal: no two lists of parts have one key.
+pub(super) fn key_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// SHA-256 of files, in order, in hexadecimal.

@@ -1,74 +1,7 @@
 use std::{cell::RefCell, collections::BTreeSet};
 
 use super::*;
-use crate::template::{fake::FakeHost, modinfo::fake_module, progress::Silent};
-
-const RELEASE: &str = "6.1.0-1-cloud-amd64";
-const MODULES: [(&str, &str); 11] = [
-    ("virtio_ring", ""),
-    ("virtio", "virtio_ring"),
-    ("virtio_pci", "virtio,virtio_ring"),
-    ("virtio_blk", "virtio"),
-    ("virtio-rng", "virtio"),
-    ("squashfs", ""),
-    ("overlay", ""),
-    ("vsock", ""),
-    ("vmw_vsock_virtio_transport", "vsock,virtio"),
-    ("fuse", ""),
-    ("virtiofs", "fuse,virtio"),
-];
-
-/// A Debian whose tools are scripts: each notes its call in `calls`.
-fn debian() -> (FakeHost, tempfile::TempDir) {
-    let fake = FakeHost::new();
-    let folder = tempfile::tempdir().unwrap();
-    let package = folder.path().join("package");
-    let kernel = package.join("lib/modules").join(RELEASE).join("kernel");
-    fs::create_dir_all(&kernel).unwrap();
-    fs::create_dir(package.join("boot")).unwrap();
-    fs::write(package.join("boot").join(format!("vmlinuz-{RELEASE}")), "image").unwrap();
-    fs::write(kernel.with_file_name("modules.builtin"), "kernel/fs/ext4/ext4.ko\n").unwrap();
-    for (name, depends) in MODULES {
-        fs::write(kernel.join(format!("{name}.ko")), fake_module(&format!("depends={depends}"))).unwrap();
-    }
-    fake.file("/etc/os-release", "ID=debian\nVERSION_ID=12\nVERSION_CODENAME=bookworm\n");
-    fake.file("/etc/apt/sources.list", "deb http://ada:pw@mirror.test/debian bookworm main\n");
-    let note = format!("echo \"${{0##*/}} $*\" >> {}/calls\n", folder.path().display());
-    for (name, script) in [
-        (
-            "apt-cache",
-            "test \"$2\" = linux-image-cloud-amd64 && echo '  Depends: linux-image-6.1.0-1-cloud-amd64' || echo '  Depends: kmod'",
-        ),
-        ("apt-get", "echo dlstatus:1:50.0:half; touch kernel.deb"),
-        ("dpkg-deb", &format!("cp -r {}/package \"$3\"", folder.path().display())),
-        ("depmod", "touch \"$2/lib/modules/$3/modules.dep\""),
-        ("gensquashfs", "for last; do :; done; echo modules > \"$last\""),
-        (
-            "apt-config",
-            "echo 'Acquire::http::Proxy \"http://proxy.test:3128\";'; echo 'Acquire::https \"\";'; echo 'APT::Other \"x\";'",
-        ),
-        ("mmdebstrap", "cat image-sources.list; echo 'I: creating tarball' >&2"),
-        ("tar2sqfs", "for last; do :; done; cat > \"$last\""),
-    ] {
-        fake.tool(name, &format!("{note}{script}"));
-    }
-    for name in ["qemu-system-x86_64", "mke2fs", "newuidmap"] {
-        fake.tool(name, "");
-    }
-    (fake, folder)
-}
-
-fn open(folder: &tempfile::TempDir) -> Cache {
-    Cache::open(&folder.path().join("cache")).unwrap()
-}
-
-fn calls(folder: &tempfile::TempDir) -> String {
-    fs::read_to_string(folder.path().join("calls")).unwrap_or_default()
-}
-
-fn left_over(cache: &Cache) -> usize {
-    fs::read_dir(cache.root().join("building")).unwrap().count()
-}
+use crate::template::{fixture::*, progress::Silent};
 
 #[test]
 fn the_first_run_builds_and_the_second_starts_nothing() {
@@ -85,7 +18,7 @@ fn the_first_run_builds_and_the_second_starts_nothing() {
         with_mounts[expected.len()..],
         ["/modules/fuse.ko".to_owned(), "/modules/virtiofs.ko".to_owned()]
     );
-    let archive = super::super::cpio::entries(&fs::read(boot.kernel.boot_modules_archive()).unwrap());
+    let archive = crate::template::cpio::entries(&fs::read(boot.kernel.boot_modules_archive()).unwrap());
     let names: BTreeSet<_> = archive.iter().map(|entry| format!("/{}", entry.0)).collect();
     assert!(with_mounts.iter().all(|path| names.contains(path)));
     assert_eq!(boot.base.system(), "debian 12");

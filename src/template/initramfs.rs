@@ -87,7 +87,13 @@ mod tests {
         let boot = BootConfig {
             version: VERSION,
             hostname: "dev".to_owned(),
-            disks: Disks { template: "t".into(), modules: "m".into(), system: "s".into(), data: "d".into() },
+            disks: Disks {
+                template: "t".into(),
+                layers: vec!["l".into()],
+                modules: "m".into(),
+                system: "s".into(),
+                data: Some("d".into()),
+            },
             modules: vec!["/modules/virtio.ko".to_owned()],
             mounts: Vec::new(),
             ca_pem: String::new(),

@@ -10,6 +10,8 @@
 //!   kernel/<digest>/            vmlinuz vmlinux? config modules.sqfs boot-modules.cpio
 //!   base/<digest>/              root.sqfs
 //!   kernel.json  base.json      which of them is current: replaced atomically, last
+//!   image/<key>/                root.sqfs record.json: the base with further packages
+//!   layer/<key>/                disk.img record.json: what a build step changed on an image and the layers below it
 //! ```
 //!
 //! A folder appears under its final name complete and synced, or not at all. No file below a digest is
@@ -17,7 +19,7 @@
 //! environment ([`tool`]); what they fetch is named by this host's own package configuration, never by us.
 //!
 //! Read in this order: [`host`] (where tools are), [`doctor`] (what is missing), [`cache`], then the builders
-//! [`kernel`], [`base`], and [`initramfs`], [`disk`], which make what each sandbox has for itself.
+//! [`kernel`], [`base`], [`image`], the layers of build steps in [`layer`], what is kept in [`shelf`], and [`initramfs`], [`disk`], which make what each sandbox has for itself.
 
 pub mod base;
 pub mod cache;
@@ -26,14 +28,19 @@ pub mod disk;
 pub mod doctor;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod fixture;
 pub mod host;
+pub mod image;
 pub mod initramfs;
 pub mod kernel;
+pub mod layer;
 mod lz4;
 pub mod modinfo;
 mod observe;
 pub mod progress;
 pub mod requirement;
+pub mod shelf;
 pub mod sources;
 pub mod tool;
 
@@ -43,7 +50,10 @@ pub use self::{
     disk::create_disk,
     doctor::{Check, Observations, Status, check_host},
     host::Host,
+    image::{Image, Package},
     kernel::Kernel,
+    layer::{Bench, Layer, LayerRecord},
     progress::{Progress, Report, Step},
     requirement::{Requirement, install_commands},
+    shelf::{Kept, KeptKind},
 };

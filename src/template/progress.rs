@@ -9,6 +9,8 @@ pub enum Step {
     Kernel,
     /// Building the base root file system.
     Base,
+    /// Building it with further packages.
+    Packages,
 }
 
 impl Step {
@@ -19,6 +21,7 @@ impl Step {
             Self::Waiting => "waiting for another cofferdam that builds the same",
             Self::Kernel => "guest kernel",
             Self::Base => "base template",
+            Self::Packages => "template with packages",
         }
     }
 }

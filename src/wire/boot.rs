@@ -14,7 +14,7 @@ pub struct BootConfig {
     pub version: u16,
     /// Host name inside the guest: the sandbox's name.
     pub hostname: String,
-    /// virtio-blk serials in the order: template, modules, system, data. Serials are at most 20 bytes.
+    /// The block devices.
     pub disks: Disks,
     /// Kernel modules to load before the root is mounted: paths in the initramfs, in dependency order.
     pub modules: Vec<String>,
@@ -30,17 +30,23 @@ pub struct BootConfig {
     pub files: Vec<GuestFile>,
 }
 
-/// The block devices, by virtio-blk serial.
+/// The block devices, by virtio-blk serial (at most 20 bytes).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disks {
     /// squashfs, read-only: the template's root file system.
     pub template: String,
+    /// ext4, read-only, lowest first: what the template's build steps changed, each the system disk of the machine that a
+    /// step ran in. Its folder `upper` lies above the template.
+    #[serde(default)]
+    pub layers: Vec<String>,
     /// squashfs, read-only: the kernel's modules, mounted at `/lib/modules`.
     pub modules: String,
     /// ext4: the overlay's upper layer, dropped when the sandbox is replaced.
     pub system: String,
-    /// ext4: home, workspace, caches; kept when the sandbox is replaced.
-    pub data: String,
+    /// ext4: home, workspace, caches; kept when the sandbox is replaced. A machine that builds a template has none: its
+    /// homes are part of what it builds.
+    #[serde(default)]
+    pub data: Option<String>,
 }
 
 /// A host folder, served over virtio-fs.

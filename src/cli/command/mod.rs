@@ -24,6 +24,7 @@ pub mod secret;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod template;
 pub mod version;
 
 use super::{
@@ -73,6 +74,8 @@ pub enum Command {
     Policy(policy::Args),
     /// The audit trail: follow, verify, search
     Audit(audit::Args),
+    /// Templates: build, list, remove
+    Template(template::Args),
     /// Secrets by name
     Secret(secret::Args),
     /// The JSON Schemas of the files
@@ -107,6 +110,7 @@ impl Command {
             Self::Version(args) => version::run(&args, context),
             Self::Policy(args) => policy::run(&args, context),
             Self::Audit(args) => audit::run(&args, context),
+            Self::Template(args) => template::run(&args, context),
             Self::Secret(args) => secret::run(&args, context),
             Self::Schema(args) => schema::run(&args, context),
             Self::Completion(args) => completion::run(&args, context),

@@ -43,10 +43,19 @@ impl Host {
     /// Starts a sandbox and waits until its guest answers.
     pub(super) fn start_record(&self, record: &Record, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
         let hardware = self.accelerate(record.desired.isolation)?;
-        self.ensure_boot_files(&record.desired.template.image, on)?;
+        let root = self.root_of(record, on)?;
         on.step("fetching secrets", None, "");
-        let (names, values): (Vec<_>, Vec<_>) =
+        let (names, mut values): (Vec<_>, Vec<_>) =
             self.fetch_secrets(&record.desired.secrets)?.into_iter().unzip();
+        if let Some(lifeline) = &self.lifeline {
+            values.push(lifeline.share().map_err(|error| {
+                Failure::new(
+                    Kind::Failed,
+                    "start",
+                    format!("cannot start the sandbox: its lifeline: {error}"),
+                )
+            })?);
+        }
         let default_limit = if hardware { BOOT_LIMIT_S } else { BOOT_LIMIT_EMULATED_S };
         let config = KeeperConfig {
             version: launch::VERSION,
@@ -56,6 +65,8 @@ impl Host {
                 KernelChoice::Path(path) => Some(path.clone()),
                 KernelChoice::Auto | KernelChoice::Stock => None,
             },
+            root,
+            throwaway: self.lifeline.is_some(),
             sync_each: self.config.audit_sync == AuditSync::Each,
             jail_full: self.config.jail == JailDemand::Full,
             emulator: find_emulator()?,

@@ -105,7 +105,7 @@ impl Host {
     pub(super) fn create_record(&self, wanted: &Sandbox, on: &dyn Progress) -> Result<Record, Failure> {
         self.judge(wanted)?;
         self.judge_memory(wanted)?;
-        self.ensure_boot_files(&wanted.template.image, on)?;
+        let stack = self.ensure_stack(wanted, None, on)?;
         on.step("making disks", None, "");
         let new = NewSandbox {
             name: wanted.name.clone(),
@@ -117,7 +117,8 @@ impl Host {
             CreateError::Exists(_) => Failure::new(Kind::Failed, "sandbox_exists", error.to_string()),
             other => Failure::new(Kind::Failed, "state", other.to_string()),
         })?;
-        if let Err(failure) = self.make_disks(&record) {
+        let noted = || self.store.sandbox(&record.id).write_stack(&stack).map_err(state_failure);
+        if let Err(failure) = self.make_disks(&record).and_then(|()| noted()) {
             // A record without disks is half a sandbox.
             self.store.remove(&record.id).map_err(remove_failure)?;
             return Err(failure);

@@ -1,13 +1,15 @@
 //! The real [`Operations`]: this user, on this host. Composition root of the command's process: files are checked by
 //! `kit`, the plan is made and executed by `reconcile`, records lie in `store`, machines boot from `template`'s cache.
 //!
-//! Read `documents` (what files say), `world` (what the reconciler may do), `machines`, `launch` and `rules`.
+//! Read `documents` (what files say), `world` (what the reconciler may do), `machines`, `launch`, `root` (templates) and
+//! `rules`.
 
 mod documents;
 mod hardware;
 mod launch;
 mod machines;
 mod ports;
+mod root;
 mod rules;
 mod sets;
 mod world;
@@ -27,8 +29,8 @@ use super::{
     demo,
     failure::{Failure, Kind},
     ops::{
-        Checked, Found, Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope,
-        SecretListing, Source,
+        BuiltTemplate, Checked, Found, KeptTemplate, Operations, PortEdit, Progress, Proposal, RuleChange,
+        RuleEdit, RuleScope, SecretListing, Source,
     },
 };
 use crate::{
@@ -70,6 +72,8 @@ pub struct Host {
     /// `$HOME` and the account's home: the floor follows both.
     homes: Vec<PathBuf>,
     user: String,
+    /// Where this runs the machines of a template's build: what ends them with this command.
+    lifeline: Option<root::Lifeline>,
 }
 
 impl Host {
@@ -105,7 +109,17 @@ impl Host {
         homes.extend(homes.clone().iter().filter_map(|home| home.canonicalize().ok()));
         homes.sort();
         homes.dedup();
-        Ok(Self { places, store, config, here, folder: folder.to_owned(), home, homes, user: account.name })
+        Ok(Self {
+            places,
+            store,
+            config,
+            here,
+            folder: folder.to_owned(),
+            home,
+            homes,
+            user: account.name,
+            lifeline: None,
+        })
     }
 
     fn places_config(&self) -> PlacesConfig {
@@ -122,11 +136,6 @@ impl Host {
         let own = [config, &self.places.state, &self.places.cache, &self.places.runtime];
         let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         floor::Places { homes: self.homes.clone(), own: own.into_iter().map(canonical).collect() }
-    }
-
-    /// Kernel and template, built when they are missing.
-    fn ensure_boot_files(&self, _template: &str, on: &dyn Progress) -> Result<Boot, Failure> {
-        ensure_boot_files(&self.places.cache, on)
     }
 
     fn upstream_ca(&self) -> Result<Vec<String>, Failure> {
@@ -196,12 +205,16 @@ pub fn ensure_boot_files(cache: &Path, on: &dyn Progress) -> Result<Boot, Failur
         Failure::from_error(kind, "template", &error).hint("cofferdam doctor --fix")
     };
     let cache = Cache::open(cache).map_err(failure)?;
-    let show = |report: template::Report<'_>| match report {
+    cache.ensure(&template::Host::this(), &|report: template::Report<'_>| show(on, report)).map_err(failure)
+}
+
+/// Shows what a build in the cache does.
+fn show(on: &dyn Progress, report: template::Report<'_>) {
+    match report {
         template::Report::Started(step) => on.step(step.title(), Some(0), ""),
         template::Report::Advanced(step, permille, now) => on.step(step.title(), Some(permille), now),
         template::Report::Finished(step) => on.step(step.title(), Some(1000), "done"),
-    };
-    cache.ensure(&template::Host::this(), &show).map_err(failure)
+    }
 }
 
 /// Name of the account that runs this process, whatever a variable says.
@@ -373,6 +386,28 @@ impl Operations for Host {
 
     fn prepare_cache(&self, on: &dyn Progress) -> Result<(), Failure> {
         ensure_boot_files(&self.places.cache, on).map(drop)
+    }
+
+    fn build_templates(
+        &self,
+        source: &Source,
+        name: Option<&str>,
+        on: &dyn Progress,
+    ) -> Result<Vec<BuiltTemplate>, Failure> {
+        self.build_templates_of(source, name, on)
+    }
+
+    fn templates(&self) -> Result<Vec<KeptTemplate>, Failure> {
+        self.kept_templates()
+    }
+
+    fn remove_templates(
+        &self,
+        keys: &[String],
+        unused: bool,
+        on: &dyn Progress,
+    ) -> Result<Vec<KeptTemplate>, Failure> {
+        self.remove_kept(keys, unused, on)
     }
 
     fn hardware(&self) -> Hardware {

@@ -13,8 +13,8 @@ use crate::{
         args::Publish,
         failure::{Failure, Kind},
         ops::{
-            Action, Change, Checked, Found, Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit,
-            RuleScope, SecretListing, Source,
+            Action, BuiltTemplate, Change, Checked, Found, KeptTemplate, Operations, PortEdit, Progress,
+            Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source,
         },
     },
     model::{
@@ -177,6 +177,47 @@ impl Operations for Scripted {
 
     fn prepare_cache(&self, _: &dyn Progress) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn build_templates(
+        &self,
+        source: &Source,
+        name: Option<&str>,
+        _: &dyn Progress,
+    ) -> Result<Vec<BuiltTemplate>, Failure> {
+        self.note(format!("build {source:?} {name:?}"));
+        let layers = vec!["b".repeat(64)];
+        Ok(vec![BuiltTemplate { sandbox: "dev".into(), image: "a".repeat(64), layers }])
+    }
+
+    fn templates(&self) -> Result<Vec<KeptTemplate>, Failure> {
+        let steps = KeptTemplate {
+            key: "b".repeat(64),
+            kind: "steps",
+            holds: vec!["make install\nmake clean".into()],
+            bytes: 3 << 20,
+            created: Some("2026-01-02T03:04:05Z".into()),
+            used_by: vec!["dev".into()],
+        };
+        let packages = KeptTemplate {
+            key: "a".repeat(64),
+            kind: "packages",
+            holds: vec!["g++=4:12".into(), "jq=1.6".into()],
+            bytes: 200 << 20,
+            created: None,
+            used_by: Vec::new(),
+        };
+        Ok(vec![packages, steps])
+    }
+
+    fn remove_templates(
+        &self,
+        keys: &[String],
+        unused: bool,
+        _: &dyn Progress,
+    ) -> Result<Vec<KeptTemplate>, Failure> {
+        self.note(format!("remove templates {keys:?} unused={unused}"));
+        Ok(self.templates()?.into_iter().filter(|kept| kept.used_by.is_empty()).collect())
     }
 
     fn hardware(&self) -> Hardware {

@@ -1,4 +1,4 @@
-//! The four disks, found by their virtio serial: names like `vda` depend on the order of probing.
+//! The disks, found by their virtio serial: names like `vda` depend on the order of probing.
 
 use std::{
     fs, io,
@@ -57,20 +57,22 @@ impl Arrivals {
     }
 }
 
-/// Device nodes of the four disks.
+/// Device nodes of the disks.
 #[derive(Debug)]
 pub struct Found {
     /// The template's.
     pub template: PathBuf,
+    /// Those of the template's layers, lowest first.
+    pub layers: Vec<PathBuf>,
     /// The modules image's.
     pub modules: PathBuf,
     /// The system disk's.
     pub system: PathBuf,
-    /// The data disk's.
-    pub data: PathBuf,
+    /// The data disk's, where there is one.
+    pub data: Option<PathBuf>,
 }
 
-/// Finds the four disks, waiting for them within bounds.
+/// Finds the disks, waiting for them within bounds.
 ///
 /// # Errors
 /// When one has not appeared, with its serial.
@@ -89,9 +91,10 @@ pub fn find(wanted: &Disks, arrivals: &Arrivals) -> Result<Found, BootError> {
     };
     Ok(Found {
         template: one(&wanted.template)?,
+        layers: wanted.layers.iter().map(|serial| one(serial)).collect::<Result<_, _>>()?,
         modules: one(&wanted.modules)?,
         system: one(&wanted.system)?,
-        data: one(&wanted.data)?,
+        data: wanted.data.as_deref().map(one).transpose()?,
     })
 }
 

@@ -1,6 +1,9 @@
 //! What survives when the sandbox is replaced: folders of the data disk in their places.
 //!
 //! `/var/lib/docker` and its like are among them because overlay on overlay is refused by the kernel.
+//!
+//! A machine that builds a template has no data disk: what its steps leave in `/home/agent` becomes the template's, and
+//! with that the first content of every home that is made from it.
 
 use std::{fs, io, path::Path};
 
@@ -21,12 +24,16 @@ const FOLDERS: [(&str, &str); 4] = [
     ("containerd", "/var/lib/containerd"),
 ];
 
-/// Puts the data disk's folders in their places; on the first boot, `/home/agent` is filled from the template.
+/// Puts the data disk's folders in their places; on the first boot, `/home/agent` is filled from the template. Without
+/// such a disk the home is made where it belongs.
 ///
 /// # Errors
 /// Which folder cannot be made or bound.
 pub fn bind(sealed: &Sealed) -> Result<(), BootError> {
-    let data = in_proc(&sealed.data);
+    let Some(data) = &sealed.data else {
+        return furnish(Path::new(AGENT_HOME), Path::new("/home")).stage("home", AGENT_HOME);
+    };
+    let data = in_proc(data);
     for (name, target) in FOLDERS {
         let source = Path::new(&data).join(name);
         tree::make_folders(&source, (0, 0)).stage("data disk", name)?;

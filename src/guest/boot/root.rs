@@ -1,4 +1,7 @@
-//! The root file system: template below, system disk above, and the move into it.
+//! The root file system: template below, what its build steps changed on it, system disk above, and the move into it.
+//!
+//! A layer is the system disk of a machine that ran a build step and was switched off in order. Only guests ever mount
+//! one: the host keeps it as a block of bytes.
 //!
 //! The disks stay mounted in the initramfs, below the new root, where no path leads. [`Sealed`] keeps a
 //! descriptor to each, for bind mounts now and for a clean end later.
@@ -19,8 +22,6 @@ use super::{BootError, Stage, disks::Found};
 
 /// ext4 without the background writing of inode tables, which would fill a sparse image for nothing.
 const EXT4_OPTIONS: &std::ffi::CStr = c"discard,noinit_itable";
-/// `redirect_dir`: directories of the template can be renamed; else rename(2) fails with EXDEV.
-const OVERLAY_OPTIONS: &str = "lowerdir=/cofferdam/template,upperdir=/cofferdam/system/upper,workdir=/cofferdam/system/work,redirect_dir=on";
 const NEW_ROOT: &str = "/cofferdam/root";
 
 /// The disks, out of reach of every path.
@@ -28,7 +29,7 @@ const NEW_ROOT: &str = "/cofferdam/root";
 pub struct Sealed {
     system: OwnedFd,
     /// Root of the data disk.
-    pub data: OwnedFd,
+    pub data: Option<OwnedFd>,
 }
 
 /// Mounts the disks and the overlay, not yet as root.
@@ -37,22 +38,40 @@ pub struct Sealed {
 /// Which disk does not mount.
 pub fn assemble(found: &Found) -> Result<Sealed, BootError> {
     let stage = "root file system";
-    for folder in ["template", "system", "data", "root"] {
+    let layers: Vec<String> = (0..found.layers.len()).map(|number| format!("layer{number}")).collect();
+    let fixed = ["template", "system", "data", "root"];
+    for folder in fixed.into_iter().chain(layers.iter().map(String::as_str)) {
         fs::create_dir_all(Path::new("/cofferdam").join(folder)).stage(stage, folder)?;
     }
     let read_only = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOATIME;
     mount(&found.template, "/cofferdam/template", "squashfs", read_only, None)
         .stage(stage, "template disk")?;
+    for (node, folder) in found.layers.iter().zip(&layers) {
+        // A journal that would have to be replayed is refused here: the disk cannot be written.
+        mount(node, Path::new("/cofferdam").join(folder), "ext4", read_only, None).stage(stage, folder)?;
+    }
     let writable = MountFlags::NOATIME;
     mount(&found.system, "/cofferdam/system", "ext4", writable, EXT4_OPTIONS).stage(stage, "system disk")?;
-    mount(&found.data, "/cofferdam/data", "ext4", writable | MountFlags::NODEV, EXT4_OPTIONS)
-        .stage(stage, "data disk")?;
+    if let Some(data) = &found.data {
+        mount(data, "/cofferdam/data", "ext4", writable | MountFlags::NODEV, EXT4_OPTIONS)
+            .stage(stage, "data disk")?;
+    }
     for folder in ["upper", "work"] {
         fs::create_dir_all(Path::new("/cofferdam/system").join(folder)).stage(stage, folder)?;
     }
-    let options = CString::new(OVERLAY_OPTIONS).map_err(io::Error::from).stage(stage, "overlay")?;
+    let options = CString::new(overlay_options(&layers)).map_err(io::Error::from).stage(stage, "overlay")?;
     mount("overlay", NEW_ROOT, "overlay", MountFlags::NOATIME, options.as_c_str()).stage(stage, "overlay")?;
-    Ok(Sealed { system: hold("/cofferdam/system")?, data: hold("/cofferdam/data")? })
+    let data = found.data.as_ref().map(|_| hold("/cofferdam/data")).transpose()?;
+    Ok(Sealed { system: hold("/cofferdam/system")?, data })
+}
+
+/// The uppermost layer first. `redirect_dir`: directories of the template can be renamed; else rename(2) fails with EXDEV.
+fn overlay_options(layers: &[String]) -> String {
+    let layers = layers.iter().rev().map(|layer| format!("/cofferdam/{layer}/upper:"));
+    let lower: String = layers.chain(["/cofferdam/template".to_owned()]).collect();
+    format!(
+        "lowerdir={lower},upperdir=/cofferdam/system/upper,workdir=/cofferdam/system/work,redirect_dir=on"
+    )
 }
 
 fn hold(path: &str) -> Result<OwnedFd, BootError> {
@@ -83,7 +102,7 @@ impl Sealed {
     pub fn close(&self) {
         rustix::fs::sync();
         let _ = mount_remount("/", MountFlags::RDONLY, c"");
-        for disk in [&self.data, &self.system] {
+        for disk in self.data.iter().chain([&self.system]) {
             let _ = mount_remount(in_proc(disk), MountFlags::RDONLY, c"");
         }
         rustix::fs::sync();
@@ -102,5 +121,21 @@ pub fn modules(disk: &Path, notes: &mut Vec<String>) {
         .and_then(|()| mount(disk, "/lib/modules", "squashfs", flags, None).map_err(io::Error::from));
     if let Err(error) = result {
         notes.push(format!("/lib/modules: {error}; no further kernel module can be loaded"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_layer_lies_above_the_others_and_the_template_below_all() {
+        let options = overlay_options(&["layer0".to_owned(), "layer1".to_owned()]);
+        let lower = "lowerdir=/cofferdam/layer1/upper:/cofferdam/layer0/upper:/cofferdam/template,";
+        assert!(options.starts_with(lower), "{options}");
+        assert!(overlay_options(&[]).starts_with("lowerdir=/cofferdam/template,upperdir="));
+        // One page holds the options of a mount (mount(2)).
+        let most: Vec<String> = (0..16).map(|number| format!("layer{number}")).collect();
+        assert!(overlay_options(&most).len() < 4096);
     }
 }

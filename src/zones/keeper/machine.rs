@@ -97,7 +97,7 @@ pub(super) async fn start(
     let vsock = starting.vsock(dials, streams).await?;
     let (mounts, fs) = starting.folders().await?;
     let modules = boot.kernel.boot_modules(!mounts.is_empty());
-    let told = boot_config(modules, sandbox, ca_pem, env, mounts);
+    let told = boot_config(modules, disk_serials(config), sandbox, ca_pem, env, mounts);
     let isolation = starting.vmm(vsock, fs, &told).await?;
     Ok(Machine { guest, egress, policy, isolation: Some(isolation) })
 }
@@ -282,12 +282,19 @@ impl Starting<'_> {
                 .map_err(|error| doing("opening a disk")(format!("{}: {error}", path.display())))?;
             Ok(Disk { image: file.into(), serial: serial.to_owned(), read_only })
         };
-        Ok(vec![
-            disk(SERIALS.0, &self.boot.base.image(), true)?,
-            disk(SERIALS.1, &self.boot.kernel.modules_image(), true)?,
-            disk(SERIALS.2, &self.book.system_disk(), false)?,
-            disk(SERIALS.3, &self.book.data_disk(), false)?,
-        ])
+        let serials = disk_serials(self.config);
+        let mut disks = vec![
+            disk(&serials.template, &self.config.root.image, true)?,
+            disk(&serials.modules, &self.boot.kernel.modules_image(), true)?,
+            disk(&serials.system, &self.book.system_disk(), false)?,
+        ];
+        if let Some(serial) = &serials.data {
+            disks.push(disk(serial, &self.book.data_disk(), false)?);
+        }
+        for (serial, path) in serials.layers.iter().zip(&self.config.root.layers) {
+            disks.push(disk(serial, path, true)?);
+        }
+        Ok(disks)
     }
 
     fn jail(&self, profile: Profile, role: u32, close_from: i32) -> Jail {
@@ -321,11 +328,20 @@ impl Starting<'_> {
     }
 }
 
-/// Serials of the disks, in the order of [`wire::boot::Disks`].
-const SERIALS: (&str, &str, &str, &str) = ("template", "modules", "system", "data");
+/// How the guest tells the disks apart.
+fn disk_serials(config: &KeeperConfig) -> wire::boot::Disks {
+    wire::boot::Disks {
+        template: "template".to_owned(),
+        layers: (0..config.root.layers.len()).map(|number| format!("layer{number}")).collect(),
+        modules: "modules".to_owned(),
+        system: "system".to_owned(),
+        data: (!config.throwaway).then(|| "data".to_owned()),
+    }
+}
 
 fn boot_config(
     modules: Vec<String>,
+    disks: wire::boot::Disks,
     sandbox: &Sandbox,
     ca_pem: String,
     placeholders: BTreeMap<String, String>,
@@ -340,12 +356,7 @@ fn boot_config(
     BootConfig {
         version: wire::VERSION,
         hostname: sandbox.name.to_string(),
-        disks: wire::boot::Disks {
-            template: SERIALS.0.to_owned(),
-            modules: SERIALS.1.to_owned(),
-            system: SERIALS.2.to_owned(),
-            data: SERIALS.3.to_owned(),
-        },
+        disks,
         modules,
         mounts,
         ca_pem,

@@ -62,7 +62,8 @@ const CAUSE_LIMIT: Duration = Duration::from_secs(2);
 /// How long commands may take to read their last answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// Descriptors: the launcher's socket, the pipe on which the keeper announces itself, sealed secrets.
+/// Descriptors: the launcher's socket, the pipe on which the keeper announces itself, sealed secrets, and for a machine
+/// that runs a build step the command's lifeline.
 pub(super) fn main() -> Result<(), ZoneError> {
     let config: KeeperConfig = entry::config()?;
     let lifeline = entry::take(LIFELINE, "the lifeline")?;
@@ -72,10 +73,17 @@ pub(super) fn main() -> Result<(), ZoneError> {
         .take(config.secrets.len())
         .map(|number| entry::take(number, "a secret's file"))
         .collect::<Result<Vec<_>, _>>()?;
+    let command = (config.throwaway)
+        .then(|| {
+            let number = (FIRST + 2..).nth(config.secrets.len()).unwrap_or(FIRST + 2);
+            entry::take(number, "the command's lifeline")
+        })
+        .transpose()?;
     rustix::thread::set_no_new_privs(true).map_err(ZoneError::failed("cannot give up new privileges"))?;
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(ZoneError::failed("cannot forbid core dumps"))?;
     entry::watch(lifeline)?;
+    command.map_or(Ok(()), entry::watch)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

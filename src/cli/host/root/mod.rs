@@ -1,0 +1,187 @@
+//! What a sandbox's root file system is made of: found in the cache, or built.
+//!
+//! ```text
+//! template:  image ──▶ base, or base + packages (mmdebstrap, here)      ┐
+//!            steps ──▶ one layer each ([`steps`]: a throw-away machine) ┴▶ Stack, noted beside the system disk
+//! start:     the noted Stack ──▶ files in the cache ──▶ the keeper's configuration
+//! ```
+//!
+//! A system disk stays on the stack that it was begun on. Rules, packages' versions and the base may change: what is
+//! built from them then is another stack, for the next sandbox or the next replacement of the disk.
+
+mod log;
+mod shelf;
+mod steps;
+
+use std::{io, os::fd::OwnedFd};
+
+use super::{Host, ensure_boot_files, machines::state_failure, show};
+use crate::{
+    cli::{
+        failure::{Failure, Kind},
+        ops::Progress,
+        output,
+    },
+    model::{
+        config::KernelChoice,
+        desired::Sandbox,
+        launch::RootConfig,
+        rule::{Layer as RuleLayer, NetworkRule, Origin},
+        template::{ImageId, Stack},
+    },
+    policy::{floor, preset},
+    store::{Record, RuleSet, Scope},
+    template::{self, Boot, Cache, EnsureError, Layer, layer},
+};
+
+/// Ends the machines of a build with the command that builds: they hold the reading end.
+pub(super) struct Lifeline {
+    reader: OwnedFd,
+    _writer: OwnedFd,
+}
+
+impl Lifeline {
+    fn new() -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        Ok(Self { reader: reader.into(), _writer: writer.into() })
+    }
+
+    /// For a machine.
+    pub(super) fn share(&self) -> io::Result<OwnedFd> {
+        self.reader.try_clone()
+    }
+}
+
+/// Rules that a build's machine runs under.
+struct Rules {
+    /// What commands added for this user, the repository and the sandbox.
+    added: [RuleSet; 3],
+    /// Identity of all that is permitted.
+    key: String,
+}
+
+impl Host {
+    /// The files that a sandbox's system disk stands on. They are built anew where the cache has lost them.
+    pub(super) fn root_of(&self, record: &Record, on: &dyn Progress) -> Result<RootConfig, Failure> {
+        self.ensure_boot_files(on)?;
+        let (cache, dir) = (self.open_cache()?, self.store.sandbox(&record.id));
+        let noted = dir.stack().map_err(state_failure)?;
+        if let Some(files) = noted.as_ref().and_then(|stack| cache.files(stack)) {
+            return Ok(RootConfig { image: files.image, layers: files.layers });
+        }
+        let stack = self.ensure_stack(&record.desired, Some(record), on)?;
+        if noted.is_some_and(|noted| noted != stack) {
+            output::warn(&format!(
+                "sandbox {}: the template that its system disk stands on is no longer in the cache; what is built from \
+                 the same description now differs, and lies below it from now on",
+                record.name
+            ));
+        }
+        dir.write_stack(&stack).map_err(state_failure)?;
+        let files = cache.files(&stack).ok_or_else(|| {
+            Failure::new(Kind::Failed, "template", "the template was removed while the sandbox was started")
+        })?;
+        Ok(RootConfig { image: files.image, layers: files.layers })
+    }
+
+    /// The template of a sandbox, built where something of it is missing. `record` is the sandbox, where there is one.
+    pub(super) fn ensure_stack(
+        &self,
+        wanted: &Sandbox,
+        record: Option<&Record>,
+        on: &dyn Progress,
+    ) -> Result<Stack, Failure> {
+        let boot = self.ensure_boot_files(on)?;
+        let image = self.ensure_image(wanted, &boot, on)?;
+        let steps = &wanted.template.steps;
+        if steps.is_empty() {
+            return Ok(Stack { image, layers: Vec::new() });
+        }
+        let rules = self.build_rules(wanted, record)?;
+        let planned = layer::plan(image.key(), steps, &self.kernel_key(&boot), &rules.key);
+        let layers = planned.iter().map(|layer| layer.key.clone()).collect();
+        let cache = self.open_cache()?;
+        if planned.iter().any(|layer| Layer::find(&cache, &layer.key).is_none()) {
+            self.build_layers(&cache, wanted, &image, &planned, &rules, on)?;
+        }
+        Ok(Stack { image, layers })
+    }
+
+    fn ensure_image(&self, wanted: &Sandbox, boot: &Boot, on: &dyn Progress) -> Result<ImageId, Failure> {
+        let packages = &wanted.template.packages;
+        if packages.is_empty() {
+            return Ok(ImageId::Base(boot.base.digest().to_owned()));
+        }
+        let image = self.open_cache()?.ensure_image(
+            &template::Host::this(),
+            packages,
+            &|report: template::Report<'_>| show(on, report),
+        );
+        image
+            .map(|image| ImageId::Packages(image.key().to_owned()))
+            .map_err(|error| package_failure(wanted, &error))
+    }
+
+    /// Kernel and base, built when they are missing.
+    fn ensure_boot_files(&self, on: &dyn Progress) -> Result<Boot, Failure> {
+        ensure_boot_files(&self.places.cache, on)
+    }
+
+    pub(super) fn open_cache(&self) -> Result<Cache, Failure> {
+        Cache::open(&self.places.cache).map_err(|error| cache_failure(&error))
+    }
+
+    /// What a step may find out about the kernel that it runs on.
+    fn kernel_key(&self, boot: &Boot) -> String {
+        match &self.config.kernel {
+            KernelChoice::Path(path) => path.display().to_string(),
+            KernelChoice::Auto | KernelChoice::Stock => boot.kernel.release().to_owned(),
+        }
+    }
+
+    /// The sandbox's own rules, with what commands added.
+    fn build_rules(&self, wanted: &Sandbox, record: Option<&Record>) -> Result<Rules, Failure> {
+        let owner = record.map_or(&self.here, |record| &record.owner);
+        let set = |scope: Scope<'_>| self.store.rules(scope).map_err(state_failure);
+        let session = record.map(|record| set(Scope::Sandbox(&record.id))).transpose()?;
+        let added = [set(Scope::User)?, set(Scope::Owner(owner))?, session.unwrap_or_default()];
+        let chosen = added.iter().rev().find_map(|set| set.preset);
+        let nowhere = Origin { layer: RuleLayer::Repository, file: None, line: None };
+        let mut rules: Vec<NetworkRule> = floor::rules();
+        rules.extend(preset::rules(chosen.unwrap_or(wanted.network.preset), &nowhere));
+        rules.extend(wanted.network.rules.iter().cloned());
+        rules.extend(added.iter().flat_map(|set| set.rules.iter().cloned()));
+        let key = layer::policy_key(&rules, &wanted.network.host_services);
+        Ok(Rules { added, key })
+    }
+}
+
+fn cache_failure(error: &EnsureError) -> Failure {
+    Failure::from_error(Kind::Failed, "template", error)
+}
+
+/// A name is the file's fault (3); everything else is a template that could not be built (1).
+fn package_failure(wanted: &Sandbox, error: &EnsureError) -> Failure {
+    let failure = match error {
+        EnsureError::PackageName { .. } => Failure::from_error(Kind::File, "package_name", error),
+        EnsureError::UnknownPackage { command, .. } => {
+            Failure::from_error(Kind::File, "unknown_package", error)
+                .hint(format!("look at the name; if the lists are old, run `{command}`"))
+        }
+        EnsureError::HostLacks { .. } => {
+            Failure::from_error(Kind::HostLacks, "template", error).hint("cofferdam doctor --fix")
+        }
+        _ => Failure::from_error(Kind::Failed, "template_failed", error)
+            .hint("nothing was kept; mend what the log says and run the command again"),
+    };
+    let name = match error {
+        EnsureError::PackageName { name } | EnsureError::UnknownPackage { name, .. } => name,
+        _ => "",
+    };
+    let named = format!("template.packages.{name}");
+    let places = [named.as_str(), "template.packages", "template"];
+    match places.iter().find_map(|place| wanted.origins.get(*place)) {
+        Some(Origin { file: Some(file), line, .. }) => failure.at(file, *line, None),
+        _ => failure,
+    }
+}
