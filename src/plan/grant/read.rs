@@ -1,0 +1,215 @@
+//! Reads a grant. Approvals are files, so the reading is strict and bounded: what is not exactly what would be written
+//! is refused, with what would be.
+
+use std::{iter::Peekable, str::FromStr, vec::IntoIter};
+
+use super::{
+    Grant, Net,
+    place::Place,
+    reach::{Methods, PathPattern, Reach, Scope, SetName},
+    text, words,
+};
+use crate::model::{
+    desired::{Access, Preset, WorkspaceMode},
+    pattern,
+    rule::{Addresses, Ports, Protocol},
+};
+
+/// Longest text of a grant, in bytes: a wide pattern with thousands of exceptions.
+pub const GRANT_MAX: usize = 256 << 10;
+/// The header of a secret that is not written.
+pub(super) const USUAL_HEADER: &str = "authorization";
+
+/// Why a text is not a grant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// It is longer than any.
+    #[error("a grant has at most {GRANT_MAX} bytes")]
+    TooLong,
+    /// It has another form.
+    #[error("`{}` is not a grant; a grant is for example `net GET,HEAD registry:npm`, `mount ~/data read` or `port 3000`", shown(.0))]
+    Form(String),
+    /// It means something, and is written otherwise.
+    #[error("`{}` is written `{}`", shown(text), shown(written))]
+    Spelling {
+        /// The text.
+        text: String,
+        /// The one spelling of what it means.
+        written: String,
+    },
+}
+
+/// The beginning of a text, with nothing in it that a terminal obeys.
+fn shown(text: &str) -> String {
+    let visible = text.chars().take(200).flat_map(|sign| {
+        let hidden = sign.is_control() || !(sign == '→' || sign.is_alphanumeric() || sign.is_ascii());
+        let (escaped, plain) = (hidden.then(|| sign.escape_unicode()), (!hidden).then_some(sign));
+        escaped.into_iter().flatten().chain(plain)
+    });
+    visible.collect()
+}
+
+impl FromStr for Grant {
+    type Err = GrantError;
+
+    fn from_str(text: &str) -> Result<Self, GrantError> {
+        if text.len() > GRANT_MAX {
+            return Err(GrantError::TooLong);
+        }
+        let form = || GrantError::Form(text.to_owned());
+        let grant = words::split(text).and_then(grant).ok_or_else(form)?;
+        let written = grant.to_string();
+        if written == text { Ok(grant) } else { Err(GrantError::Spelling { text: text.to_owned(), written }) }
+    }
+}
+
+type Words = Peekable<IntoIter<String>>;
+
+fn grant(words: Vec<String>) -> Option<Grant> {
+    let mut words = words.into_iter().peekable();
+    let grant = match words.next()?.as_str() {
+        "net" if words.next_if(|word| word == "preset").is_some() => {
+            let preset = match words.next()?.as_str() {
+                "balanced" => Preset::Balanced,
+                "open" => Preset::Open,
+                _ => return None,
+            };
+            Grant::preset(preset, except(&mut words)?)
+        }
+        "net" => Grant::Net(net(&mut words)?),
+        "ask" => Grant::Ask(net(&mut words)?),
+        "secret" => secret(&mut words)?,
+        "mount" => {
+            let source = Place::read(&words.next()?)?;
+            let access = match words.next()?.as_str() {
+                "read" => Access::Read,
+                "write" => Access::Write,
+                _ => return None,
+            };
+            Grant::Mount { source, access }
+        }
+        "workspace" => {
+            let path = Place::read(&words.next()?)?;
+            let mode = match words.next()?.as_str() {
+                "read" => WorkspaceMode::Read,
+                "direct" => WorkspaceMode::Direct,
+                _ => return None,
+            };
+            Grant::Workspace { path, mode }
+        }
+        "port" => {
+            let guest = words.next()?.parse().ok()?;
+            let arrow = words.next_if(|word| word == "→").is_some();
+            Grant::Port { guest, host: if arrow { Some(words.next()?.parse().ok()?) } else { None } }
+        }
+        "host-service" => Grant::HostService {
+            name: words.next().filter(|name| is_label(name))?,
+            port: words.next()?.parse().ok()?,
+            methods: methods(&words.next()?)?,
+            path: path(&mut words)?,
+        },
+        "isolation" => words.next().filter(|word| word == "emulation-ok").map(|_| Grant::EmulationOk)?,
+        _ => return None,
+    };
+    words.next().is_none().then_some(grant)
+}
+
+fn is_label(text: &str) -> bool {
+    text.len() <= 63
+        && !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn secret(words: &mut Words) -> Option<Grant> {
+    let name = words.next()?;
+    words.next_if(|word| word == "→")?;
+    let target = words.next()?;
+    let (host, port) = target.split_once(':').map_or((target.as_str(), "443"), |(host, port)| (host, port));
+    Some(Grant::Secret {
+        name,
+        host: pattern::parse_name(host).ok()?,
+        port: port.parse().ok()?,
+        header: words.next().unwrap_or_else(|| USUAL_HEADER.to_owned()),
+    })
+}
+
+fn net(words: &mut Words) -> Option<Net> {
+    let protocol = protocol(words, true);
+    let opaque = text::is_opaque(protocol.flatten());
+    let methods = if opaque { Methods::All } else { methods(&words.next()?)? };
+    let scope = scope(words, None)?;
+    let usual = match &scope {
+        Scope::Set(_) => None,
+        Scope::Hosts { ports, .. } => text::usual(*ports),
+    };
+    let reach = Reach { scope, protocol: protocol.unwrap_or(usual), methods, path: path(words)? };
+    let private = words.next_if(|word| word == "private").is_some();
+    let addresses = if private { Addresses::Private } else { Addresses::Public };
+    Net::new(reach, addresses, &except(words)?)
+}
+
+fn except(words: &mut Words) -> Option<Vec<Reach>> {
+    let mut all = Vec::new();
+    while words.next_if(|word| word == "except").is_some() {
+        let protocol = protocol(words, false).flatten();
+        let named = |word: &String| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b',');
+        let methods = match words.next_if(named) {
+            Some(list) => methods(&list)?,
+            None => Methods::All,
+        };
+        let scope = scope(words, Some(Ports::ALL))?;
+        if !matches!(scope, Scope::Hosts { set: None, .. }) {
+            return None;
+        }
+        all.push(Reach { scope, protocol, methods, path: path(words)? });
+    }
+    Some(all)
+}
+
+/// The protocol where one is written; `any` is none.
+#[expect(clippy::option_option, reason = "not written, written as any, and written are three things")]
+fn protocol(words: &mut Words, any: bool) -> Option<Option<Protocol>> {
+    let read = |word: &str| match word {
+        "http" => Some(Some(Protocol::Http)),
+        "https" => Some(Some(Protocol::Https)),
+        "tls" => Some(Some(Protocol::Tls)),
+        "tcp" => Some(Some(Protocol::Tcp)),
+        "any" if any => Some(None),
+        _ => None,
+    };
+    words.next_if(|word| read(word).is_some()).and_then(|word| read(&word))
+}
+
+fn methods(text: &str) -> Option<Methods> {
+    if text == "*" {
+        return Some(Methods::All);
+    }
+    let list: Vec<String> = text.split(',').map(str::to_owned).collect();
+    let right = |method: &String| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
+    list.iter().all(right).then(|| Methods::new(&list))
+}
+
+/// The hosts or the set; `ports` where none are written.
+fn scope(words: &mut Words, ports: Option<Ports>) -> Option<Scope> {
+    let word = words.next()?;
+    let hosts = |text: &str, set| {
+        let (host, written) = pattern::parse(text).ok()?;
+        Some(Scope::Hosts { host, ports: written.or(ports)?, set })
+    };
+    if pattern::named_set(&word).is_none() {
+        return hosts(&word, None);
+    }
+    let set = SetName::new(&word)?;
+    match words.next_if(|word| word.starts_with('(')) {
+        Some(member) => hosts(member.strip_prefix('(')?.strip_suffix(')')?, Some(set)),
+        None => Some(Scope::Set(set)),
+    }
+}
+
+#[expect(clippy::option_option, reason = "no path, and a path that cannot be read, are two things")]
+fn path(words: &mut Words) -> Option<Option<PathPattern>> {
+    match words.next_if(|word| word.starts_with('/')) {
+        Some(path) => PathPattern::new(&path).map(Some),
+        None => Some(None),
+    }
+}
