@@ -19,6 +19,7 @@ pub mod explain;
 pub mod floor;
 pub mod fs;
 pub mod glob;
+pub mod layers;
 pub mod path;
 pub mod preset;
 #[cfg(test)]

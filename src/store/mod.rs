@@ -53,7 +53,7 @@ pub use self::{
     owner::Owner,
     places::Places,
     ports::PortSet,
-    rules::{RuleSet, Scope},
+    rules::{Added, RuleSet, Scope},
     sandbox::{CreateError, Listing, NewSandbox, Record, RemoveError, UpdateError},
     state::{SandboxDir, Store},
 };

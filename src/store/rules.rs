@@ -65,6 +65,15 @@ impl RuleSet {
     }
 }
 
+/// What commands added for one sandbox, in every scope that concerns it.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// The preset that one of them chose.
+    pub preset: Option<Preset>,
+    /// Their rules.
+    pub rules: Vec<NetworkRule>,
+}
+
 impl Store {
     /// The rules of one scope; none yet is an empty set.
     ///
@@ -72,6 +81,21 @@ impl Store {
     /// When the file is damaged: rules that cannot be read may be denials, so nothing goes on without them.
     pub fn rules(&self, scope: Scope<'_>) -> Result<RuleSet, StoreError> {
         Ok(file::read(&self.rules_path(scope))?.unwrap_or_default())
+    }
+
+    /// What commands added in all of `scopes`, which go from the widest to the narrowest: the narrowest that chose a
+    /// preset counts.
+    ///
+    /// # Errors
+    /// When a file is damaged.
+    pub fn added<'a>(&self, scopes: impl IntoIterator<Item = Scope<'a>>) -> Result<Added, StoreError> {
+        let mut added = Added::default();
+        for scope in scopes {
+            let set = self.rules(scope)?;
+            added.preset = set.preset.or(added.preset);
+            added.rules.extend(set.rules);
+        }
+        Ok(added)
     }
 
     /// Changes the rules of one scope in one revision: readers see all of `change` or nothing of it. An error of

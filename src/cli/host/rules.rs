@@ -14,12 +14,12 @@ use crate::{
     },
     model::{
         api::PolicyRevision,
-        desired::Preset,
+        desired::{Network, Preset},
         event::{Decision, Draft, RuleRef},
         name::SandboxId,
-        rule::{Effect, HostPattern, Layer, NetworkRule, Origin, Protocol, Target},
+        rule::{Effect, HostPattern, NetworkRule, Protocol, Target},
     },
-    policy::{Compiled, Request, decide, floor, preset},
+    policy::{Compiled, Request, decide, layers},
     store::{Record, RuleSet, Scope},
 };
 
@@ -34,22 +34,12 @@ impl Host {
             Some(record) => vec![Scope::User, Scope::Owner(&record.owner), Scope::Sandbox(&record.id)],
             None => vec![Scope::User, Scope::Owner(&self.here)],
         };
-        let sets = scopes
-            .into_iter()
-            .map(|scope| self.store.rules(scope))
-            .collect::<Result<Vec<RuleSet>, _>>()
-            .map_err(state_failure)?;
-        let chosen = wanted.or_else(|| sets.iter().rev().find_map(|set| set.preset));
-        let declared = record.map(|record| record.desired.network.preset).unwrap_or_default();
-        let layer = if chosen.is_some() { Layer::User } else { Layer::Repository };
-        let origin = Origin { layer, file: None, line: None };
-        let mut rules = floor::rules();
-        rules.extend(preset::rules(chosen.unwrap_or(declared), &origin));
-        rules.extend(record.into_iter().flat_map(|record| record.desired.network.rules.iter().cloned()));
-        rules.extend(sets.into_iter().flat_map(|set| set.rules));
-        let host_services =
-            record.map(|record| record.desired.network.host_services.clone()).unwrap_or_default();
-        Ok(PolicyRevision { revision: 0, hash: String::new(), rules, host_services })
+        let added = self.store.added(scopes).map_err(state_failure)?;
+        let nothing = Network::default();
+        let declared = record.map_or(&nothing, |record| &record.desired.network);
+        let file = record.and_then(|record| record.desired.provenance.file.as_ref());
+        let file = file.map(|file| file.display().to_string());
+        Ok(layers::compose(0, declared, file, wanted.or(added.preset), added.rules))
     }
 
     /// Changes the rules of one scope.

@@ -18,7 +18,7 @@ use tokio::{net::UnixListener, sync::Notify};
 
 use super::{
     output::{BoundedFile, Log},
-    policy, upstream,
+    upstream,
 };
 use crate::{
     audit::{
@@ -34,7 +34,7 @@ use crate::{
         launch::{CONTROL_SOCKET, KeeperConfig},
         status::{Phase, PublishedPort, SandboxStatus},
     },
-    policy::fs as floor,
+    policy::{fs as floor, layers},
     secret,
     store::{Lock, NameTable, Record, SandboxDir, Scope, Store},
 };
@@ -141,12 +141,10 @@ impl Book {
         // The definition may have been changed since the sandbox was started.
         let record = self.store.load(&self.config.id).map_err(io::Error::other)?;
         let scopes = [Scope::User, Scope::Owner(&record.owner), Scope::Sandbox(&record.id)];
-        let added = scopes
-            .map(|scope| self.store.rules(scope))
-            .into_iter()
-            .collect::<Result<_, _>>()
-            .map_err(io::Error::other)?;
-        Ok(policy::compose(revision, &record, added))
+        let added = self.store.added(scopes).map_err(io::Error::other)?;
+        let desired = &record.desired;
+        let file = desired.provenance.file.as_ref().map(|file| file.display().to_string());
+        Ok(layers::compose(revision, &desired.network, file, added.preset, added.rules))
     }
 
     /// The ports to publish as they stand in the files now.

@@ -21,7 +21,6 @@ mod launcher_link;
 mod machine;
 mod machine_control;
 mod output;
-mod policy;
 mod ports;
 mod relay;
 mod upstream;
