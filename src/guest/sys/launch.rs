@@ -184,8 +184,11 @@ fn call(step: Step, number: libc::c_long, arguments: [usize; 3]) -> Result<libc:
 
 fn prepare(shared: &Shared<'_>) -> Result<(), (Step, c_int)> {
     let launch = shared.launch;
-    // SAFETY: Rust ignores SIGPIPE and exec would keep that; the table of handlers is the child's own.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    // Exec keeps what is ignored: SIGPIPE by Rust, and whatever our own parent ignored.
+    for signal in 1..=libc::SIGSYS {
+        // SAFETY: the table of handlers is the child's own; the kernel refuses the two that cannot be changed.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     if let Some(procs) = launch.cgroup {
         let own = c"0";
         call(Step::Cgroup, libc::SYS_write, [procs.as_raw_fd() as usize, own.as_ptr() as usize, 1])?;

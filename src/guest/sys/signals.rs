@@ -82,3 +82,10 @@ pub fn signal_process(pid: u32, number: i32) {
         unsafe { libc::kill(pid, number) };
     }
 }
+
+/// Ignores a signal in this process.
+#[cfg(test)]
+pub fn ignore(signal: rustix::process::Signal) {
+    // SAFETY: no handler of ours is installed for it in a test.
+    unsafe { libc::signal(signal.as_raw(), libc::SIG_IGN) };
+}
