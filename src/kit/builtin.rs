@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::{
     document::{AnyDocument, read},
     problem::Problem,
-    resolve::{Library, agent, service},
+    resolve::{Budget, Here, Library, agent, service},
     sets::Facts,
 };
 
@@ -27,6 +27,7 @@ pub fn has_agent(name: &str) -> bool {
 fn build() -> (Library, Vec<Problem>) {
     let mut library = Library::default();
     let mut problems = Vec::new();
+    let budget = Budget::default();
     for text in std::iter::once(SERVICES).chain(AGENTS) {
         let mut file = read("a built-in kit", text.as_bytes());
         for document in &file.documents {
@@ -38,8 +39,9 @@ fn build() -> (Library, Vec<Problem>) {
                 }
                 AnyDocument::Agent(document) => {
                     let shown = format!("kit {name}");
-                    let resolved =
-                        agent(&name, &document.spec, &shown, &library, Facts::none(), &mut file.findings);
+                    let here = Here { name: &shown, file: None, budget: &budget };
+                    let facts = Facts::none();
+                    let resolved = agent(&name, &document.spec, &here, &library, facts, &mut file.findings);
                     library.agents.insert(name, resolved);
                 }
                 AnyDocument::Sandbox(..) | AnyDocument::Mixin(_) => {}

@@ -116,15 +116,7 @@ fn registries(
 /// A length of time that the schema has found in form.
 fn length(written: &Spanned<Length>, findings: &mut Findings) -> Option<Duration> {
     let text = written.0.as_str();
-    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-    let milliseconds: u64 = match &text[digits..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 86_400_000,
-    };
-    let length = text[..digits].parse::<u64>().ok().and_then(|count| count.checked_mul(milliseconds));
+    let length = written.value.milliseconds();
     match length {
         Some(length) if length > 0 => Some(Duration::from_millis(length)),
         _ => {

@@ -9,7 +9,7 @@ use super::{
     lock::{self, Lock},
     problem::{Code, Problem, quoted},
     repository::Repository,
-    resolve::{Around, Library, agent, sandbox, service},
+    resolve::{Around, Budget, Here, Library, agent, sandbox, service},
     sets::Facts,
 };
 use crate::model::{desired::Sandbox, registry::Registries, unit::Bytes};
@@ -119,10 +119,11 @@ pub(super) fn check(
     }
     refuse_duplicates(&mut reads);
     let facts = Facts { registries: &context.registries, lock, locked: context.lock == LockUse::Only };
-    let library = library(files, facts, &mut reads);
+    let budget = Budget::default();
+    let library = library(files, facts, &mut reads, &budget);
     let mut sandboxes = Vec::new();
     for (file, read) in files.iter().zip(&mut reads) {
-        let around = Around { file, library: &library, context, facts };
+        let around = Around { file, library: &library, context, facts, budget: &budget };
         for document in &read.documents {
             if let AnyDocument::Sandbox(document, soundness) = document {
                 sandboxes.extend(sandbox(document, *soundness, &around, &mut read.findings));
@@ -170,7 +171,7 @@ fn refuse_duplicates(reads: &mut [Read]) {
 }
 
 /// The built-in kits and those of the files: services first, since agents name them.
-fn library(files: &[SourceFile], facts: Facts<'_>, reads: &mut [Read]) -> Library {
+fn library(files: &[SourceFile], facts: Facts<'_>, reads: &mut [Read], budget: &Budget) -> Library {
     let mut library = builtin::library().clone();
     for read in &mut *reads {
         for document in &read.documents {
@@ -185,7 +186,8 @@ fn library(files: &[SourceFile], facts: Facts<'_>, reads: &mut [Read]) -> Librar
         for document in &read.documents {
             if let AnyDocument::Agent(document) = document {
                 let name = document.metadata.name.value.0.clone();
-                let resolved = agent(&name, &document.spec, &file.name, &library, facts, &mut read.findings);
+                let here = Here { name: &file.name, file: Some(file), budget };
+                let resolved = agent(&name, &document.spec, &here, &library, facts, &mut read.findings);
                 library.agents.insert(name, resolved);
             }
         }

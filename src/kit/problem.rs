@@ -149,6 +149,12 @@ pub enum Code {
     Registry,
     /// `sandbox.lock` is wrong, or says something else than is.
     Lock,
+    /// `${{ … }}` that cannot stand there, or says nothing.
+    Expression,
+    /// A file to put in that cannot be read, or is not what it must be.
+    File,
+    /// A port twice.
+    Port,
     /// Worth knowing; nothing is wrong.
     Note,
 }
@@ -177,6 +183,9 @@ impl fmt::Display for Code {
             Self::Secret => "kit::secret",
             Self::Registry => "kit::registry",
             Self::Lock => "kit::lock",
+            Self::Expression => "kit::expression",
+            Self::File => "kit::file",
+            Self::Port => "kit::port",
             Self::Note => "kit::note",
         })
     }

@@ -38,7 +38,8 @@ pub struct Sandbox {
     /// Working directory in the guest, absolute; default: the workspace, else the agent's home.
     #[serde(default)]
     pub working_dir: Option<String>,
-    /// Environment in the guest, without the variables that we set.
+    /// Environment in the guest, without the variables that we set. `${{ secrets.NAME.placeholder }}` and
+    /// `${{ secrets.NAME.placeholder.last20 }}` in a value are replaced at each start, when placeholders exist.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Files put into the guest at each start, before anything of the agent runs.
@@ -182,6 +183,10 @@ pub struct File {
     /// How it joins a file that is there.
     #[serde(default)]
     pub merge: FileMerge,
+    /// Whether `${{ secrets.NAME.placeholder }}` and `${{ secrets.NAME.placeholder.last20 }}` in the content are replaced
+    /// at each start, when placeholders exist: so in what a kit writes out, never in a file that is copied.
+    #[serde(default)]
+    pub placeholders: bool,
     /// Permission bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,

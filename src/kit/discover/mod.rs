@@ -181,6 +181,39 @@ struct Root {
     descriptor: OwnedFd,
 }
 
+/// Reads a regular file with one name below a folder, over no link, of at most `max` bytes. Says why not, in words that
+/// name no host path.
+pub(super) fn read_beneath(base: &Path, relative: &Path, max: usize) -> Result<Vec<u8>, String> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let base = openat(CWD, base, flags, Mode::empty()).map_err(|error| io::Error::from(error).to_string())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = openat2(&base, relative, flags, Mode::empty(), resolve);
+    let file = File::from(opened.map_err(|error| match error {
+        Errno::LOOP => "it is a link or lies behind one".to_owned(),
+        Errno::XDEV => "it lies outside of the repository".to_owned(),
+        Errno::NOENT | Errno::NOTDIR => "it is not there".to_owned(),
+        Errno::NOSYS => {
+            "this kernel cannot open files safely (openat2 is missing; Linux 5.6 has it)".to_owned()
+        }
+        error => io::Error::from(error).to_string(),
+    })?);
+    let found = file.metadata().map_err(|error| error.to_string())?;
+    if !found.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    if found.nlink() != 1 {
+        return Err("it has a second name (hard link); copy it".to_owned());
+    }
+    let too_large = || format!("it is larger than {} KiB", max >> 10);
+    if found.len() > max as u64 {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
+    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() > max { Err(too_large()) } else { Ok(bytes) }
+}
+
 impl Root {
     fn of(folder: &Path) -> Result<Self, DiscoverError> {
         let repository = Repository::find(folder).map_err(io_error(folder))?;

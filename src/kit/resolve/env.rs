@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text;
+use super::text::{self, Stands};
 use crate::kit::{
     findings::Findings,
     problem::{Code, Span, quoted},
@@ -56,11 +56,12 @@ pub(super) fn variables(
     written: &BTreeMap<EnvName, Spanned<String>>,
     findings: &mut Findings,
 ) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
     for (name, value) in written {
         refuse_reserved(&name.0, value.span, findings);
-        text::refuse_expression(value, findings);
         text::refuse_variable(value, findings);
         text::refuse_nul(value, findings);
+        variables.insert(name.0.clone(), text::expressions(value, Stands::Value, findings));
     }
-    written.iter().map(|(name, value)| (name.0.clone(), value.value.clone())).collect()
+    variables
 }

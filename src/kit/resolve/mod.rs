@@ -6,10 +6,13 @@
 mod agent;
 mod env;
 mod folders;
+mod guest;
+mod here;
 mod machine;
 mod network;
 mod sandbox;
 mod secret;
+mod setup;
 mod text;
 
 use std::{collections::BTreeMap, path::Path};
@@ -25,6 +28,7 @@ use crate::model::{
 };
 
 pub(super) use agent::{AgentKit, agent};
+pub(super) use here::{Budget, Here};
 pub(super) use network::resolve_target;
 pub(super) use sandbox::sandbox;
 pub(super) use secret::{ServiceKit, service};
@@ -43,9 +47,15 @@ pub(super) struct Around<'a> {
     pub(super) library: &'a Library,
     pub(super) context: &'a Context,
     pub(super) facts: Facts<'a>,
+    pub(super) budget: &'a Budget,
 }
 
 impl Around<'_> {
+    /// The same for what needs no more.
+    pub(super) fn here(&self) -> Here<'_> {
+        Here { name: &self.file.name, file: Some(self.file), budget: self.budget }
+    }
+
     /// The origin of something on a line of the file.
     pub(super) fn origin(&self, line: u32) -> Origin {
         Origin { layer: Layer::Repository, file: Some(self.file.name.clone()), line: Some(line) }

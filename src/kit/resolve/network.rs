@@ -129,9 +129,11 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn patterns(&mut self, rules: &mut Vec<NetworkRule>) {
         let rule = self.rule;
-        for (word, effect, patterns) in
-            [("allow", Effect::Allow, &rule.allow), ("deny", Effect::Deny, &rule.deny)]
-        {
+        for (word, effect, patterns) in [
+            ("allow", Effect::Allow, &rule.allow),
+            ("deny", Effect::Deny, &rule.deny),
+            ("ask", Effect::Ask, &rule.ask),
+        ] {
             let Some(OneOrMany(patterns)) = patterns else { continue };
             for (index, written) in patterns.iter().enumerate() {
                 let id = match patterns.len() {
@@ -222,8 +224,8 @@ impl Reading<'_> {
     ) -> Option<NetworkRule> {
         let Member { host, ports, protocol, http } = member;
         let ports = ports.unwrap_or(if effect == Effect::Deny { Ports::ALL } else { Ports::one(443) });
-        if effect == Effect::Allow {
-            self.check_reach(span, &host)?;
+        if effect != Effect::Deny {
+            self.check_reach(span, effect, &host)?;
         }
         let protocol = match protocol {
             Some(protocol) => Some(protocol),
@@ -258,10 +260,12 @@ impl Reading<'_> {
         None
     }
 
-    /// What no allow may name, and what it could name in vain.
-    fn check_reach(&mut self, span: Span, host: &HostPattern) -> Option<()> {
+    /// What no allow and no ask may name, and what they could name in vain.
+    fn check_reach(&mut self, span: Span, effect: Effect, host: &HostPattern) -> Option<()> {
         let private = self.rule.addresses.as_deref() == Some(&wire::Addresses::Private);
         match host {
+            // To be asked about every name is a way of working.
+            HostPattern::Any if effect == Effect::Ask => Some(()),
             HostPattern::Any => {
                 let message = "an allow of every name is no rule";
                 self.refuse(
@@ -337,7 +341,7 @@ impl Reading<'_> {
                 "remove `http:`, or write protocol http or https",
             );
         }
-        let by_address = matches!(host, HostPattern::Net(_)) && effect == Effect::Allow;
+        let by_address = matches!(host, HostPattern::Net(_)) && effect != Effect::Deny;
         if by_address && protocol != Some(Protocol::Tcp) {
             let message = "an address is reachable by `protocol: tcp` only";
             return self.refuse(

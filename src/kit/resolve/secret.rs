@@ -263,7 +263,7 @@ fn is_allowed(place: &Injection, network: &Network) -> bool {
         HostPattern::Net(_) => false,
     };
     network.rules.iter().any(|rule| {
-        rule.effect == Effect::Allow
+        rule.effect != Effect::Deny
             && rule.protocol == Some(Protocol::Https)
             && rule.ports.contains(place.port)
             && covers(&rule.host)

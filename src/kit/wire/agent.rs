@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    later::{Argument, Cache, File, Later, Port, Requires},
+    guest::{File, Port},
+    later::{Argument, Cache, Later, Requires},
     network::Network,
     sandbox::Template,
     secret::Secret,
@@ -37,13 +38,13 @@ pub(in crate::kit) struct Agent {
     pub(in crate::kit) secrets: Vec<Spanned<Secret>>,
     /// Steps that install it.
     #[serde(default)]
-    install: Option<Later<Vec<String>>>,
+    pub(in crate::kit) install: Vec<Spanned<String>>,
     /// Arguments that it takes.
     #[serde(default)]
     args: Option<Later<BTreeMap<String, Argument>>>,
     /// Files to put in.
     #[serde(default)]
-    files: Option<Later<Vec<File>>>,
+    pub(in crate::kit) files: Vec<Spanned<File>>,
     /// What to tell the agent.
     #[serde(default)]
     instructions: Option<Later<String>>,
@@ -52,7 +53,7 @@ pub(in crate::kit) struct Agent {
     host_config: Option<Later<Vec<String>>>,
     /// Ports of the sandbox on the host's loopback.
     #[serde(default)]
-    ports: Option<Later<Vec<Port>>>,
+    pub(in crate::kit) ports: Vec<Spanned<Port>>,
     /// Folders of the sandbox's own.
     #[serde(default)]
     caches: Option<Later<BTreeMap<String, Cache>>>,
@@ -71,14 +72,14 @@ pub(in crate::kit) struct Command {
     /// Program and arguments of an interactive session.
     #[schemars(length(min = 1))]
     pub(in crate::kit) interactive: Vec<Spanned<String>>,
-    /// Program and arguments that carry out a task.
+    /// Program and arguments that carry out a task, with `${{ task.prompt }}` where the prompt goes.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    task: Option<Later<Vec<String>>>,
+    #[schemars(length(min = 1))]
+    pub(in crate::kit) task: Option<Vec<Spanned<String>>>,
     /// Program and arguments that go on with the last session.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    resume: Option<Later<Vec<String>>>,
+    #[schemars(length(min = 1))]
+    pub(in crate::kit) resume: Option<Vec<Spanned<String>>>,
 }
 
 /// Adds to an agent.
@@ -102,13 +103,13 @@ pub(in crate::kit) struct Mixin {
     secrets: Vec<Spanned<Secret>>,
     /// Steps that install it.
     #[serde(default)]
-    install: Option<Later<Vec<String>>>,
+    pub(in crate::kit) install: Vec<Spanned<String>>,
     /// Arguments that it takes.
     #[serde(default)]
     args: Option<Later<BTreeMap<String, Argument>>>,
     /// Files to put in.
     #[serde(default)]
-    files: Option<Later<Vec<File>>>,
+    pub(in crate::kit) files: Vec<Spanned<File>>,
     /// What to tell the agent.
     #[serde(default)]
     instructions: Option<Later<String>>,
@@ -117,7 +118,7 @@ pub(in crate::kit) struct Mixin {
     host_config: Option<Later<Vec<String>>>,
     /// Ports of the sandbox on the host's loopback.
     #[serde(default)]
-    ports: Option<Later<Vec<Port>>>,
+    pub(in crate::kit) ports: Vec<Spanned<Port>>,
     /// Folders of the sandbox's own.
     #[serde(default)]
     caches: Option<Later<BTreeMap<String, Cache>>>,

@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap, marker::PhantomData};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use super::text::{Duration, FileMode};
+use super::text::Duration;
 use crate::kit::spanned::OneOrMany;
 
 /// A value whose schema is that of `T` and which the validator refuses as not available yet.
@@ -86,84 +86,6 @@ pub(in crate::kit) struct ServiceOptions {
     repositories: Vec<String>,
 }
 
-/// A file that is put into the sandbox.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{"required": ["content"]}, {"required": ["source"]}]))]
-pub(in crate::kit) struct File {
-    /// Path in the sandbox.
-    path: String,
-    /// Its text.
-    #[serde(default)]
-    content: Option<String>,
-    /// File beside this one that holds it.
-    #[serde(default)]
-    source: Option<String>,
-    /// How it joins a file that is there.
-    #[serde(default)]
-    merge: Option<Merge>,
-    /// Permissions, in quotes.
-    #[serde(default)]
-    mode: Option<FileMode>,
-}
-
-/// How a file joins one that is there.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::kit) enum Merge {
-    /// Key by key.
-    Json,
-}
-
-/// Commands in the sandbox, as the agent's user, under this policy.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::kit) struct Setup {
-    /// Once, when the sandbox is made.
-    #[serde(default)]
-    create: Vec<Step>,
-    /// At each start.
-    #[serde(default)]
-    start: Vec<Step>,
-}
-
-/// A command: its text, or text and conditions.
-#[derive(Debug, JsonSchema)]
-#[serde(untagged)]
-pub(in crate::kit) enum Step {
-    Text(String),
-    Full(FullStep),
-}
-
-/// A command with its conditions.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::kit) struct FullStep {
-    /// Name in logs.
-    #[serde(default)]
-    name: Option<String>,
-    /// The command, for a shell.
-    run: String,
-    /// Longest time it may take.
-    #[serde(default)]
-    timeout: Option<Duration>,
-    /// Keeps running.
-    #[serde(default)]
-    background: Option<bool>,
-    /// When a background command counts as up.
-    #[serde(default)]
-    ready: Option<Ready>,
-}
-
-/// When a background command counts as up.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::kit) struct Ready {
-    /// When this port is open.
-    #[schemars(range(min = 1, max = 65535))]
-    port: u16,
-}
-
 /// A folder of the sandbox's own that survives *replace*.
 #[derive(Debug, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -180,22 +102,6 @@ pub(in crate::kit) struct Mcp {
     /// By name.
     #[serde(default)]
     servers: BTreeMap<String, Anything>,
-}
-
-/// A port of the sandbox on the host's loopback.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::kit) struct Port {
-    /// Port in the sandbox.
-    #[schemars(range(min = 1, max = 65535))]
-    guest: u16,
-    /// Port on the host; a wish.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 65535))]
-    host: Option<u16>,
-    /// Makes the wish a condition.
-    #[serde(default)]
-    fixed: Option<bool>,
 }
 
 /// When a sandbox stops and goes.

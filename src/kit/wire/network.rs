@@ -36,7 +36,7 @@ pub(in crate::kit) enum Preset {
     Open,
 }
 
-/// One rule: `allow` or `deny`, for one pattern or several.
+/// One rule: `allow`, `deny` or `ask`, for one pattern or several.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["allow", "why"]}, {"required": ["deny"]}, {"required": ["ask", "why"]}]))]
@@ -48,10 +48,9 @@ pub(in crate::kit) struct Rule {
     /// Hosts to deny. A bare host means every port; `**.x` covers x too.
     #[serde(default)]
     pub(in crate::kit) deny: Option<OneOrMany<Spanned<String>>>,
-    /// Hosts to ask a person about.
+    /// Hosts to ask a person about: a request waits until one has answered.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    ask: Option<Later<OneOrMany<String>>>,
+    pub(in crate::kit) ask: Option<OneOrMany<Spanned<String>>>,
     /// What is spoken there; https on port 443 and http on port 80 unless written.
     #[serde(default)]
     pub(in crate::kit) protocol: Option<Spanned<Protocol>>,

@@ -9,10 +9,11 @@ use serde::{
 };
 
 use super::{
-    later::{Anything, Cache, File, Later, Lifecycle, Mcp, PolicyTest, Port, Setup, Task},
+    guest::{File, Port, Setup},
+    later::{Anything, Cache, Later, Lifecycle, Mcp, PolicyTest, Task},
     network::Network,
     secret::Secret,
-    text::{EnvName, Reason, Size},
+    text::{EnvName, PackageName, Reason, Size},
 };
 use crate::kit::spanned::Spanned;
 
@@ -23,8 +24,7 @@ use crate::kit::spanned::Spanned;
 pub(in crate::kit) struct Sandbox {
     /// Whether `apply` keeps one instance running.
     #[serde(default)]
-    #[expect(dead_code, reason = "the one word that passes is the default")]
-    start: Option<Start>,
+    pub(in crate::kit) start: Option<Spanned<Start>>,
     /// The client that runs in it: a kit's name, or `{kit: …, args: …}`.
     pub(in crate::kit) agent: KitRef,
     /// Program and arguments in place of the agent's own.
@@ -34,9 +34,9 @@ pub(in crate::kit) struct Sandbox {
     /// Appended to the agent's command.
     #[serde(default)]
     pub(in crate::kit) args: Vec<Spanned<String>>,
+    /// Whether an interactive session has a terminal; unless written it has one where the caller has.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    tty: Option<Later<bool>>,
+    pub(in crate::kit) tty: Option<Spanned<bool>>,
     /// Mixins, in order.
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
@@ -63,12 +63,10 @@ pub(in crate::kit) struct Sandbox {
     pub(in crate::kit) env: BTreeMap<EnvName, Spanned<String>>,
     /// Files to put in.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    files: Option<Later<Vec<File>>>,
+    pub(in crate::kit) files: Vec<Spanned<File>>,
     /// Commands in the sandbox, as the agent's user, under this policy.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    setup: Option<Later<Setup>>,
+    pub(in crate::kit) setup: Setup,
     /// Folders of the sandbox's own that survive *replace*.
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
@@ -85,8 +83,7 @@ pub(in crate::kit) struct Sandbox {
     mcp: Option<Later<Mcp>>,
     /// Ports of the sandbox on the host's loopback.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    ports: Option<Later<Vec<Port>>>,
+    pub(in crate::kit) ports: Vec<Spanned<Port>>,
     /// The size of the machine.
     #[serde(default)]
     pub(in crate::kit) resources: Resources,
@@ -108,13 +105,12 @@ pub(in crate::kit) struct Sandbox {
 }
 
 /// Whether `apply` keeps one instance running.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::kit) enum Start {
     /// One of the definition's name (the default).
     Always,
-    /// None.
-    #[schemars(extend("x-notAvailable" = true))]
+    /// None; `run` makes one.
     OnDemand,
 }
 
@@ -195,12 +191,10 @@ pub(in crate::kit) struct Template {
     pub(in crate::kit) image: Option<Spanned<String>>,
     /// Distribution packages on top.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    packages: Option<Later<Vec<String>>>,
+    pub(in crate::kit) packages: Vec<Spanned<PackageName>>,
     /// Commands on top, in a machine of their own without secrets.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    run: Option<Later<Vec<String>>>,
+    pub(in crate::kit) run: Vec<Spanned<String>>,
 }
 
 /// The folder that the agent works on; it lies at the same path inside.

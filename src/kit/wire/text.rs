@@ -113,3 +113,38 @@ text!(
     4,
     "permissions are octal and quoted: \"0644\""
 );
+text!(
+    /// A Debian package's name.
+    PackageName,
+    "^[a-z0-9][a-z0-9+.-]+$",
+    128,
+    "a package's name has lower-case letters, digits, `+`, `-` and `.`, and two of them at least; versions are pinned by sandbox.lock"
+);
+text!(
+    /// A step's name in logs: one short line.
+    StepName,
+    "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
+    60,
+    "a step's name is one short line of text without control characters"
+);
+
+impl Duration {
+    /// In milliseconds; none where that exceeds every use.
+    pub(in crate::kit) fn milliseconds(&self) -> Option<u64> {
+        let text = self.0.as_str();
+        let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+        let unit: u64 = match &text[digits..] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => 86_400_000,
+        };
+        text[..digits].parse::<u64>().ok()?.checked_mul(unit)
+    }
+
+    /// In seconds, rounded up.
+    pub(in crate::kit) fn seconds(&self) -> Option<u64> {
+        self.milliseconds().map(|milliseconds| milliseconds.div_ceil(1_000))
+    }
+}

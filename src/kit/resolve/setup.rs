@@ -1,0 +1,119 @@
+//! Commands in the guest and in the machine that builds its template.
+
+use super::{Here, text};
+use crate::{
+    kit::{
+        findings::Findings,
+        problem::{Code, Span, escaped, quoted},
+        spanned::{Spanned, TextOr},
+        wire::{
+            guest as wire,
+            text::{Duration, PackageName},
+        },
+    },
+    model::desired::{BuildStep, Setup, SetupStep},
+};
+
+/// Longest time of a step that says nothing about it: an install over a slow line.
+const TIMEOUT_S: u64 = 600;
+/// Longest time that can be asked for: a day.
+const TIMEOUT_MAX_S: u64 = 24 * 3600;
+/// Longest name that is taken from a command, in characters.
+const NAME_MAX: usize = 40;
+
+/// Resolves the commands of a document.
+pub(super) fn setup(written: &wire::Setup, here: &Here<'_>, findings: &mut Findings) -> Setup {
+    let create = written.create.iter().filter_map(|step| one(step, here, findings)).collect::<Vec<_>>();
+    for step in written.create.iter().filter(|step| is_background(step)) {
+        let problem =
+            findings.at(Code::WrongValue, step.span, "a step of `create` cannot run in the background");
+        findings.push(problem.help("move it to `setup.start`: it begins at each start, after `create`"));
+    }
+    let start = written.start.iter().filter_map(|step| one(step, here, findings)).collect();
+    Setup { create, start }
+}
+
+fn is_background(step: &wire::Step) -> bool {
+    matches!(&step.value, TextOr::Full(step) if step.background.as_ref().is_some_and(|on| on.value))
+}
+
+fn one(step: &wire::Step, here: &Here<'_>, findings: &mut Findings) -> Option<SetupStep> {
+    let full = match &step.value {
+        TextOr::Text(run) => {
+            let run = Spanned { value: run.clone(), span: step.span };
+            return Some(SetupStep {
+                name: name_of(&run),
+                run: command(&run, findings)?,
+                timeout_s: TIMEOUT_S,
+                background: false,
+                ready_port: None,
+                origin: here.origin(step.span.line),
+            });
+        }
+        TextOr::Full(full) => full,
+    };
+    let background = full.background.as_ref().is_some_and(|on| on.value);
+    if let Some(ready) = full.ready.as_ref().filter(|_| !background) {
+        let problem =
+            findings.at(Code::WrongValue, ready.span, "only a command in the background becomes ready");
+        findings.push(problem.help("add `background: true`, or remove `ready`"));
+    }
+    Some(SetupStep {
+        name: full.name.as_ref().map_or_else(|| name_of(&full.run), |name| name.value.0.clone()),
+        run: command(&full.run, findings)?,
+        timeout_s: full.timeout.as_ref().map_or(Some(TIMEOUT_S), |written| timeout(written, findings))?,
+        background,
+        ready_port: full.ready.as_ref().map(|ready| ready.port),
+        origin: here.origin(full.run.span.line),
+    })
+}
+
+/// A command's text for a shell.
+fn command(run: &Spanned<String>, findings: &mut Findings) -> Option<String> {
+    text::refuse_expression(run, findings);
+    if text::refuse_nul(run, findings) {
+        return None;
+    }
+    if run.trim().is_empty() {
+        findings.push(findings.at(Code::WrongValue, run.span, "a command cannot be empty"));
+        return None;
+    }
+    Some(run.value.clone())
+}
+
+/// The first words of a command, as one line.
+fn name_of(run: &str) -> String {
+    let line = run.trim().lines().next().unwrap_or_default();
+    let cut = line.char_indices().nth(NAME_MAX).map_or(line.len(), |(at, _)| at);
+    escaped(line[..cut].trim_end())
+}
+
+/// A length of time in seconds, rounded up.
+fn timeout(written: &Spanned<Duration>, findings: &mut Findings) -> Option<u64> {
+    match written.value.seconds() {
+        Some(seconds @ 1..=TIMEOUT_MAX_S) => Some(seconds),
+        _ => {
+            let message = format!("{} is no time for a command", quoted(&written.value.0));
+            let problem = findings.at(Code::WrongValue, written.span, message);
+            findings.push(problem.help("write from 1s to 24h: 10m"));
+            None
+        }
+    }
+}
+
+/// Resolves commands that change the root file system.
+pub(super) fn build_steps(
+    written: &[Spanned<String>],
+    here: &Here<'_>,
+    findings: &mut Findings,
+) -> Vec<BuildStep> {
+    let step = |run: &Spanned<String>, findings: &mut Findings| {
+        Some(BuildStep { run: command(run, findings)?, origin: here.origin(run.span.line) })
+    };
+    written.iter().filter_map(|run| step(run, findings)).collect()
+}
+
+/// The names of packages with their places.
+pub(super) fn packages(written: &[Spanned<PackageName>]) -> Vec<(String, Span)> {
+    written.iter().map(|name| (name.value.0.clone(), name.span)).collect()
+}
