@@ -115,12 +115,20 @@ impl Client {
         limited(ANSWER_LIMIT, self.ask(Method::GET, "/v1/status", Bytes::new())).await
     }
 
-    /// Where the machine stands once it no longer starts.
+    /// Where the machine stands once it neither starts nor sets itself up.
     ///
     /// # Errors
     /// As in [`ClientError`].
     pub async fn wait(&self) -> Result<SandboxStatus, ClientError> {
         self.ask(Method::GET, "/v1/wait", Bytes::new()).await
+    }
+
+    /// As [`Client::wait`], but also as soon as the set-up is behind its step `after`.
+    ///
+    /// # Errors
+    /// As in [`ClientError`].
+    pub async fn progress(&self, after: u32) -> Result<SandboxStatus, ClientError> {
+        self.ask(Method::POST, "/v1/progress", encode(&serde_json::json!({ "after": after }))?).await
     }
 
     /// Takes the machine down; answers when it is.

@@ -8,6 +8,7 @@ use super::{
     progress::Bars,
     prompt::Prompt,
 };
+use crate::model::status::{Phase, SandboxStatus};
 
 /// Streams, somebody to ask, and the rest of the program.
 pub struct Context<'a> {
@@ -26,24 +27,46 @@ impl Context<'_> {
         Box::new(Bars::new(self.out.shows_progress()))
     }
 
-    /// The running sandbox; starts it when it is stopped, and says so.
+    /// The running sandbox; starts it when it is stopped, and says so. One whose set-up failed is running: that is how
+    /// one looks into it.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn running(&self, sandbox: &Found) -> Result<Client, Failure> {
+    pub fn running(&self, sandbox: &Found) -> Result<(), Failure> {
+        match self.ready(sandbox) {
+            Err(failure) if failure.object().code == "setup_failed" => {
+                self.out.say(format!("warning: {}", failure.object().message));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// As [`Context::running`], with its set-up done.
+    ///
+    /// # Errors
+    /// When it does not start, or its set-up failed.
+    pub fn ready(&self, sandbox: &Found) -> Result<(), Failure> {
         let client = Client::new(&sandbox.socket);
+        let name = &sandbox.desired.name;
         let answer = client::block_on(async {
-            match client.wait().await {
-                Ok(status) => Ok(Some(status)),
+            match client.status().await {
+                Ok(status) if status.is_settled() => Ok(Some(status)),
+                Ok(status) => {
+                    self.out.say(waiting(&status));
+                    Ok(Some(client.wait().await?))
+                }
                 Err(client::ClientError::NotRunning) => Ok(None),
                 Err(error) => Err(error.into()),
             }
         })?;
-        if answer.is_none_or(|status| status.phase != crate::model::status::Phase::Running) {
-            self.out.say(format!("starting {}", sandbox.desired.name));
-            self.ops.start(sandbox, self.progress().as_ref())?;
+        match answer.filter(|status| status.phase == Phase::Running) {
+            Some(status) => super::failure::setup(&status).map_or(Ok(()), Err),
+            None => {
+                self.out.say(format!("starting {name}"));
+                self.ops.start(sandbox, self.progress().as_ref()).map(drop)
+            }
         }
-        Ok(client)
     }
 
     /// Shows a proposal, asks where it widens, and carries it out.
@@ -85,6 +108,16 @@ impl Context<'_> {
         let value = serde_json::json!({ "sandboxes": statuses });
         self.out.data(&value, || super::render::statuses(statuses))?;
         Ok(Outcome::Done)
+    }
+}
+
+fn waiting(status: &SandboxStatus) -> String {
+    let name = &status.name;
+    match status.setup.as_ref().and_then(|setup| Some((setup, setup.step.as_ref()?))) {
+        Some((setup, step)) => {
+            format!("waiting for the set-up of {name}: step {} of {}, {step}", setup.index, setup.total)
+        }
+        None => format!("waiting for {name}"),
     }
 }
 

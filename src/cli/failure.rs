@@ -95,6 +95,22 @@ impl Outcome {
 /// What every command returns.
 pub type CommandResult = Result<Outcome, Failure>;
 
+/// `SetupFailed`, where a running sandbox's set-up did.
+#[must_use]
+pub fn setup(status: &crate::model::status::SandboxStatus) -> Option<Failure> {
+    let failed = status.failed_setup()?;
+    let name = &status.name;
+    let reason = failed.reason.as_deref().unwrap_or("no reason is known");
+    let mut message = format!("SetupFailed: sandbox {name}: {reason}");
+    if !failed.lines.is_empty() {
+        message = format!("{message}; it said last:\n{}", failed.lines.join("\n"));
+    }
+    Some(Failure::new(Kind::Failed, "setup_failed", message).hint(format!(
+        "the sandbox stays up: `cofferdam logs {name} --setup` shows all of it, `cofferdam exec {name} -- COMMAND` \
+         looks inside, `cofferdam restart {name}` goes on with the step that failed"
+    )))
+}
+
 /// A failure on its way to the person or script. Boxed, because results travel far and failures are rare.
 #[derive(Debug)]
 pub struct Failure(Box<Inner>);

@@ -109,6 +109,8 @@ pub struct Found {
     pub socket: PathBuf,
     /// The guest's console log.
     pub console_log: PathBuf,
+    /// Output of its set-up.
+    pub setup_log: PathBuf,
     /// Its audit trail.
     pub audit: PathBuf,
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{
     rule::{Effect, NetworkRule, Origin},
-    status::SandboxStatus,
+    status::{SandboxStatus, SetupState},
 };
 
 /// Where sandboxes stand, a line each, with the reason below where there is one.
@@ -31,6 +31,9 @@ pub fn statuses(statuses: &[SandboxStatus]) -> String {
     }
     let mut text = table.render();
     for status in statuses {
+        if let Some(setup) = setup(status) {
+            let _ = writeln!(text, "{}: {}", visible(&status.name), visible(&setup));
+        }
         for note in status.reason.iter().chain(&status.notes) {
             let _ = writeln!(text, "{}: {}", visible(&status.name), visible(note));
         }
@@ -40,6 +43,22 @@ pub fn statuses(statuses: &[SandboxStatus]) -> String {
         }
     }
     text
+}
+
+fn setup(status: &SandboxStatus) -> Option<String> {
+    let setup = status.setup.as_ref()?;
+    match setup.state {
+        SetupState::Done => None,
+        SetupState::Running => Some(format!(
+            "sets itself up: step {} of {}, {}",
+            setup.index,
+            setup.total,
+            setup.step.as_deref().unwrap_or_default()
+        )),
+        SetupState::Failed => {
+            Some(format!("SetupFailed: {}", setup.reason.as_deref().unwrap_or("no reason is known")))
+        }
+    }
 }
 
 /// `8081→3000`: the host's port, then the guest's.

@@ -137,7 +137,6 @@ fn what_comes_later_is_refused_by_name() {
         ("run shell --branch=B", "--branch"),
         ("run dev --branch B", "--branch"),
         ("create shell . --kit x", "--kit"),
-        ("run shell --task x", "--task"),
         ("create shell . --mode branch", "--mode branch"),
         ("policy allow network a.example --until 2030-01-01", "--until"),
     ] {

@@ -4,7 +4,7 @@
 //! standard output. `net` and `exec` write [`READY`] there once they listen, `control` writes [`POWER_OFF`] when
 //! the host asks for the end. So nothing of this lies in a file system that the agent's root could edit.
 
-use std::{collections::BTreeMap, fs::File, io, os::fd::OwnedFd, os::unix::fs::FileExt};
+use std::{collections::BTreeMap, fs::File, io, os::fd::OwnedFd, os::unix::fs::FileExt, path::PathBuf};
 
 use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub struct Handover {
     pub env: BTreeMap<String, String>,
     /// The agent's working directory in the guest, where it really is.
     pub working_dir: Option<String>,
+    /// Mounts that are not where the host has them: from, to.
+    pub moves: Vec<(PathBuf, PathBuf)>,
     /// What a person should know.
     pub notes: Vec<String>,
     /// `cgroup.procs` of the agent's cgroup, where there is one.

@@ -3,7 +3,7 @@
 //! ```text
 //! kernel ─▶ init       mounts, users, files; then starts, reaps and restarts its children, and powers off
 //!             ├─ net      routes everything to itself, relays TCP and DNS to the host over vsock
-//!             ├─ exec     starts what the host asks for
+//!             ├─ exec     starts what the host asks for, and writes its files
 //!             └─ control  tells the host that all is up; sets the clock; takes the shutdown
 //! ```
 //!
@@ -14,6 +14,7 @@
 mod boot;
 mod control;
 mod exec;
+mod files;
 mod handover;
 mod init;
 mod net;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let result = match role.as_deref() {
         Some("net") => net::serve(),
         Some("exec") => exec::serve(),
+        Some("file") => files::serve(),
         Some("control") => control::serve(),
         _ if std::process::id() == 1 => init::run(),
         _ => {

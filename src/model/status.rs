@@ -91,9 +91,60 @@ pub struct SandboxStatus {
     /// Commit of that file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// What is done in the guest before the agent's first command, where there is any of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<SetupStatus>,
     /// Its ports on the host, while it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PublishedPort>,
+}
+
+impl SandboxStatus {
+    /// Whether nothing more is to be waited for: it does not start, and its set-up does not run.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let sets_up = self.setup.as_ref().is_some_and(|setup| setup.state == SetupState::Running);
+        self.phase != Phase::Starting && !(self.phase == Phase::Running && sets_up)
+    }
+
+    /// The set-up that keeps a running sandbox from being ready.
+    #[must_use]
+    pub fn failed_setup(&self) -> Option<&SetupStatus> {
+        self.setup.as_ref().filter(|setup| setup.state == SetupState::Failed)
+    }
+}
+
+/// Where a set-up stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SetupState {
+    /// It runs; nobody's session has begun.
+    Running,
+    /// Everything succeeded.
+    Done,
+    /// A step failed: `SetupFailed`. The machine stays up.
+    Failed,
+}
+
+/// Files and set-up steps of the current start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetupStatus {
+    /// Where it stands.
+    pub state: SetupState,
+    /// The step that runs, or that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Number of that step, from 1.
+    pub index: u32,
+    /// How many there are.
+    pub total: u32,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Last lines of the step that failed, control characters made visible.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
 }
 
 /// A port of the guest on the host.

@@ -21,7 +21,7 @@
 //!     sockets              where its sockets are, as one path
 //!     life.lock            held by the keeper while it lives
 //!     edit.lock            held while one of the JSON files is changed
-//!     system.img data.img console.log audit/
+//!     system.img data.img console.log setup.log audit/
 //! ```
 //!
 //! Guarantee: killed at any point, the next reader sees the old state or the new one. Files are replaced by rename,

@@ -63,6 +63,7 @@ impl Record {
             policy_hash: None,
             file: desired.provenance.file.as_ref().map(|file| file.display().to_string()),
             commit: desired.provenance.commit.clone(),
+            setup: None,
             ports: Vec::new(),
         }
     }

@@ -156,6 +156,12 @@ impl SandboxDir {
         self.path.join("console.log")
     }
 
+    /// What the set-up of its last start wrote.
+    #[must_use]
+    pub fn setup_log(&self) -> PathBuf {
+        self.path.join("setup.log")
+    }
+
     /// Folder of its audit trail.
     #[must_use]
     pub fn audit(&self) -> PathBuf {
@@ -288,6 +294,7 @@ mod tests {
             policy_hash: None,
             file: None,
             commit: None,
+            setup: None,
             ports: Vec::new(),
         };
         sandbox.write_status(&status, &life).unwrap();

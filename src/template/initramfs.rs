@@ -99,7 +99,6 @@ mod tests {
             ca_pem: String::new(),
             env: std::collections::BTreeMap::new(),
             working_dir: None,
-            files: Vec::new(),
         };
         let bytes = initramfs(&base, &boot).unwrap();
         assert_eq!(bytes.len() % 4, 0);

@@ -26,8 +26,6 @@ pub struct BootConfig {
     pub env: BTreeMap<String, String>,
     /// Working directory of the agent; created when missing.
     pub working_dir: Option<String>,
-    /// Files to write before the agent can run.
-    pub files: Vec<GuestFile>,
 }
 
 /// The block devices, by virtio-blk serial (at most 20 bytes).
@@ -58,17 +56,4 @@ pub struct GuestMount {
     pub target: String,
     /// A courtesy to the guest's programs (`EROFS` early). What enforces it is the server.
     pub read_only: bool,
-}
-
-/// A file to write at boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GuestFile {
-    /// Absolute path in the guest.
-    pub path: String,
-    /// Contents.
-    pub content: String,
-    /// Permission bits; set-id bits are ignored.
-    pub mode: u32,
-    /// Owned by the agent's user, else by root.
-    pub agent: bool,
 }

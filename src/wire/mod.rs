@@ -8,6 +8,7 @@
 //! | [`port::HOST_EGRESS`] | guest | one [`StreamHeader`], then the bytes of one connection (or DNS messages) |
 //! | [`port::GUEST_EXEC`] | host | one frame with an [`ExecRequest`], one with an [`ExecReply`], then [`exec`] packets |
 //! | [`port::GUEST_PORTS`] | host | one [`PortRequest`], one byte of answer, then the bytes of one connection |
+//! | [`port::GUEST_FILES`] | host | one frame with a [`FileRequest`], a file's bytes, one frame with a [`FileReply`] |
 //!
 //! Every other port is refused. What PID 1 needs before any stream exists is the [`BootConfig`] in the
 //! initramfs, so that PID 1 itself parses no network input.
@@ -18,14 +19,16 @@
 pub mod boot;
 pub mod control;
 pub mod exec;
+pub mod files;
 pub mod frame;
 pub mod ports;
 pub mod stream;
 
 pub use self::{
-    boot::{BootConfig, GuestFile, GuestMount},
+    boot::{BootConfig, GuestMount},
     control::{GuestMessage, HostMessage},
     exec::{ExecReply, ExecRequest, Packet, TtySize},
+    files::{FileReply, FileRequest},
     ports::PortRequest,
     stream::{StreamHeader, StreamKind},
 };
@@ -43,6 +46,8 @@ pub mod port {
     pub const GUEST_EXEC: u32 = 3;
     /// Guest side: connections to ports of the guest's loopback.
     pub const GUEST_PORTS: u32 = 4;
+    /// Guest side: files that are written before the agent runs.
+    pub const GUEST_FILES: u32 = 5;
 }
 
 /// Context id of the host in the vsock address family (virtio 1.2, 5.10.4).

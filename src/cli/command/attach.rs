@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -75,18 +76,44 @@ fn is_plain(term: &str) -> bool {
 /// Our failures, with exit code 125; a program that does not run, with the shell's code.
 pub fn run(sandbox: &Found, wish: Wish) -> CommandResult {
     let client = Client::new(&sandbox.socket);
-    client::block_on(session(&client, wish)).map_err(|failure| failure.default_exit(CODE_OURS))
+    let attached = async {
+        let output = session::Output::standard().map_err(ours)?;
+        outcome(session(&client, wish, output).await?)
+    };
+    client::block_on(attached).map_err(|failure| failure.default_exit(CODE_OURS))
 }
 
-async fn session(client: &Client, wish: Wish) -> CommandResult {
+/// As [`run`], with all that the command writes on standard error; gives how it ended, and how many bytes it wrote to
+/// its standard output and error.
+///
+/// # Errors
+/// As [`run`].
+pub fn aside(sandbox: &Found, wish: Wish) -> Result<(Ended, (u64, u64)), Failure> {
+    let client = Client::new(&sandbox.socket);
+    let counts = Arc::<session::Counts>::default();
+    let attached = async {
+        let output = session::Output::aside(Arc::clone(&counts)).map_err(ours)?;
+        match session(&client, wish, output).await? {
+            Ok(ended) => Ok(ended),
+            Err(error) => Err(failed(error)),
+        }
+    };
+    let ended = client::block_on(attached).map_err(|failure| failure.default_exit(CODE_OURS))?;
+    Ok((ended, counts.get()))
+}
+
+fn ours(error: io::Error) -> Failure {
+    Failure::new(Kind::Failed, "local_streams", "this process's own streams cannot be used").caused_by(&error)
+}
+
+async fn session(
+    client: &Client,
+    wish: Wish,
+    output: session::Output,
+) -> Result<Result<Ended, SessionError>, Failure> {
     let (tty, stdin, timeout) = (wish.tty, wish.stdin, wish.timeout);
     let guest = client.exec(&wish.request()).await?;
-    let ours = |error: io::Error| {
-        Failure::new(Kind::Failed, "local_streams", "this process's own streams cannot be used")
-            .caused_by(&error)
-    };
     let input = if stdin { Some(session::Input::standard().map_err(ours)?) } else { None };
-    let output = session::Output::standard().map_err(ours)?;
     let is_terminal = tty && io::stdin().is_terminal();
     let window = rustix::stdio::stdin().try_clone_to_owned().map_err(ours)?;
     let events = terminal::events(is_terminal.then_some(window)).map_err(ours)?;
@@ -95,7 +122,7 @@ async fn session(client: &Client, wish: Wish) -> CommandResult {
     let ended = Session { guest, input, output, events, timeout }.run().await;
     // Before anything is printed.
     drop(raw);
-    outcome(ended)
+    Ok(ended)
 }
 
 fn outcome(ended: Result<Ended, SessionError>) -> CommandResult {
@@ -105,14 +132,20 @@ fn outcome(ended: Result<Ended, SessionError>) -> CommandResult {
             let message = "the command did not end in time";
             Err(Failure::new(Kind::TimedOut, "exec_timeout", message).exit_with(CODE_TIMEOUT))
         }
-        Err(SessionError::NotStarted { code, message }) => {
-            Err(Failure::new(Kind::Failed, "not_started", message).exit_with(code))
-        }
         // What `head` does to any command before it: ended by SIGPIPE, without a word.
         Err(SessionError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Ok(Outcome::Passed(141))
         }
-        Err(error) => Err(Failure::from_error(Kind::Failed, "session_failed", &error)),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn failed(error: SessionError) -> Failure {
+    match error {
+        SessionError::NotStarted { code, message } => {
+            Failure::new(Kind::Failed, "not_started", message).exit_with(code)
+        }
+        error => Failure::from_error(Kind::Failed, "session_failed", &error),
     }
 }
 

@@ -74,12 +74,6 @@ pub struct LaterArgs {
     #[arg(long = "arg", hide = true)]
     kit_argument: Vec<String>,
     #[arg(long, hide = true)]
-    task: Option<String>,
-    #[arg(long, hide = true)]
-    task_file: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    timeout: Option<String>,
-    #[arg(long, hide = true)]
     rm: bool,
     #[arg(long, hide = true)]
     host_config: bool,
@@ -106,9 +100,6 @@ impl LaterArgs {
             ("--with-changes", self.with_changes),
             ("--kit", !self.kit.is_empty()),
             ("--arg", !self.kit_argument.is_empty()),
-            ("--task", self.task.is_some()),
-            ("--task-file", self.task_file.is_some()),
-            ("--timeout", self.timeout.is_some()),
             ("--rm", self.rm),
             ("--host-config", self.host_config),
         ];

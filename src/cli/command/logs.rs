@@ -1,4 +1,4 @@
-//! `logs`: a sandbox's console. It is the guest's text: lines stay lines, everything else that drives a terminal is
+//! `logs`: a sandbox's console, or the output of its set-up. It is the guest's text: lines stay lines, everything else that drives a terminal is
 //! shown.
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -19,8 +19,8 @@ pub struct Args {
     /// The machine's console (default)
     #[arg(long)]
     console: bool,
-    /// Output of the set-up (not available yet)
-    #[arg(long, hide = true)]
+    /// Output of the set-up of its last start
+    #[arg(long, conflicts_with = "console")]
     setup: bool,
     /// Only the last lines
     #[arg(short = 'n', long, value_name = "LINES")]
@@ -35,17 +35,18 @@ const LINE_MAX: u64 = 64 * 1024;
 /// # Errors
 /// A name that nothing has; a log that cannot be read.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    if args.setup {
-        return Err(Failure::not_available("--setup"));
-    }
     let sandbox = context.ops.find(&args.name)?;
+    let (log, missing) = match args.setup {
+        true => (&sandbox.setup_log, "has had nothing to set up yet"),
+        false => (&sandbox.console_log, "has not been started yet"),
+    };
     let unreadable = |error: std::io::Error| {
-        let message = format!("cannot read the console log of {}", sandbox.desired.name);
+        let message = format!("cannot read the log {} of {}", log.display(), sandbox.desired.name);
         Failure::new(Kind::Failed, "log_unreadable", message).caused_by(&error)
     };
-    let file = match std::fs::File::open(&sandbox.console_log) {
+    let file = match std::fs::File::open(log) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            context.out.say(format!("{} has not been started yet", sandbox.desired.name));
+            context.out.say(format!("{} {missing}", sandbox.desired.name));
             return Ok(Outcome::Done);
         }
         file => file.map_err(unreadable)?,

@@ -24,6 +24,7 @@ pub mod secret;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod task;
 pub mod template;
 pub mod version;
 

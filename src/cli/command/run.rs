@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::{
-    command::{attach, launch::LaunchArgs},
+    command::{attach, launch::LaunchArgs, task},
     context::Context,
     failure::{CommandResult, Failure, Kind, Outcome},
     ops::{Found, Source},
@@ -20,6 +20,8 @@ pub struct Args {
     #[arg(short, long)]
     pub detach: bool,
     #[command(flatten)]
+    pub task: task::TaskArgs,
+    #[command(flatten)]
     pub launch: LaunchArgs,
     /// Arguments of the agent: appended when the first begins with `-`, else they replace its command
     #[arg(last = true)]
@@ -32,18 +34,32 @@ pub struct Args {
 /// What `apply` ends with, and `exec`.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     args.launch.refuse_later()?;
+    let task = args.task.task()?;
+    if task.is_some() && args.detach {
+        return Err(Failure::usage("task_detached", "--task waits for its end, and --detach does not wait"));
+    }
     let sandbox = prepare(args, context)?;
-    context.running(&sandbox)?;
+    context.ready(&sandbox)?;
     if args.detach {
         let name = sandbox.desired.name.as_str();
         context.out.data(&serde_json::json!({ "name": name, "id": sandbox.id }), || format!("{name}\n"))?;
         return Ok(Outcome::Done);
     }
-    let command = command(&sandbox.desired.agent.command, &args.args);
     let env = args.launch.env.variables(&|name| std::env::var(name).ok())?;
-    let wish =
-        attach::Wish { working_dir: args.launch.workdir.clone(), ..attach::Wish::interactive(command, env) };
-    attach::run(&sandbox, wish)
+    let working_dir = args.launch.workdir.clone();
+    if let Some(task) = task {
+        return task::run(
+            &sandbox,
+            task,
+            &args.args,
+            attach::Wish { env, working_dir, ..Default::default() },
+            context,
+        );
+    }
+    let agent = &sandbox.desired.agent;
+    let mut wish = attach::Wish::interactive(command(&agent.command, &args.args), env);
+    wish.tty = agent.tty.unwrap_or(wish.tty);
+    attach::run(&sandbox, attach::Wish { working_dir, ..wish })
 }
 
 fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {

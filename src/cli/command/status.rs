@@ -7,7 +7,7 @@ use crate::{
         args,
         client::{self, Client, ClientError},
         context::Context,
-        failure::{CommandResult, Failure, Kind},
+        failure::{self, CommandResult, Failure, Kind},
         ops::Found,
     },
     model::status::{Phase, SandboxStatus},
@@ -72,7 +72,7 @@ fn ready(sandbox: &Found, timeout: Duration) -> Result<SandboxStatus, Failure> {
         }
     })?;
     if status.phase == Phase::Running {
-        return Ok(status);
+        return failure::setup(&status).map_or(Ok(status), Err);
     }
     let reason = status.reason.as_deref().unwrap_or("no reason is known");
     let message = format!("{name} is {}: {reason}", status.phase);

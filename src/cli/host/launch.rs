@@ -80,7 +80,7 @@ impl Host {
         };
         on.step("booting", None, record.name.as_str());
         self.start_launcher(record, &config, values)?;
-        self.await_guest(record)
+        self.await_guest(record, on)
     }
 
     /// A sealed memory file for each secret that has a value; each is fetched by a broker of its own.
@@ -174,21 +174,37 @@ impl Host {
         if words.is_empty() { Ok(()) } else { Err(Failure::new(Kind::Failed, "start", words)) }
     }
 
-    fn await_guest(&self, record: &Record) -> Result<SandboxStatus, Failure> {
-        let socket = self.socket(&record.id)?;
-        let waited = client::block_on(async { Client::new(socket).wait().await.map_err(Failure::from) });
-        let status = match waited {
+    /// Waits until the guest answers and its set-up is done.
+    fn await_guest(&self, record: &Record, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
+        let client = Client::new(self.socket(&record.id)?);
+        let status = match client::block_on(settled(&client, on)) {
             Ok(status) => status,
             // The keeper is gone: what it wrote last says why.
             Err(_) => self.last_status(record)?,
         };
         if status.phase == Phase::Running {
-            return Ok(status);
+            return crate::cli::failure::setup(&status).map_or(Ok(status), Err);
         }
         let reason = status.reason.clone().unwrap_or_else(|| format!("it is {}", status.phase));
         let kind = if reason.contains("did not answer within") { Kind::TimedOut } else { Kind::Failed };
         Err(Failure::new(kind, "start", format!("sandbox {} did not start: {reason}", record.name))
             .hint(format!("cofferdam logs {} --console", record.name)))
+    }
+}
+
+/// Follows a start to its end, step by step.
+async fn settled(client: &Client, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
+    let mut after = 0;
+    loop {
+        let status = client.progress(after).await?;
+        if status.is_settled() {
+            return Ok(status);
+        }
+        if let Some(setup) = &status.setup {
+            after = setup.index;
+            let permille = u16::try_from(1000 * (setup.index.max(1) - 1) / setup.total.max(1)).ok();
+            on.step("setting up", permille, setup.step.as_deref().unwrap_or_default());
+        }
     }
 }
 

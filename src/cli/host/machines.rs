@@ -54,6 +54,7 @@ impl Host {
             desired: record.desired.clone(),
             socket: self.socket(&record.id)?,
             console_log: dir.console_log(),
+            setup_log: dir.setup_log(),
             audit: dir.audit(),
         })
     }

@@ -5,6 +5,10 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -83,6 +87,19 @@ fn read(mut file: &File) -> io::Result<Option<Chunk>> {
 pub struct Output {
     stdout: File,
     stderr: File,
+    counts: Arc<Counts>,
+}
+
+/// Bytes that a command wrote to its standard output and error.
+#[derive(Debug, Default)]
+pub struct Counts([AtomicU64; 2]);
+
+impl Counts {
+    /// Both, as they stand.
+    #[must_use]
+    pub fn get(&self) -> (u64, u64) {
+        (self.0[0].load(Ordering::Relaxed), self.0[1].load(Ordering::Relaxed))
+    }
 }
 
 impl Output {
@@ -93,13 +110,22 @@ impl Output {
     pub fn standard() -> io::Result<Self> {
         let stdout = rustix::stdio::stdout().try_clone_to_owned()?;
         let stderr = rustix::stdio::stderr().try_clone_to_owned()?;
-        Ok(Self { stdout: stdout.into(), stderr: stderr.into() })
+        Ok(Self { stdout: stdout.into(), stderr: stderr.into(), counts: Arc::default() })
+    }
+
+    /// Everything on the process's standard error, counted: its standard output has data of another kind.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn aside(counts: Arc<Counts>) -> io::Result<Self> {
+        let stderr = || rustix::stdio::stderr().try_clone_to_owned().map(File::from);
+        Ok(Self { stdout: stderr()?, stderr: stderr()?, counts })
     }
 
     /// Any two files.
     #[must_use]
-    pub const fn from_files(stdout: File, stderr: File) -> Self {
-        Self { stdout, stderr }
+    pub fn from_files(stdout: File, stderr: File) -> Self {
+        Self { stdout, stderr, counts: Arc::default() }
     }
 
     /// A queue to write to, and the result once the queue has been closed or a write has failed.
@@ -109,10 +135,11 @@ impl Output {
         std::thread::spawn(move || {
             let mut result = Ok(());
             while let Some((sink, data)) = receiver.blocking_recv() {
-                let file = match sink {
-                    Sink::Stdout => &self.stdout,
-                    Sink::Stderr => &self.stderr,
+                let (file, place) = match sink {
+                    Sink::Stdout => (&self.stdout, 0),
+                    Sink::Stderr => (&self.stderr, 1),
                 };
+                self.counts.0[place].fetch_add(data.len() as u64, Ordering::Relaxed);
                 result = write(file, &data);
                 if result.is_err() {
                     break;

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use super::client::ExecStream;
 use crate::wire::exec::{Packet, TtySize};
 
-pub use self::local::{Input, Output};
+pub use self::local::{Counts, Input, Output};
 
 /// How long a command has to end after the signal that a timeout sends.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(5);

@@ -101,6 +101,7 @@ impl Operations for Scripted {
             desired: sandbox("dev"),
             socket: "/nonexistent/socket".into(),
             console_log: self.trail.join("console.log"),
+            setup_log: self.trail.join("setup.log"),
             audit: self.trail.clone(),
         })
     }

@@ -11,7 +11,6 @@ mod api;
 mod certificate;
 mod disks;
 mod etc;
-mod files;
 mod home;
 mod modules;
 mod place;
@@ -26,7 +25,7 @@ use crate::{
     wire::{BootConfig, boot::BOOT_CONFIG_PATH},
 };
 
-pub use self::{api::shield_server, root::Sealed};
+pub use self::{api::shield_server, place::follow, root::Sealed, tree::make_folders};
 
 /// Why the machine did not come up.
 #[derive(Debug)]
@@ -64,7 +63,7 @@ pub struct Booted {
     pub disks: Sealed,
 }
 
-/// Largest boot configuration, in bytes: it carries the files to write.
+/// Largest boot configuration, in bytes: it carries the environment.
 const CONFIG_MAX: u64 = 16 * 1024 * 1024;
 
 /// Brings everything up, short of the children.
@@ -87,9 +86,8 @@ pub fn bring_up() -> Result<Booted, BootError> {
     certificate::install(&config.ca_pem)?;
     let moves = share::mount_all(&config.mounts, &mut notes)?;
     let working_dir = share::working_dir(config.working_dir.as_deref(), &moves)?;
-    files::write_all(&config.files, &moves)?;
     let agent_procs = api::limit_agent(&mut notes);
-    let handover = Handover { env: config.env, working_dir, notes, agent_procs };
+    let handover = Handover { env: config.env, working_dir, moves, notes, agent_procs };
     Ok(Booted { handover, disks: sealed })
 }
 

@@ -17,13 +17,15 @@ mod request;
 mod session;
 mod terminal;
 
+pub use self::account::{Account, find as account};
+
 #[cfg(test)]
 mod tests;
 
 use std::{fs::OpenOptions, io, os::fd::OwnedFd, sync::Arc};
 
 use crate::{
-    boot,
+    boot, files,
     handover::{Handover, READY, tell_init},
     stream::Listener,
     wire::port,
@@ -54,8 +56,11 @@ pub fn serve() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = Listener::vsock(port::GUEST_EXEC)?;
+        let requests = Listener::vsock(port::GUEST_FILES)?;
         tell_init(READY);
-        accept_for_ever(&listener, settings).await
+        let handover = &Arc::clone(&settings).handover;
+        let files = files::accept_for_ever(&requests, handover);
+        tokio::try_join!(accept_for_ever(&listener, settings), files).map(drop)
     })
 }
 

@@ -3,7 +3,8 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /v1/status` | the status |
-//! | `GET /v1/wait` | the status, once the sandbox no longer starts |
+//! | `GET /v1/wait` | the status, once the sandbox neither starts nor sets itself up |
+//! | `POST /v1/progress` `{"after"}` | the same, or as soon as its set-up is behind that step |
 //! | `POST /v1/stop` `{"grace_ms"}` | the status, once it is down |
 //! | `POST /v1/policy/reload` | `{"revision","hash","closed"}`, once the policy is in force |
 //! | `POST /v1/ports/reload` | the status, once the ports are published |
@@ -26,7 +27,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::{Keeper, frames, relay::relay};
 use crate::{
     lifecycle,
-    model::status::Phase,
+    model::status::{Phase, SandboxStatus},
     wire::{self, ExecRequest, frame::HOST_FRAME_MAX, port},
 };
 
@@ -40,6 +41,11 @@ type Answer = Response<Full<Bytes>>;
 #[derive(Deserialize)]
 struct Stop {
     grace_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Progress {
+    after: u32,
 }
 
 /// Accepts commands until the keeper ends.
@@ -81,14 +87,20 @@ async fn answer(request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/v1/status") => Ok(ok(&keeper.status())),
         (&Method::GET, "/v1/wait") => {
-            keeper.wait_for(|phase| phase != Phase::Starting).await;
+            keeper.wait_for(SandboxStatus::is_settled).await;
+            Ok(ok(&keeper.status()))
+        }
+        (&Method::POST, "/v1/progress") => {
+            let Progress { after } = body(request).await?;
+            let further = |status: &SandboxStatus| status.setup.as_ref().is_some_and(|it| it.index > after);
+            keeper.wait_for(|status| status.is_settled() || further(status)).await;
             Ok(ok(&keeper.status()))
         }
         (&Method::POST, "/v1/stop") => {
             let stop: Stop = body(request).await?;
             keeper.grace.set(Duration::from_millis(stop.grace_ms).min(GRACE_MAX));
             keeper.happened(lifecycle::Event::StopAsked);
-            keeper.wait_for(|phase| matches!(phase, Phase::Stopped | Phase::Failed)).await;
+            keeper.wait_for(|status| matches!(status.phase, Phase::Stopped | Phase::Failed)).await;
             Ok(ok(&keeper.status()))
         }
         (&Method::POST, "/v1/policy/reload") => match keeper.reload_policy().await {

@@ -118,6 +118,10 @@ impl Book {
         self.dir.console_log()
     }
 
+    pub(super) fn setup_log(&self) -> PathBuf {
+        self.dir.setup_log()
+    }
+
     pub(super) fn system_disk(&self) -> PathBuf {
         self.dir.system_disk()
     }
@@ -318,7 +322,7 @@ impl Book {
         }
     }
 
-    fn note(&self, action: &str, reason: &str, detail: Map<String, serde_json::Value>) {
+    pub(super) fn note(&self, action: &str, reason: &str, detail: Map<String, serde_json::Value>) {
         self.note_about(action, self.record.name.to_string(), reason, detail);
     }
 

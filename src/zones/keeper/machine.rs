@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use super::{
     book::Book,
     egress_link::EgressLink,
+    expand::expand,
     guest_link::{GuestLink, Said},
     launcher_link::LauncherLink,
     machine_control,
@@ -97,7 +98,8 @@ pub(super) async fn start(
     let vsock = starting.vsock(dials, streams).await?;
     let (mounts, fs) = starting.folders().await?;
     let modules = boot.kernel.boot_modules(!mounts.is_empty());
-    let told = boot_config(modules, disk_serials(config), sandbox, ca_pem, env, mounts);
+    let placeholders = book.placeholders().map_err(doing("reading the placeholders"))?;
+    let told = boot_config(modules, disk_serials(config), sandbox, ca_pem, env, &placeholders, mounts);
     let isolation = starting.vmm(vsock, fs, &told).await?;
     Ok(Machine { guest, egress, policy, isolation: Some(isolation) })
 }
@@ -344,13 +346,14 @@ fn boot_config(
     disks: wire::boot::Disks,
     sandbox: &Sandbox,
     ca_pem: String,
-    placeholders: BTreeMap<String, String>,
+    variables: BTreeMap<String, String>,
+    placeholders: &BTreeMap<String, String>,
     mounts: Vec<GuestMount>,
 ) -> BootConfig {
     let mut env: BTreeMap<String, String> =
         GUEST_ENVIRONMENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    env.extend(placeholders);
-    env.extend(sandbox.env.clone());
+    env.extend(variables);
+    env.extend(sandbox.env.iter().map(|(name, value)| (name.clone(), expand(value, placeholders))));
     let working_dir = sandbox.working_dir.clone();
     let workspace = sandbox.workspace.as_ref().map(|workspace| workspace.path.display().to_string());
     BootConfig {
@@ -362,7 +365,6 @@ fn boot_config(
         ca_pem,
         env,
         working_dir: working_dir.or(workspace),
-        files: Vec::new(),
     }
 }
 

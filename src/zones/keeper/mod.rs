@@ -15,6 +15,8 @@ mod api;
 mod book;
 mod clock;
 pub(super) mod egress_link;
+mod errand;
+mod expand;
 mod frames;
 mod guest_link;
 mod launcher_link;
@@ -23,6 +25,7 @@ mod machine_control;
 mod output;
 mod ports;
 mod relay;
+mod setup;
 mod upstream;
 
 use std::{
@@ -44,7 +47,7 @@ use crate::{
     model::{
         api::PolicyRevision,
         launch::KeeperConfig,
-        status::{Phase, SandboxStatus},
+        status::{Phase, SandboxStatus, SetupState},
     },
     sys::descriptors::{FIRST, LIFELINE},
     wire::HostMessage,
@@ -114,9 +117,9 @@ impl Keeper {
         let _ = self.happenings.send(event);
     }
 
-    async fn wait_for(&self, reached: impl Fn(Phase) -> bool) {
+    async fn wait_for(&self, reached: impl Fn(&SandboxStatus) -> bool) {
         let mut status = self.status.subscribe();
-        let _ = status.wait_for(|status| reached(status.phase)).await;
+        let _ = status.wait_for(|status| reached(status)).await;
     }
 
     /// Reads every layer anew and puts the result in force.
@@ -307,7 +310,11 @@ fn heard(keeper: &Rc<Keeper>, said: guest_link::Said, started: Instant) -> Event
                     status.kernel = Some(kernel);
                     status.notes.extend(notes);
                     status.boot_ms = Some(boot_ms);
+                    status.setup = setup::begun(&keeper.book.record().desired);
                 });
+                if keeper.status.borrow().setup.is_some() {
+                    tokio::task::spawn_local(setup::run(Rc::clone(keeper)));
+                }
                 keeper.book.started(&keeper.status.borrow());
                 keeper.book.note_ports(&[], &keeper.ports.list());
                 keeper.ports.serve(&keeper.guest);
@@ -330,6 +337,7 @@ fn publish(keeper: &Keeper, lifecycle: &Lifecycle) {
         status.jail_missing = missing;
         if lifecycle.is_over() {
             status.ports.clear();
+            status.setup = status.setup.take().filter(|setup| setup.state == SetupState::Failed);
         }
         changed
     });

@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use cofferdam::wire::{
-    ExecReply, ExecRequest, GuestMessage,
+    ExecReply, ExecRequest, FileReply, FileRequest, GuestMessage,
     frame::{self, GUEST_FRAME_MAX, HOST_FRAME_MAX},
 };
 use libfuzzer_sys::fuzz_target;
@@ -13,8 +13,10 @@ use serde::{Serialize, de::DeserializeOwned};
 fuzz_target!(|bytes: &[u8]| {
     check::<GuestMessage>(bytes, GUEST_FRAME_MAX);
     check::<ExecReply>(bytes, GUEST_FRAME_MAX);
+    check::<FileReply>(bytes, GUEST_FRAME_MAX);
     // The other direction: whoever reaches the guest's exec server is root in there already, but its parser is ours.
     check::<ExecRequest>(bytes, HOST_FRAME_MAX);
+    check::<FileRequest>(bytes, HOST_FRAME_MAX);
 });
 
 /// Reads as many frames as there are.

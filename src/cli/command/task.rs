@@ -1,0 +1,213 @@
+//! `run --task`: one task without anybody at a terminal. Waits, and exits with the agent's own code.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::cli::{
+    args,
+    command::attach::{self, Wish},
+    context::Context,
+    failure::{CommandResult, Failure, Kind, Outcome},
+    ops::Found,
+    output::Format,
+    session::{CODE_TIMEOUT, Ended},
+};
+
+/// Longest task, in bytes: Linux takes no argument above 128 KiB (`MAX_ARG_STRLEN`).
+const TASK_MAX: usize = 120 * 1024;
+/// Where the task goes in an agent's command, spaces inside left out.
+const PROMPT: &str = "task.prompt";
+
+/// Flags of a task.
+#[derive(Debug, Default, clap::Args)]
+pub struct TaskArgs {
+    /// Carry out this task, wait, and exit with the agent's own code
+    #[arg(long, value_name = "TEXT", conflicts_with = "task_file")]
+    task: Option<String>,
+    /// As --task, with the text of a file, or of standard input where it is `-`
+    #[arg(long, value_name = "FILE|-")]
+    task_file: Option<PathBuf>,
+    /// End the task after this time, with exit code 124
+    #[arg(long, value_name = "TIME", value_parser = args::duration)]
+    timeout: Option<Duration>,
+}
+
+/// A task as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    prompt: String,
+    timeout: Option<Duration>,
+}
+
+impl TaskArgs {
+    /// The task, where one is given.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a task that no program could be given, a time limit without a task.
+    pub fn task(&self) -> Result<Option<Task>, Failure> {
+        let prompt = match (&self.task, &self.task_file) {
+            (Some(text), _) => text.clone(),
+            (None, Some(path)) => read(path)?,
+            (None, None) if self.timeout.is_some() => {
+                return Err(Failure::usage(
+                    "timeout_without_task",
+                    "--timeout is for --task and --task-file",
+                ));
+            }
+            (None, None) => return Ok(None),
+        };
+        if prompt.trim().is_empty() {
+            return Err(Failure::usage("empty_task", "the task is empty"));
+        }
+        if prompt.contains('\0') || prompt.len() > TASK_MAX {
+            let message = format!("a task is text of at most {} KiB without a NUL byte", TASK_MAX >> 10);
+            return Err(Failure::usage("task_too_long", message)
+                .hint("put what is long into a file of the workspace and name it in the task"));
+        }
+        Ok(Some(Task { prompt, timeout: self.timeout }))
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::new(Kind::File, "task_file", format!("cannot read the task {}", path.display()))
+            .caused_by(&error)
+    };
+    let mut text = String::new();
+    let most = TASK_MAX as u64 + 1;
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(unreadable)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(most).read_to_string(&mut text).map_err(unreadable)?;
+    }
+    Ok(text)
+}
+
+/// Carries a task out in a running sandbox. With `--output json` the agent's output goes to standard error, and standard
+/// output has one object: `sandbox`, `id`, `exitCode`, `durationMs`, `timedOut`, `stdoutBytes`, `stderrBytes`.
+///
+/// # Errors
+/// When the agent has no command for tasks; every failure of ours.
+pub fn run(
+    sandbox: &Found,
+    task: Task,
+    further: &[String],
+    wish: Wish,
+    context: &Context<'_>,
+) -> CommandResult {
+    let mut command = command(sandbox, &task.prompt)?;
+    if further.first().is_some_and(|first| !first.starts_with('-')) {
+        let message = "arguments that replace the agent's command leave no place for a task";
+        return Err(
+            Failure::usage("task_and_command", message).hint("arguments that begin with `-` are appended")
+        );
+    }
+    command.extend(further.iter().cloned());
+    let wish = Wish { command, timeout: task.timeout, ..wish };
+    if context.out.format == Format::Text {
+        return attach::run(sandbox, wish);
+    }
+    let started = Instant::now();
+    let (ended, counts) = attach::aside(sandbox, wish)?;
+    let (code, timed_out) = match ended {
+        Ended::Command(code) | Ended::Left(code) => (code, false),
+        Ended::TimedOut => (CODE_TIMEOUT, true),
+    };
+    let result = json!({
+        "sandbox": sandbox.desired.name,
+        "id": sandbox.id,
+        "exitCode": code,
+        "durationMs": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "timedOut": timed_out,
+        "stdoutBytes": counts.0,
+        "stderrBytes": counts.1,
+    });
+    context.out.data(&result, String::new)?;
+    Ok(Outcome::Passed(code))
+}
+
+/// The agent's command for a task, with the task in its place.
+fn command(sandbox: &Found, prompt: &str) -> Result<Vec<String>, Failure> {
+    let agent = &sandbox.desired.agent;
+    match &agent.task {
+        Some(words) if !words.is_empty() => Ok(words.iter().map(|word| with_prompt(word, prompt)).collect()),
+        _ => {
+            let message = format!("the agent `{}` has no command for a task", agent.kit);
+            let name = &sandbox.desired.name;
+            Err(Failure::usage("no_task_command", message).hint(format!(
+                "write one in its kit, `command: {{task: [PROGRAM, \"${{{{ task.prompt }}}}\"]}}`, or start it with \
+                 arguments of its own: cofferdam run {name} -- ARGS"
+            )))
+        }
+    }
+}
+
+/// One argument with the task in it: whatever the task says, it stays one argument and no shell reads it here.
+fn with_prompt(word: &str, prompt: &str) -> String {
+    let mut result = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((before, from)) = rest.split_once("${{") {
+        result.push_str(before);
+        match from.split_once("}}") {
+            Some((inner, after)) if inner.trim() == PROMPT => {
+                result.push_str(prompt);
+                rest = after;
+            }
+            _ => {
+                result.push_str("${{");
+                rest = from;
+            }
+        }
+    }
+    result + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_stays_one_argument_whatever_it_says() {
+        for (word, expected) in [
+            ("${{ task.prompt }}", "a \"b\" ; rm ${{ task.prompt }}"),
+            ("${{task.prompt}}", "a \"b\" ; rm ${{ task.prompt }}"),
+            ("--say=${{ task.prompt }}!", "--say=a \"b\" ; rm ${{ task.prompt }}!"),
+            ("${{ args.x }}", "${{ args.x }}"),
+            ("${{ task.prompt", "${{ task.prompt"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(with_prompt(word, "a \"b\" ; rm ${{ task.prompt }}"), expected);
+        }
+    }
+
+    #[test]
+    fn tasks_come_from_the_line_or_a_file_and_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("task.md");
+        std::fs::write(&path, "from a file\n").unwrap();
+        let task = |task: Option<&str>, file: Option<&Path>, timeout: Option<u64>| {
+            let args = TaskArgs {
+                task: task.map(str::to_owned),
+                task_file: file.map(Path::to_owned),
+                timeout: timeout.map(Duration::from_secs),
+            };
+            args.task().map(|task| task.map(|task| task.prompt)).map_err(|failure| failure.exit_code())
+        };
+        assert_eq!(task(None, None, None), Ok(None));
+        assert_eq!(task(Some("x"), None, Some(1)), Ok(Some("x".into())));
+        assert_eq!(task(None, Some(&path), None), Ok(Some("from a file\n".into())));
+        assert_eq!(task(None, Some(&folder.path().join("none")), None), Err(3));
+        for wrong in [task(None, None, Some(1)), task(Some(" \n"), None, None), task(Some("a\0"), None, None)]
+        {
+            assert_eq!(wrong, Err(2));
+        }
+        std::fs::write(&path, "x".repeat(TASK_MAX + 1)).unwrap();
+        assert_eq!(task(None, Some(&path), None), Err(2));
+    }
+}
