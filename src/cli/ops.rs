@@ -28,6 +28,8 @@ pub enum Source {
     Stdin,
     /// No `-f`: `sandbox.yaml`, else `.cofferdam/`, upwards to the repository's root.
     Search,
+    /// A text that this program itself proposes, as if it lay in the working directory.
+    Text(String),
     /// A command line, as the document that it stands for.
     CommandLine(Box<Value>),
 }

@@ -24,6 +24,12 @@ pub fn has_agent(name: &str) -> bool {
     library().agents.contains_key(name)
 }
 
+/// Whether a service of this name comes with the program.
+#[must_use]
+pub fn has_service(name: &str) -> bool {
+    library().services.contains_key(name)
+}
+
 fn build() -> (Library, Vec<Problem>) {
     let mut library = Library::default();
     let mut problems = Vec::new();

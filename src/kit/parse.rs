@@ -46,7 +46,7 @@ pub(super) fn documents(name: &str, bytes: &[u8]) -> (Vec<Node>, Findings) {
 }
 
 /// The text of a file without its byte order mark.
-fn decode<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Findings> {
+pub(super) fn decode<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Findings> {
     let fail = |code, shown: &str, offset: usize, message: String, help: &str| {
         let source = Source::new(name, shown);
         let mut findings = Findings::new(source);

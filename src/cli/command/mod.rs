@@ -11,6 +11,7 @@ pub mod delete;
 pub mod demo;
 pub mod doctor;
 pub mod exec;
+pub mod init;
 pub mod launch;
 pub mod logs;
 pub mod ls;
@@ -63,6 +64,8 @@ pub enum Command {
     Ports(ports::Args),
     /// Show a sandbox's console
     Logs(logs::Args),
+    /// Write the smallest useful sandbox.yaml, from what lies in the repository
+    Init(init::Args),
     /// Check files; changes nothing
     Check(check::Args),
     /// Look at what this host has and lacks
@@ -105,6 +108,7 @@ impl Command {
             Self::Exec(args) => exec::run(&args, context),
             Self::Ports(args) => ports::run(&args, context),
             Self::Logs(args) => logs::run(&args, context),
+            Self::Init(args) => init::run(&args, context),
             Self::Check(args) => check::run(&args, context),
             Self::Doctor(args) => doctor::run(&args, context),
             Self::Demo(args) => demo::run(&args, context),

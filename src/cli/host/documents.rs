@@ -35,6 +35,7 @@ impl Host {
             Source::Path(path) => Selection::Path(path.clone()),
             Source::Search => Selection::Default,
             Source::Stdin => Selection::Stdin(read_stdin()?),
+            Source::Text(text) => Selection::Stdin(text.clone().into_bytes()),
             // JSON is YAML.
             Source::CommandLine(document) => Selection::Stdin(document.to_string().into_bytes()),
         };
@@ -167,7 +168,8 @@ fn preset_word(sandbox: &Sandbox) -> String {
 }
 
 /// Everything that is wrong with files, as one failure.
-pub(super) fn problems(found: Vec<Problem>) -> Failure {
+#[must_use]
+pub fn problems(found: Vec<Problem>) -> Failure {
     let failures = found.into_iter().map(|problem| {
         let object = problem.to_json();
         let word = |key: &str| object[key].as_str().map(str::to_owned);

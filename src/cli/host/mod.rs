@@ -5,6 +5,7 @@
 //! `rules`.
 
 mod documents;
+pub use documents::problems;
 mod hardware;
 mod launch;
 mod machines;

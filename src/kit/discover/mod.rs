@@ -4,9 +4,12 @@
 //! must be regular with one link, and is bounded. A link would let a repository show the host's own files in an
 //! error message; a second link, a file that someone else still writes.
 
+mod checkout;
 #[cfg(test)]
 mod tests;
 mod walk;
+
+pub use checkout::Checkout;
 
 use std::{
     fs::File,
@@ -237,7 +240,9 @@ impl Root {
         let relative = path.strip_prefix(&self.path).ok().filter(|relative| !relative.as_os_str().is_empty());
         let relative = relative.unwrap_or(Path::new("."));
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // With O_PATH nothing is opened, and nothing could block; openat2 refuses the flag beside it.
+        let waits = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NONBLOCK };
+        let flags = flags | waits | OFlags::RDONLY | OFlags::CLOEXEC;
         openat2(&self.descriptor, relative, flags, Mode::empty(), resolve).map_err(|error| match error {
             Errno::LOOP => DiscoverError::Refused {
                 path: path.to_owned(),
