@@ -43,6 +43,12 @@ fn transcripts_are_what_a_user_sees() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
+/// The operator's configuration on every stage.
+const CONFIG: &str = "registries:
+  npm: [\"https://npm.corp.example/\"]
+  go: [\"https://go.corp.example/\"]
+";
+
 /// A home, and a repository that the person stands in.
 struct Stage {
     _root: tempfile::TempDir,
@@ -55,7 +61,9 @@ impl Stage {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         let folder = root.join("src/shop");
-        fs::create_dir_all(root.join("home")).unwrap();
+        // What a registry is called is a fact of the host; the operator's word goes before all others.
+        fs::create_dir_all(root.join("home/.config/cofferdam")).unwrap();
+        fs::write(root.join("home/.config/cofferdam/config.yaml"), CONFIG).unwrap();
         fs::create_dir_all(folder.join(".git/objects")).unwrap();
         fs::create_dir_all(folder.join(".git/refs")).unwrap();
         fs::write(folder.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
@@ -121,7 +129,6 @@ impl Stage {
                 "HOME" => own("home"),
                 "COFFERDAM_STATE" => own("state"),
                 "COFFERDAM_CACHE" => own("cache"),
-                "COFFERDAM_CONFIG" => Some(self.root.join("home/config.yaml").into()).filter(|_| false),
                 _ => variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.into()),
             }
         };
