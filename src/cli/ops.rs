@@ -55,6 +55,8 @@ pub enum Action {
     Restart,
     /// Started.
     Start,
+    /// Stopped, its disks kept.
+    Stop,
     /// Nothing.
     Keep,
     /// Stopped and removed.

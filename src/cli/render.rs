@@ -77,6 +77,7 @@ pub fn proposal(proposal: &Proposal) -> String {
             Action::Update => "update",
             Action::Restart => "restart",
             Action::Start => "start",
+            Action::Stop => "stop",
             Action::Keep => continue,
             Action::Delete => "delete",
         };

@@ -8,6 +8,7 @@ pub mod event;
 pub mod launch;
 pub mod name;
 pub mod pattern;
+pub mod progress;
 pub mod redacted;
 pub mod registry;
 pub mod rule;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::model::{
     desired::Sandbox,
     name::{Name, SandboxId},
+    progress::Unfinished,
     status::Phase,
 };
 
@@ -20,8 +21,16 @@ pub struct Observed {
     pub id: SandboxId,
     /// What it was last told to be.
     pub recorded: Sandbox,
+    /// Counts up with every change of `recorded`: a saved plan is stale when it has moved.
+    pub generation: u64,
     /// Where its machine stands.
     pub phase: Phase,
+    /// What a pass that was interrupted has left to do.
+    pub unfinished: Option<Unfinished>,
+    /// Its document has disappeared: it is stopped and keeps its disks.
+    pub orphaned: bool,
+    /// Ports of the host that its machine has now, whatever the record says by now.
+    pub ports: std::collections::BTreeSet<u16>,
 }
 
 /// What is to be done for one sandbox, in this order of fields.
@@ -50,6 +59,12 @@ pub enum Action {
     UpdateLive,
     /// Write the new definition and start the machine anew.
     Restart,
+    /// Write the new definition, renew the system disk, start the machine anew; the data disk stays.
+    Replace,
+    /// Its document has disappeared: stop it and keep its disks.
+    Orphan,
+    /// Its document has disappeared, and the user asked for it to go: stop it and remove it with its disks.
+    Remove,
     /// It is as it shall be.
     Nothing,
 }
@@ -72,6 +87,8 @@ pub enum Class {
     Live,
     /// At the next start.
     Restart,
+    /// With a new system disk.
+    Replace,
     /// Only in a new sandbox.
     CreateOnly,
 }
@@ -100,11 +117,20 @@ pub fn plan(desired: &[Sandbox], observed: &[Observed]) -> Result<Vec<Step>, Pla
     desired.sort_by(|left, right| left.name.cmp(&right.name));
     desired
         .into_iter()
-        .map(|wanted| step(wanted, observed.iter().find(|it| it.recorded.name == wanted.name)))
+        .map(|wanted| {
+            let own = observed.iter().find(|it| it.recorded.name == wanted.name);
+            step(wanted, own, &|port| {
+                observed.iter().any(|it| it.recorded.name != wanted.name && it.ports.contains(&port))
+            })
+        })
         .collect()
 }
 
-fn step(wanted: &Sandbox, observed: Option<&Observed>) -> Result<Step, PlanError> {
+fn step(
+    wanted: &Sandbox,
+    observed: Option<&Observed>,
+    taken: &dyn Fn(u16) -> bool,
+) -> Result<Step, PlanError> {
     let Some(observed) = observed else {
         return Ok(Step { name: wanted.name.clone(), id: None, action: Action::Create, changes: Vec::new() });
     };
@@ -113,13 +139,45 @@ fn step(wanted: &Sandbox, observed: Option<&Observed>) -> Result<Step, PlanError
         return Err(PlanError::CreateOnly { name: wanted.name.clone(), field: change.field });
     }
     let runs = matches!(observed.phase, Phase::Starting | Phase::Running);
-    let action = match (changes.iter().map(|change| change.class).max(), runs) {
+    let needed = changes.iter().map(|change| change.class).max().and_then(|class| match class {
+        Class::Live => Some(Unfinished::Enforce),
+        Class::Restart => Some(Unfinished::Stop),
+        Class::Replace => Some(Unfinished::Renew),
+        Class::CreateOnly => None,
+    });
+    // A port that changes hands: whoever takes it stops first, so that it can be given up in between.
+    let mut ports = wanted.ports.iter().filter_map(|port| port.host);
+    let contested = needed.max(observed.unfinished).is_some()
+        && ports.any(|port| !observed.ports.contains(&port) && taken(port));
+    let needed = if contested { needed.max(Some(Unfinished::Stop)) } else { needed };
+    // What an interrupted pass has left is done too, even where nothing differs any more.
+    let action = match (needed.max(observed.unfinished), runs) {
+        (Some(Unfinished::Disks), _) => Action::Create,
+        (Some(Unfinished::Renew), _) => Action::Replace,
+        (Some(Unfinished::Stop), true) => Action::Restart,
+        (Some(_), true) => Action::UpdateLive,
+        // A document that came back.
+        (None, true) if observed.orphaned => Action::UpdateLive,
         (None, true) => Action::Nothing,
-        (None, false) => Action::Start,
-        (Some(Class::Live), true) => Action::UpdateLive,
-        (Some(_), _) => Action::Restart,
+        (_, false) => Action::Start,
     };
     Ok(Step { name: wanted.name.clone(), id: Some(observed.id.clone()), action, changes })
+}
+
+/// Plans the sandboxes whose document has disappeared. `observed` holds those, and no others, that the files once
+/// defined.
+#[must_use]
+pub fn orphans(desired: &[Sandbox], observed: &[Observed], prune: bool) -> Vec<Step> {
+    let gone = |it: &&Observed| desired.iter().all(|wanted| wanted.name != it.recorded.name);
+    let step = |it: &Observed| {
+        let action = match (prune, it.orphaned && !matches!(it.phase, Phase::Starting | Phase::Running)) {
+            (true, _) => Action::Remove,
+            (false, true) => Action::Nothing,
+            (false, false) => Action::Orphan,
+        };
+        Step { name: it.recorded.name.clone(), id: Some(it.id.clone()), action, changes: Vec::new() }
+    };
+    observed.iter().filter(gone).map(step).collect()
 }
 
 fn changes(from: &Sandbox, to: &Sandbox) -> Vec<Change> {
@@ -129,7 +187,7 @@ fn changes(from: &Sandbox, to: &Sandbox) -> Vec<Change> {
     let fields = [
         ("metadata.labels", Live, from.labels != to.labels),
         ("agent", Restart, from.agent != to.agent),
-        ("template", CreateOnly, from.template != to.template),
+        ("template", Class::Replace, from.template != to.template),
         ("workspace.path", CreateOnly, path(from) != path(to)),
         ("workspace.mode", Restart, mode(from) != mode(to)),
         ("mounts", Restart, from.mounts != to.mounts),
@@ -137,6 +195,7 @@ fn changes(from: &Sandbox, to: &Sandbox) -> Vec<Change> {
         ("env", Restart, from.env != to.env),
         ("network", Live, from.network != to.network),
         ("secrets", Restart, from.secrets != to.secrets),
+        ("ports", Live, from.ports != to.ports),
         ("resources.cpus", Restart, from.resources.cpus != to.resources.cpus),
         ("resources.memory", Restart, from.resources.memory != to.resources.memory),
         ("resources.disk", CreateOnly, from.resources.disk != to.resources.disk),

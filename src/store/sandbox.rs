@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     desired::Sandbox,
     name::{Name, SandboxId},
+    progress::Unfinished,
     status::{Phase, SandboxStatus},
 };
 
@@ -36,6 +37,12 @@ pub struct Record {
     pub created_at: String,
     /// What it shall be.
     pub desired: Sandbox,
+    /// What is still to be done before it is that; none when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<Unfinished>,
+    /// Since when its document is gone, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphaned_since: Option<String>,
 }
 
 impl Versioned for Record {
@@ -156,7 +163,16 @@ impl Store {
             return Err(CreateError::Exists(Box::new(record)));
         }
         let NewSandbox { name, owner, created_at, desired } = new;
-        let record = Record { id: random_id()?, name, owner, generation: 1, created_at, desired };
+        let record = Record {
+            id: random_id()?,
+            name,
+            owner,
+            generation: 1,
+            created_at,
+            desired,
+            unfinished: Some(Unfinished::Disks),
+            orphaned_since: None,
+        };
         let (beside, place) =
             (self.sandboxes().join(format!("{NEW}{}", record.id)), self.sandbox(&record.id));
         file::make_folder(&beside)?;
@@ -206,16 +222,71 @@ impl Store {
     /// # Errors
     /// [`UpdateError::Stale`] when it is not.
     pub fn update(&self, id: &SandboxId, generation: u64, desired: Sandbox) -> Result<Record, UpdateError> {
+        self.edit(id, generation, |record| record.desired = desired)
+    }
+
+    /// As [`Store::update`], and notes in the same write what is to be done before the sandbox is that. More that is
+    /// still to be done stays. A sandbox that has a document again is no orphan.
+    ///
+    /// # Errors
+    /// [`UpdateError::Stale`] when somebody else changed it.
+    pub fn update_until(
+        &self,
+        id: &SandboxId,
+        generation: u64,
+        desired: Sandbox,
+        unfinished: Option<Unfinished>,
+    ) -> Result<Record, UpdateError> {
+        self.edit(id, generation, |record| {
+            record.desired = desired;
+            record.unfinished = record.unfinished.max(unfinished);
+            record.orphaned_since = None;
+        })
+    }
+
+    /// Notes how far the work has come, if the sandbox is still what the caller had read as `generation`.
+    ///
+    /// # Errors
+    /// [`UpdateError::Stale`] when it is not.
+    pub fn reach(
+        &self,
+        id: &SandboxId,
+        generation: u64,
+        unfinished: Option<Unfinished>,
+    ) -> Result<Record, UpdateError> {
+        self.edit(id, generation, |record| record.unfinished = unfinished)
+    }
+
+    /// Notes that a sandbox's document is gone; the first time stays.
+    ///
+    /// # Errors
+    /// [`UpdateError::Stale`] when somebody else changed it.
+    pub fn orphan(&self, id: &SandboxId, generation: u64, since: &str) -> Result<Record, UpdateError> {
+        self.edit(id, generation, |record| {
+            record.orphaned_since.get_or_insert_with(|| since.to_owned());
+        })
+    }
+
+    /// The generation counts up only with `desired`: a plan that was made before a step of its own work is not stale.
+    fn edit(
+        &self,
+        id: &SandboxId,
+        generation: u64,
+        change: impl FnOnce(&mut Record),
+    ) -> Result<Record, UpdateError> {
         let dir = self.sandbox(id);
         let _lock = dir.lock_edit()?;
-        let mut record = self.load(id)?;
-        if record.generation != generation {
-            let (expected, found) = (generation, record.generation);
-            return Err(UpdateError::Stale { name: record.name, expected, found });
+        let before = self.load(id)?;
+        if before.generation != generation {
+            let (expected, found) = (generation, before.generation);
+            return Err(UpdateError::Stale { name: before.name, expected, found });
         }
-        if record.desired != desired {
-            record.desired = desired;
+        let mut record = before.clone();
+        change(&mut record);
+        if record.desired != before.desired {
             record.generation += 1;
+        }
+        if record != before {
             file::write(&dir.record(), &record)?;
         }
         Ok(record)

@@ -16,7 +16,9 @@ fn new(name: &str, place: &str) -> NewSandbox {
 
 pub(in crate::store) fn record(name: &str, place: &str) -> Record {
     let NewSandbox { name, owner, created_at, desired } = new(name, place);
-    Record { id: SandboxId::from_bytes([7; 6]), name, owner, generation: 1, created_at, desired }
+    let (unfinished, orphaned_since) = (None, None);
+    let id = SandboxId::from_bytes([7; 6]);
+    Record { id, name, owner, generation: 1, created_at, desired, unfinished, orphaned_since }
 }
 
 fn store() -> (tempfile::TempDir, Store) {

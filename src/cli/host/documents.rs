@@ -111,12 +111,15 @@ fn change(step: &plan::Step, wanted: &Sandbox, before: Option<&Sandbox>) -> Chan
         plan::Action::Create => Action::Create,
         plan::Action::Start => Action::Start,
         plan::Action::UpdateLive => Action::Update,
-        plan::Action::Restart => Action::Restart,
+        plan::Action::Restart | plan::Action::Replace => Action::Restart,
+        plan::Action::Orphan => Action::Stop,
+        plan::Action::Remove => Action::Delete,
         plan::Action::Nothing => Action::Keep,
     };
     let notes = step.changes.iter().map(|change| match change.class {
         plan::Class::Live => format!("{} changes, at once", change.field),
         plan::Class::Restart => format!("{} changes, with a restart", change.field),
+        plan::Class::Replace => format!("{} changes, with a new system disk", change.field),
         plan::Class::CreateOnly => format!("{} changes", change.field),
     });
     Change { sandbox: wanted.name.to_string(), action, grants: new, notes: notes.collect() }

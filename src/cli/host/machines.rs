@@ -102,7 +102,7 @@ impl Host {
         Ok(status)
     }
 
-    /// Makes a sandbox: asks the policy, writes record and disks. Nothing is left when it fails.
+    /// Makes a sandbox's record: asks the policy, and builds what it will boot from. Its disks are still to be made.
     pub(super) fn create_record(&self, wanted: &Sandbox, on: &dyn Progress) -> Result<Record, Failure> {
         self.judge(wanted)?;
         self.judge_memory(wanted)?;
@@ -118,27 +118,38 @@ impl Host {
             CreateError::Exists(_) => Failure::new(Kind::Failed, "sandbox_exists", error.to_string()),
             other => Failure::new(Kind::Failed, "state", other.to_string()),
         })?;
-        let noted = || self.store.sandbox(&record.id).write_stack(&stack).map_err(state_failure);
-        if let Err(failure) = self.make_disks(&record).and_then(|()| noted()) {
-            // A record without disks is half a sandbox.
-            self.store.remove(&record.id).map_err(remove_failure)?;
-            return Err(failure);
-        }
+        self.store.sandbox(&record.id).write_stack(&stack).map_err(state_failure)?;
         Ok(record)
     }
 
-    fn make_disks(&self, record: &Record) -> Result<(), Failure> {
+    /// Makes the disks that a sandbox lacks. One that is there stays: it may hold work.
+    pub(super) fn make_disks(&self, record: &Record) -> Result<(), Failure> {
         let dir = self.store.sandbox(&record.id);
-        let host = template::Host::this();
         let data = record.desired.resources.disk.0;
         for (path, size, label) in
             [(dir.system_disk(), SYSTEM_DISK, "system"), (dir.data_disk(), data, "data")]
         {
-            template::create_disk(&host, &path, size, label).map_err(|error| {
-                Failure::new(Kind::Failed, "disk", "cannot make the sandbox's disks").caused_by(&error)
-            })?;
+            make_disk(&path, size, label)?;
         }
         Ok(())
+    }
+
+    /// Takes the system disk of a stopped sandbox and gives it a blank one. The data disk is not touched.
+    pub(super) fn renew_disk(&self, record: &Record) -> Result<(), Failure> {
+        let dir = self.store.sandbox(&record.id);
+        // Held over the change: no keeper begins on a disk that goes.
+        let _life = dir
+            .lock_life()
+            .map_err(state_failure)?
+            .ok_or_else(|| remove_failure(RemoveError::Alive(record.id.clone())))?;
+        // First of all: no new disk may be taken for one that stands on the old template.
+        dir.forget_stack().map_err(state_failure)?;
+        match fs::remove_file(dir.system_disk()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::new(Kind::Failed, "disk", "cannot take the old system disk").caused_by(&error))
+            }
+            _ => make_disk(&dir.system_disk(), SYSTEM_DISK, "system"),
+        }
     }
 
     /// Asks the floor for every folder; a denial is an event and exit code 4.
@@ -267,6 +278,15 @@ impl Host {
             ]),
         };
         self.note(draft, Some(&record.desired))
+    }
+}
+
+fn make_disk(path: &std::path::Path, size: u64, label: &str) -> Result<(), Failure> {
+    match template::create_disk(&template::Host::this(), path, size, label) {
+        Ok(()) | Err(template::disk::DiskError::Exists { .. }) => Ok(()),
+        Err(error) => {
+            Err(Failure::new(Kind::Failed, "disk", "cannot make the sandbox's disks").caused_by(&error))
+        }
     }
 }
 

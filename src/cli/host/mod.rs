@@ -322,7 +322,7 @@ impl Operations for Host {
     }
 
     fn start(&self, sandbox: &Found, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
-        self.start_record(&self.record_of(sandbox)?, on)
+        self.start_unfinished(&self.record_of(sandbox)?, on)
     }
 
     fn stop(&self, sandbox: &Found, grace: Duration, force: bool) -> Result<SandboxStatus, Failure> {

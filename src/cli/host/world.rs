@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::Host;
 use crate::{
     cli::{
@@ -11,15 +13,28 @@ use crate::{
     model::{
         desired::Sandbox,
         name::SandboxId,
+        progress::Unfinished,
         status::{Phase, SandboxStatus},
     },
-    plan::Observed,
-    reconcile::{self, World},
+    plan::{self, Observed},
+    reconcile::{self, Fate, Outcome, Outlook, World},
     store::{Record, UpdateError},
 };
 
 /// How long a guest may take to go down when its sandbox is started anew.
 const RESTART_GRACE: Duration = Duration::from_secs(20);
+
+/// What a step failed with.
+fn failure(outcome: Outcome<Failure>) -> Option<Failure> {
+    match outcome.fate {
+        Fate::Done => None,
+        Fate::Failed(failure) => Some(failure),
+        Fate::Held { claim, by } => {
+            let message = format!("{}: {claim} is still held by {by}, which did not stop", outcome.step.name);
+            Some(Failure::new(Kind::Failed, "held", message).hint("apply again"))
+        }
+    }
+}
 
 struct Hands<'a> {
     host: &'a Host,
@@ -29,8 +44,16 @@ struct Hands<'a> {
 impl Host {
     pub(super) fn observed(&self) -> Result<Vec<Observed>, Failure> {
         let observe = |record: Record| {
-            let phase = self.status_of(&record)?.phase;
-            Ok(Observed { id: record.id, recorded: record.desired, phase })
+            let status = self.status_of(&record)?;
+            Ok(Observed {
+                id: record.id,
+                recorded: record.desired,
+                generation: record.generation,
+                phase: status.phase,
+                unfinished: record.unfinished,
+                orphaned: record.orphaned_since.is_some(),
+                ports: status.ports.iter().map(|port| port.host).collect(),
+            })
         };
         self.own_records()?.into_iter().map(observe).collect()
     }
@@ -46,19 +69,39 @@ impl Host {
             return self.delete(proposal);
         }
         let mut hands = Hands { host: self, on };
-        let steps = reconcile::plan(&mut hands, &proposal.desired)?
+        let observed = hands.observe()?;
+        let steps = plan::plan(&proposal.desired, &observed)
             .map_err(|error| Failure::new(Kind::Usage, "create_only", error.to_string()))?;
-        let outcomes = reconcile::execute(&mut hands, &proposal.desired, steps, |step| {
+        let report = reconcile::execute(&mut hands, &proposal.desired, &observed, steps, 0, |step| {
             on.step("applying", None, step.name.as_str());
         });
-        let failures: Vec<Failure> =
-            outcomes.into_iter().filter_map(|outcome| outcome.result.err()).collect();
+        let failures = report.outcomes.into_iter().filter_map(failure).collect();
         if let Some(failure) = Failure::several(failures) {
             return Err(failure);
         }
         let own = self.own_records()?;
         let concerned = own.iter().filter(|record| proposal.desired.iter().any(|it| it.name == record.name));
         concerned.map(|record| self.status_of(record)).collect()
+    }
+
+    /// Starts a sandbox, and before that does what an interrupted pass has left.
+    pub(super) fn start_unfinished(
+        &self,
+        record: &Record,
+        on: &dyn Progress,
+    ) -> Result<SandboxStatus, Failure> {
+        match record.unfinished {
+            Some(Unfinished::Disks) => self.make_disks(record)?,
+            Some(Unfinished::Renew) => self.renew_disk(record)?,
+            _ => {}
+        }
+        let left = |left| self.store.reach(&record.id, record.generation, left).map_err(update_failure);
+        if record.unfinished.is_some() {
+            left(Some(Unfinished::Start))?;
+        }
+        let status = self.start_record(record, on)?;
+        left(None)?;
+        Ok(status)
     }
 
     fn delete(&self, proposal: &Proposal) -> Result<Vec<SandboxStatus>, Failure> {
@@ -83,20 +126,34 @@ impl World for Hands<'_> {
         Ok(self.host.create_record(wanted, self.on)?.id)
     }
 
-    fn update(&mut self, id: &SandboxId, wanted: &Sandbox) -> Result<(), Failure> {
+    fn furnish(&mut self, id: &SandboxId) -> Result<(), Failure> {
+        self.host.make_disks(&self.load(id)?)
+    }
+
+    fn record(&mut self, id: &SandboxId, wanted: &Sandbox, until: Unfinished) -> Result<(), Failure> {
         self.host.judge(wanted)?;
         let record = self.load(id)?;
-        self.host.store.update(id, record.generation, wanted.clone()).map_err(|error| match error {
-            UpdateError::Stale { .. } => Failure::new(Kind::Failed, "stale", error.to_string()),
-            UpdateError::Store(error) => super::machines::state_failure(error),
-        })?;
-        Ok(())
+        if until == Unfinished::Renew {
+            // Built while the machine still runs: a template that fails costs nobody a sandbox.
+            self.host.ensure_stack(wanted, Some(&record), self.on)?;
+        }
+        let written = self.host.store.update_until(id, record.generation, wanted.clone(), Some(until));
+        written.map(drop).map_err(update_failure)
+    }
+
+    fn reach(&mut self, id: &SandboxId, left: Option<Unfinished>) -> Result<(), Failure> {
+        let generation = self.load(id)?.generation;
+        self.host.store.reach(id, generation, left).map(drop).map_err(update_failure)
     }
 
     fn enforce(&mut self, id: &SandboxId) -> Result<(), Failure> {
         let found = self.host.found(&self.load(id)?)?;
         self.host.enforce(&RuleScope::Sandbox(Box::new(found)), Some(id))?;
         self.host.open_ports(&self.load(id)?).map(drop)
+    }
+
+    fn renew(&mut self, id: &SandboxId) -> Result<(), Failure> {
+        self.host.renew_disk(&self.load(id)?)
     }
 
     fn start(&mut self, id: &SandboxId) -> Result<(), Failure> {
@@ -110,6 +167,33 @@ impl World for Hands<'_> {
             Phase::Stopped | Phase::Failed => Ok(()),
             phase => Err(Failure::new(Kind::Failed, "stop", format!("sandbox {} is {phase}", record.name))),
         }
+    }
+
+    fn orphan(&mut self, id: &SandboxId) -> Result<(), Failure> {
+        let (generation, now) = (self.load(id)?.generation, Timestamp::now().to_string());
+        self.host.store.orphan(id, generation, &now).map(drop).map_err(update_failure)
+    }
+
+    fn remove(&mut self, id: &SandboxId) -> Result<(), Failure> {
+        self.host.remove_record(&self.load(id)?)
+    }
+
+    fn outlook(&self, failure: &Failure) -> Outlook {
+        match failure.kind() {
+            Kind::Failed | Kind::TimedOut => Outlook::Retry,
+            _ => Outlook::Person,
+        }
+    }
+
+    fn words(&self, failure: &Failure) -> String {
+        failure.object().message.clone()
+    }
+}
+
+fn update_failure(error: UpdateError) -> Failure {
+    match error {
+        UpdateError::Stale { .. } => Failure::new(Kind::Failed, "stale", error.to_string()),
+        UpdateError::Store(error) => super::machines::state_failure(error),
     }
 }
 

@@ -1,0 +1,32 @@
+//! How far the carrying-out of a plan has come for one sandbox, so that whoever goes on after a crash knows where.
+
+use serde::{Deserialize, Serialize};
+
+/// What is still to be done before a sandbox is what its record says. It is written before the work begins and taken
+/// back when it has ended; the order is that of how much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unfinished {
+    /// Start it.
+    Start,
+    /// Put the recorded rules in force in the running machine.
+    Enforce,
+    /// Stop it, then start it.
+    Stop,
+    /// Stop it, renew its system disk, start it. The data disk stays.
+    Renew,
+    /// Make its disks, then start it: it has never run.
+    Disks,
+}
+
+impl std::fmt::Display for Unfinished {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Start => "start",
+            Self::Enforce => "put its rules in force",
+            Self::Stop => "stop and start",
+            Self::Renew => "renew its system disk",
+            Self::Disks => "make its disks",
+        })
+    }
+}

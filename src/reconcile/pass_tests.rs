@@ -1,0 +1,266 @@
+//! Thousands of lives of a host: documents change, effects fail, the program is killed, machines die. In the end the
+//! host is what the documents say, and all work is there.
+
+use super::*;
+use crate::{
+    model::{
+        desired::{Port, Preset},
+        rule::{Layer, Origin},
+    },
+    plan,
+    reconcile::simulated::{Break, Simulated},
+};
+
+/// Passes that a host without faults needs at most: ports may have to change hands.
+const SETTLE: usize = 8;
+const SEEDS: u64 = 3_000;
+
+const NAMES: [&str; 4] = ["api", "dev", "docs", "web"];
+
+/// Documents as somebody might write them: each sandbox with a field of each class, and no port twice.
+fn documents(random: &mut crate::reconcile::simulated::Random) -> Vec<Sandbox> {
+    let origin = || Origin { layer: Layer::Repository, file: None, line: None };
+    let shift = random.below(3);
+    let mut sandboxes = Vec::new();
+    for (index, name) in (0_u64..).zip(NAMES) {
+        if random.below(4) == 0 {
+            continue;
+        }
+        let mut sandbox = Sandbox::smallest(name);
+        sandbox.network.preset =
+            [Preset::LockedDown, Preset::Balanced, Preset::Open][random.below(3) as usize];
+        sandbox.env = [("N".to_owned(), random.below(2).to_string())].into();
+        sandbox.template.image = format!("image-{}", random.below(2));
+        let host = Some(8_000 + ((index + shift) % 4) as u16);
+        sandbox.ports = vec![Port { guest: 80, host, fixed: true, origin: origin() }];
+        sandboxes.push(sandbox);
+    }
+    sandboxes
+}
+
+fn pass(world: &mut Simulated, desired: &[Sandbox], order: &[Half]) -> Verdict {
+    let observed = world.observe().expect("the simulated state is readable");
+    let mut steps = plan::plan(desired, &observed).expect("no field is create-only");
+    steps.extend(plan::orphans(desired, &observed, false));
+    execute_in(order, world, desired, &observed, steps, 0, |_| {}).verdict
+}
+
+/// What is wrong with the host, given what it shall be.
+fn complaints(world: &Simulated, desired: &[Sandbox]) -> Vec<String> {
+    let mut wrong = world.crimes.clone();
+    for wanted in desired {
+        let found: Vec<_> = world.boxes.values().filter(|it| it.desired.name == wanted.name).collect();
+        let [it] = found[..] else {
+            wrong.push(format!("{} sandboxes are named {}", found.len(), wanted.name));
+            continue;
+        };
+        let Some(machine) = &it.machine else {
+            wrong.push(format!("{} does not run", wanted.name));
+            continue;
+        };
+        let (policy, booted) = (machine.policy == wanted.network, &machine.booted);
+        if !policy || booted.env != wanted.env {
+            wrong.push(format!("{} runs with something else than its document says", wanted.name));
+        }
+        if machine.ports != wanted.ports.iter().filter_map(|port| port.host).collect() {
+            wrong.push(format!("{} has other ports than its document says", wanted.name));
+        }
+        if it.system != Some(Some(wanted.template.image.clone())) {
+            wrong.push(format!("{} runs on another template", wanted.name));
+        }
+        if it.unfinished.is_some() || it.orphaned || it.desired != *wanted {
+            wrong.push(format!("the record of {} is not done: {:?}", wanted.name, it.unfinished));
+        }
+    }
+    for it in world.boxes.values().filter(|it| desired.iter().all(|wanted| wanted.name != it.desired.name)) {
+        if it.machine.is_some() || !it.orphaned {
+            wrong.push(format!("{} has no document and is no orphan", it.desired.name));
+        }
+    }
+    wrong.extend(lost(world));
+    wrong
+}
+
+/// Work that is gone.
+fn lost(world: &Simulated) -> Vec<String> {
+    let kept = |id, token| {
+        let data = world.boxes.get(id).and_then(|it| it.data.as_ref());
+        data.is_some_and(|data: &BTreeSet<u64>| data.contains(token))
+    };
+    let lost = world.work.iter().filter(|(id, token)| !kept(id, token));
+    lost.map(|(id, token)| format!("work {token} of {id} is lost")).collect()
+}
+
+/// Whether a pass added before it had tried every removal.
+fn adds_first(world: &Simulated) -> Option<String> {
+    let takes = |call: &str| matches!(call, "stop" | "orphan" | "remove" | "enforce");
+    let adds = |call: &str| matches!(call, "start" | "create");
+    let last = world.trace.iter().rposition(|(call, _)| takes(call))?;
+    let first = world.trace.iter().position(|(call, _)| adds(call))?;
+    (first < last).then(|| format!("adds before it removes: {:?}", world.trace))
+}
+
+/// One life; what is wrong at its end.
+fn live(seed: u64, broken: Break, order: &[Half]) -> Vec<String> {
+    let mut world = Simulated::new(seed);
+    world.broken = broken;
+    let mut desired = documents(&mut world.random);
+    let mut wrong = Vec::new();
+    world.one_in = 2 + world.random.below(12);
+    for _ in 0..4 + world.random.below(8) {
+        world.revive();
+        pass(&mut world, &desired, order);
+        wrong.extend(adds_first(&world));
+        wrong.extend(lost(&world));
+        // Between two passes: a new document, a machine that dies, nothing.
+        match world.random.below(3) {
+            0 => desired = documents(&mut world.random),
+            1 => {
+                if let Some(it) = world.boxes.values_mut().next() {
+                    it.machine = None;
+                }
+            }
+            _ => {}
+        }
+    }
+    world.one_in = 0;
+    let mut verdict = Verdict::Retry { after: std::time::Duration::ZERO };
+    for _ in 0..SETTLE {
+        world.revive();
+        verdict = pass(&mut world, &desired, order);
+        wrong.extend(adds_first(&world));
+    }
+    if verdict != Verdict::Done {
+        wrong.push(format!("the last verdict is {verdict:?}"));
+    }
+    wrong.extend(complaints(&world, &desired));
+    // Planning the planned state is empty.
+    let observed = world.observe().expect("the simulated state is readable");
+    let rest = plan::plan(&desired, &observed).expect("no field is create-only");
+    wrong.extend(rest.iter().filter(|step| step.action != Action::Nothing).map(|step| format!("{step:?}")));
+    wrong
+}
+
+#[test]
+fn any_interleaving_of_faults_and_passes_ends_in_the_desired_state() {
+    for seed in 0..SEEDS {
+        assert_eq!(live(seed, Break::None, &Half::ORDER), Vec::<String>::new(), "seed {seed}");
+    }
+}
+
+/// How many of some lives end wrong.
+fn failing(broken: Break, order: &[Half]) -> usize {
+    (0..300).filter(|seed| !live(*seed, broken, order).is_empty()).count()
+}
+
+#[test]
+fn a_host_that_breaks_a_promise_is_found_out() {
+    assert_eq!(failing(Break::None, &Half::ORDER), 0);
+    for broken in [Break::ForgetsTheRest, Break::NotesTheEndFirst, Break::RenewsBothDisks] {
+        assert!(failing(broken, &Half::ORDER) > 50, "{broken:?}");
+    }
+}
+
+#[test]
+fn adding_before_removing_is_found_out() {
+    assert!(failing(Break::None, &[Half::Addition, Half::Removal, Half::Live]) > 50);
+    // Leaving the live updates to the end is adding before taking away, too.
+    assert!(failing(Break::None, &[Half::Removal, Half::Addition, Half::Live]) > 50);
+}
+
+/// `a` and `b` run; `a` gives its port to `b`, and cannot be stopped.
+#[test]
+fn what_a_failed_removal_still_holds_is_not_taken() {
+    let mut world = Simulated::new(1);
+    let mut desired = vec![Sandbox::smallest("a"), Sandbox::smallest("b"), Sandbox::smallest("c")];
+    let origin = Origin { layer: Layer::Repository, file: None, line: None };
+    let port = Port { guest: 80, host: Some(8_080), fixed: true, origin };
+    desired[0].ports = vec![port.clone()];
+    assert_eq!(pass(&mut world, &desired, &Half::ORDER), Verdict::Done);
+    desired[0].ports.clear();
+    desired[0].env = [("N".to_owned(), "1".to_owned())].into();
+    desired[1].ports = vec![port];
+    desired[1].env = desired[0].env.clone();
+    desired[2].env = desired[0].env.clone();
+
+    let observed = world.observe().expect("readable");
+    let steps = plan::plan(&desired, &observed).expect("no field is create-only");
+    let mut stubborn = Stubborn(&mut world);
+    let report = execute(&mut stubborn, &desired, &observed, steps, 0, |_| {});
+    let fates: Vec<_> = report.outcomes.into_iter().map(|outcome| outcome.fate).collect();
+    let by = desired[0].name.clone();
+    assert_eq!(
+        fates,
+        [
+            Fate::Failed(crate::reconcile::simulated::Fault("it does not go down")),
+            Fate::Held { claim: Claim::Port(8_080), by },
+            // Whoever has nothing to do with it is served.
+            Fate::Done,
+        ]
+    );
+    assert_eq!(report.verdict, Verdict::Retry { after: backoff(0) });
+    assert_eq!(pass(&mut world, &desired, &Half::ORDER), Verdict::Done);
+    assert_eq!(complaints(&world, &desired), Vec::<String>::new());
+}
+
+/// A host whose first sandbox does not stop.
+struct Stubborn<'a>(&'a mut Simulated);
+
+impl World for Stubborn<'_> {
+    type Failure = crate::reconcile::simulated::Fault;
+
+    fn stop(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
+        if self.0.boxes.keys().next() == Some(id) {
+            return Err(crate::reconcile::simulated::Fault("it does not go down"));
+        }
+        self.0.stop(id)
+    }
+
+    fn observe(&mut self) -> Result<Vec<Observed>, Self::Failure> {
+        self.0.observe()
+    }
+
+    fn create(&mut self, wanted: &Sandbox) -> Result<SandboxId, Self::Failure> {
+        self.0.create(wanted)
+    }
+
+    fn furnish(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
+        self.0.furnish(id)
+    }
+
+    fn record(&mut self, id: &SandboxId, wanted: &Sandbox, until: Unfinished) -> Result<(), Self::Failure> {
+        self.0.record(id, wanted, until)
+    }
+
+    fn reach(&mut self, id: &SandboxId, left: Option<Unfinished>) -> Result<(), Self::Failure> {
+        self.0.reach(id, left)
+    }
+
+    fn enforce(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
+        self.0.enforce(id)
+    }
+
+    fn renew(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
+        self.0.renew(id)
+    }
+
+    fn start(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
+        self.0.start(id)
+    }
+
+    fn orphan(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
+        self.0.orphan(id)
+    }
+
+    fn remove(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
+        self.0.remove(id)
+    }
+
+    fn outlook(&self, failure: &Self::Failure) -> Outlook {
+        self.0.outlook(failure)
+    }
+
+    fn words(&self, failure: &Self::Failure) -> String {
+        self.0.words(failure)
+    }
+}
