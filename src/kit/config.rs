@@ -18,7 +18,10 @@ use super::{
     wire::{config as wire, text::Duration as Length},
 };
 use crate::model::{
-    config::{AuditSync, EgressConfig, EngineChoice, JailDemand, KernelChoice, OperatorConfig},
+    config::{
+        ApprovalsConfig, AuditSync, EgressConfig, EngineChoice, JailDemand, KernelChoice, OperatorConfig,
+        WrittenGrant, YesApproves,
+    },
     registry::RegistryUrl,
     secret::SecretSource,
 };
@@ -86,6 +89,27 @@ fn document(node: &Node, context: &ConfigContext, findings: &mut Findings) -> Op
             Some(wire::AuditSync::Each) => AuditSync::Each,
             Some(wire::AuditSync::Group) | None => AuditSync::Group,
         },
+        approvals: approvals(&written.approvals),
+    }
+}
+
+fn approvals(written: &wire::Approvals) -> ApprovalsConfig {
+    let grants = |list: &[Spanned<String>]| {
+        let grant = |at: &Spanned<String>| WrittenGrant {
+            text: at.value.clone(),
+            line: at.span.line,
+            column: at.span.column,
+        };
+        list.iter().map(grant).collect()
+    };
+    ApprovalsConfig {
+        yes: match written.yes {
+            Some(wire::Yes::None) => YesApproves::None,
+            Some(wire::Yes::Any) => YesApproves::Any,
+            Some(wire::Yes::Personal) | None => YesApproves::Personal,
+        },
+        baseline: grants(&written.baseline),
+        never: grants(&written.never),
     }
 }
 

@@ -26,6 +26,45 @@ pub struct OperatorConfig {
     pub registries: BTreeMap<String, Vec<RegistryUrl>>,
     /// When an audit event counts as durable.
     pub audit_sync: AuditSync,
+    /// What needs no question, and what `--yes` answers.
+    pub approvals: ApprovalsConfig,
+}
+
+/// What needs no question, and what `--yes` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ApprovalsConfig {
+    /// What `--yes` approves.
+    pub yes: YesApproves,
+    /// Grants that need no question.
+    pub baseline: Vec<WrittenGrant>,
+    /// Grants that `--yes` never approves.
+    pub never: Vec<WrittenGrant>,
+}
+
+/// What `--yes` approves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum YesApproves {
+    /// All but what shows a program a secret's value, and [`ApprovalsConfig::never`].
+    #[default]
+    Personal,
+    /// Nothing: each grant is approved by name.
+    None,
+    /// Everything.
+    Any,
+}
+
+/// A grant as it stands in the configuration; `plan` knows what it means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WrittenGrant {
+    /// Canonical text.
+    pub text: String,
+    /// Line in the file, from 1.
+    pub line: u32,
+    /// Column in that line, from 1.
+    pub column: u32,
 }
 
 /// What runs the machines.

@@ -10,6 +10,7 @@
 //! removed/<name>-<id>/     trail of a sandbox that is no more
 //! policy/user.json         this user's own rules
 //! policy/owner-<hash>.json this user's rules for one repository's sandboxes
+//! policy/approvals-<hash>.json what was approved for them, and what waits
 //! sandboxes/<id>/
 //!     record.json          identity and desired state
 //!     status.json          what the keeper saw last
@@ -30,6 +31,7 @@
 //!
 //! What is absent: no environment and no clock; callers pass both.
 
+pub mod approvals;
 pub mod file;
 pub mod find;
 pub mod lock;
@@ -46,6 +48,7 @@ pub mod state;
 pub mod trail;
 
 pub use self::{
+    approvals::{Approval, Approvals, ApprovalsError, Definition, How, Parked, Rejection},
     file::StoreError,
     find::{FindError, find},
     lock::Lock,

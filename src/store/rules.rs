@@ -135,7 +135,7 @@ impl Store {
 }
 
 /// A file name for an owner: its path may be longer than one.
-fn key(owner: &Owner) -> String {
+pub(super) fn key(owner: &Owner) -> String {
     let bytes = serde_json::to_vec(owner).expect("an owner's keys are all strings");
     Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

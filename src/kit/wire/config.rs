@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    later::{Anything, Approvals, Later, UpstreamProxy},
+    later::{Anything, Later, UpstreamProxy},
     text::{Duration, Label},
 };
 use crate::kit::spanned::{OneOrMany, Spanned};
@@ -45,10 +45,41 @@ pub(in crate::kit) struct Config {
     host_config: Option<Later<BTreeMap<String, Vec<String>>>>,
     /// What needs no question.
     #[serde(default)]
-    approvals: Option<Later<Approvals>>,
+    pub(in crate::kit) approvals: Approvals,
     /// The audit trail.
     #[serde(default)]
     pub(in crate::kit) audit: Audit,
+}
+
+/// What needs no question.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "one key is refused until it is carried out")]
+pub(in crate::kit) struct Approvals {
+    /// What `--yes` approves.
+    #[serde(default)]
+    pub(in crate::kit) yes: Option<Yes>,
+    /// Grants that need no question, for example `net GET,HEAD registry:*`.
+    #[serde(default)]
+    pub(in crate::kit) baseline: Vec<Spanned<String>>,
+    /// Grants that `--yes` never approves.
+    #[serde(default)]
+    pub(in crate::kit) never: Vec<Spanned<String>>,
+    /// Signed refs whose committed approvals count.
+    #[serde(default)]
+    trust: Option<Later<Vec<Anything>>>,
+}
+
+/// What `--yes` approves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::kit) enum Yes {
+    /// All but what shows a program a secret's value, and what `never` lists (the default).
+    Personal,
+    /// Nothing: each grant is approved by name.
+    None,
+    /// Everything.
+    Any,
 }
 
 /// What runs the machines.

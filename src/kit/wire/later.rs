@@ -236,21 +236,3 @@ pub(in crate::kit) struct UpstreamProxy {
     #[serde(default)]
     resolves: bool,
 }
-
-/// Approvals that need no question.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::kit) struct Approvals {
-    /// What `--yes` approves.
-    #[serde(default)]
-    yes: Option<String>,
-    /// Grants that need no question.
-    #[serde(default)]
-    baseline: Vec<String>,
-    /// Grants that `--yes` never approves.
-    #[serde(default)]
-    never: Vec<String>,
-    /// Signed refs whose committed approvals count.
-    #[serde(default)]
-    trust: Vec<Anything>,
-}

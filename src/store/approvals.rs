@@ -1,0 +1,268 @@
+//! What people approved for the sandboxes of one repository, and what still waits for them: a file per owner.
+//!
+//! An approval is bound to the owner (path, device and inode of the repository) and the definition's name, and to
+//! nothing that a repository's file can say. No guest reaches this directory: the floor denies it to every mount.
+
+use std::{collections::BTreeMap, fs};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::desired::Sandbox;
+
+use super::{
+    file::{self, StoreError, Versioned},
+    lock::Lock,
+    owner::Owner,
+    rules::key,
+    state::Store,
+};
+
+/// Most entries of each kind that one definition has: what a person can be asked to read, many times over.
+pub const ENTRIES_MAX: usize = 4_096;
+/// Most definitions that one owner has.
+pub const DEFINITIONS_MAX: usize = 4_096;
+
+/// Everything that is remembered for one owner.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approvals {
+    /// Whose; none in a set that was never written.
+    #[serde(default)]
+    pub owner: Option<Owner>,
+    /// Counts up with every change.
+    #[serde(default)]
+    pub revision: u64,
+    /// By the definition's name.
+    #[serde(default)]
+    pub definitions: BTreeMap<String, Definition>,
+}
+
+impl Versioned for Approvals {
+    const VERSION: u16 = 1;
+    const MAX: u64 = 64 << 20;
+}
+
+/// What is remembered for one definition.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Definition {
+    /// In the order in which they were given.
+    #[serde(default)]
+    pub approved: Vec<Approval>,
+    /// Grants that were refused: they are not asked for again.
+    #[serde(default)]
+    pub rejected: Vec<Rejection>,
+    /// Grants that the last `apply` asked for and nobody has answered.
+    #[serde(default)]
+    pub parked: Vec<Parked>,
+    /// The whole document as it was applied last: what an approval makes of it needs no second reading of a file that
+    /// somebody else may have changed meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Box<Sandbox>>,
+}
+
+/// How an approval was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum How {
+    /// `approve`, or a yes to the list that `apply` showed.
+    Asked,
+    /// `--yes`.
+    Yes,
+    /// The grant stood on the command line that made the sandbox. It goes when the sandbox goes.
+    Typed,
+}
+
+/// One approved grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// Canonical text.
+    pub grant: String,
+    /// Who approved.
+    pub by: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// How.
+    pub how: How,
+    /// Commit of the file that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// From when on it counts no more, RFC 3339 in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// One refused grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejection {
+    /// Canonical text.
+    pub grant: String,
+    /// Who refused.
+    pub by: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// One grant that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parked {
+    /// Canonical text.
+    pub grant: String,
+    /// What the file says about it; hostile text.
+    #[serde(default)]
+    pub why: String,
+    /// Where it stands, `sandbox.yaml:12`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Since when it waits, RFC 3339.
+    pub since: String,
+    /// Commit of the file that asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+impl Definition {
+    /// Remembers approvals; each takes the place of what was said of the same grant before.
+    pub fn approve(&mut self, approvals: impl IntoIterator<Item = Approval>) {
+        for approval in approvals {
+            self.approved.retain(|other| other.grant != approval.grant);
+            self.rejected.retain(|other| other.grant != approval.grant);
+            self.parked.retain(|other| other.grant != approval.grant);
+            self.approved.push(approval);
+        }
+    }
+
+    /// Remembers refusals; an approval of the same grant is withdrawn.
+    pub fn reject(&mut self, rejections: impl IntoIterator<Item = Rejection>) {
+        for rejection in rejections {
+            self.approved.retain(|other| other.grant != rejection.grant);
+            self.rejected.retain(|other| other.grant != rejection.grant);
+            self.parked.retain(|other| other.grant != rejection.grant);
+            self.rejected.push(rejection);
+        }
+    }
+
+    /// Replaces what waits. What waited before keeps its time.
+    pub fn park(&mut self, mut parked: Vec<Parked>) {
+        for entry in &mut parked {
+            if let Some(before) = self.parked.iter().find(|before| before.grant == entry.grant) {
+                entry.since.clone_from(&before.since);
+            }
+        }
+        self.parked = parked;
+    }
+
+    /// Texts of the approvals that count at `now`. Both times are RFC 3339 in UTC with a `Z`, so their order is that of
+    /// their texts, to the second.
+    pub fn in_force<'a>(&'a self, now: &'a str) -> impl Iterator<Item = &'a str> {
+        let counts =
+            |approval: &&Approval| approval.until.as_deref().is_none_or(|until| second(now) < second(until));
+        self.approved.iter().filter(counts).map(|approval| approval.grant.as_str())
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// `2026-12-31T00:00:00` of a time with or without fractions of a second.
+fn second(time: &str) -> &str {
+    time.get(..19).unwrap_or(time)
+}
+
+/// Why approvals were not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ApprovalsError {
+    /// There are too many.
+    #[error(
+        "`{definition}` has more than {ENTRIES_MAX} grants, which nobody can judge; let its file ask for less"
+    )]
+    TooMany {
+        /// Which definition.
+        definition: String,
+    },
+    /// There are too many definitions.
+    #[error("{owner} has more than {DEFINITIONS_MAX} definitions")]
+    TooManyDefinitions {
+        /// Whose.
+        owner: Owner,
+    },
+    /// The state directory refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// What is remembered for `owner`; nothing yet is an empty set.
+    ///
+    /// # Errors
+    /// When the file is damaged, or another owner's: then nothing counts as approved, and nothing goes on.
+    pub fn approvals(&self, owner: &Owner) -> Result<Approvals, StoreError> {
+        let path = self.policy().join(format!("approvals-{}.json", key(owner)));
+        let found: Approvals = file::read(&path)?.unwrap_or_default();
+        if found.owner.as_ref().is_some_and(|other| other != owner) {
+            return Err(StoreError::damaged(&path, "it holds the approvals of another owner"));
+        }
+        Ok(found)
+    }
+
+    /// Everything that is remembered, for every owner.
+    ///
+    /// # Errors
+    /// When one of the files is damaged.
+    pub fn all_approvals(&self) -> Result<Vec<Approvals>, StoreError> {
+        let folder = self.policy();
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
+            let entry = entry.map_err(StoreError::io("read", &folder))?;
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with("approvals-") && name.ends_with(".json")) {
+                all.extend(file::read::<Approvals>(&entry.path())?);
+            }
+        }
+        all.sort_by_cached_key(place);
+        Ok(all)
+    }
+
+    /// Changes what is remembered for one definition, in one revision: readers see all of `change` or nothing of it.
+    ///
+    /// # Errors
+    /// When it would hold more than a person can judge, or the state directory refuses.
+    pub fn edit_approvals<T>(
+        &self,
+        owner: &Owner,
+        definition: &str,
+        change: impl FnOnce(&mut Definition) -> T,
+    ) -> Result<T, ApprovalsError> {
+        let _lock = Lock::wait(&self.policy().join("lock"))?;
+        let before = self.approvals(owner)?;
+        let mut after = before.clone();
+        let entry = after.definitions.entry(definition.to_owned()).or_default();
+        let outcome = change(entry);
+        let most = entry.approved.len().max(entry.rejected.len()).max(entry.parked.len());
+        if most > ENTRIES_MAX {
+            return Err(ApprovalsError::TooMany { definition: definition.to_owned() });
+        }
+        after.definitions.retain(|_, definition| !definition.is_empty());
+        if after.definitions.len() > DEFINITIONS_MAX {
+            return Err(ApprovalsError::TooManyDefinitions { owner: owner.clone() });
+        }
+        if after.definitions != before.definitions {
+            after.owner = Some(owner.clone());
+            after.revision = before.revision + 1;
+            file::write(&self.policy().join(format!("approvals-{}.json", key(owner))), &after)?;
+        }
+        Ok(outcome)
+    }
+}
+
+fn place(approvals: &Approvals) -> String {
+    approvals.owner.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "approvals_tests.rs"]
+mod tests;
