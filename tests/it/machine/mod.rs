@@ -18,5 +18,6 @@ mod mounts;
 mod network;
 mod secrets;
 mod siblings;
+mod template;
 mod tls;
 mod trail;

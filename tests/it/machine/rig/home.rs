@@ -210,7 +210,7 @@ pub fn piped(command: &mut Command) -> &mut Command {
 }
 
 /// Where kernel and template lie: the caller's own cache, because building them takes minutes.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     variable("COFFERDAM_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("cofferdam")))

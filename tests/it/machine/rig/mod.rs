@@ -10,7 +10,7 @@ mod terminal;
 mod upstream;
 
 pub use self::{
-    home::{Home, Output},
+    home::{Home, Output, cache as boot_files},
     processes::Processes,
     search::{file_holds, memory_holds},
     shared::{KEY, PROXY, shared},

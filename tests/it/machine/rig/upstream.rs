@@ -144,6 +144,15 @@ impl Upstream {
         String::from_utf8_lossy(&lock(&self.seen.0).bytes).contains(text)
     }
 
+    /// Waits until these bytes have come: for a machine to boot and to send them.
+    #[track_caller]
+    pub fn await_received(&self, text: &str) {
+        let (seen, changed) = &*self.seen;
+        let missing = |seen: &mut Seen| !String::from_utf8_lossy(&seen.bytes).contains(text);
+        let waited = changed.wait_timeout_while(lock(seen), Duration::from_secs(180), missing);
+        assert!(!waited.expect("no server panics").1.timed_out(), "{text} never comes");
+    }
+
     /// Waits until every connection that came is closed.
     #[track_caller]
     pub fn await_closed(&self) {
