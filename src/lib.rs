@@ -25,6 +25,8 @@
 //! * Read-only is enforced by the file server, never by the guest's mount.
 //! * An event that uses a secret is written outside egress before the first byte leaves.
 //! * A zone that ends takes its sandbox down: what it enforced is no longer enforced.
+//! * A template's build step runs in a sandbox of its own, without a secret; the disk that it leaves is for guests' kernels
+//!   only. A system disk stays on the template that it was begun on.
 //!
 //! # What is absent
 //!

@@ -330,14 +330,16 @@ pub trait Operations {
     /// The end of the failing tool's log.
     fn prepare_cache(&self, on: &dyn Progress) -> Result<(), Failure>;
 
-    /// Builds what the templates of the files need; with a name, of the sandbox that is defined there or exists.
+    /// Builds what the templates of the files need; with a name, of the sandbox that is defined there or exists. `yes`
+    /// agrees to what their steps may reach.
     ///
     /// # Errors
-    /// Findings; an unknown package; a step that fails, with the end of its log and its line.
+    /// Findings; steps that may reach what is not approved; an unknown package; a step that fails, with the end of its log and its line.
     fn build_templates(
         &self,
         source: &Source,
         name: Option<&str>,
+        yes: bool,
         on: &dyn Progress,
     ) -> Result<Vec<BuiltTemplate>, Failure>;
 

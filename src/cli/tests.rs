@@ -354,6 +354,6 @@ fn templates_are_built_listed_and_removed() {
     assert_eq!(value["templates"][1]["usedBy"], json!(["dev"]));
     assert_eq!(cofferdam(&ops, "template rm --unused").0, 0);
     assert!(parse("template rm").is_err(), "nothing is removed by default");
-    let expected = ["build Path(\"kits\") Some(\"dev\")", "remove templates [] unused=true"];
+    let expected = ["build Path(\"kits\") Some(\"dev\") false", "remove templates [] unused=true"];
     assert_eq!(*ops.calls.borrow(), expected);
 }

@@ -82,6 +82,9 @@ pub enum EnsureError {
         /// The command that refreshes the lists.
         command: String,
     },
+    /// A build step's machine ended without its disk being in order.
+    #[error("the machine of a template's step did not leave its disk in order")]
+    Unclean,
     /// A tool failed.
     #[error("cannot build the {}", .step.title())]
     Tool {

@@ -67,6 +67,14 @@ pub fn calls(folder: &tempfile::TempDir) -> String {
     fs::read_to_string(folder.path().join("calls")).unwrap_or_default()
 }
 
+/// The beginning of an ext4 file system, left in order or not.
+pub fn ext4(in_order: bool) -> Vec<u8> {
+    let mut disk = vec![0; 4096];
+    disk[0x438..0x43a].copy_from_slice(&[0x53, 0xef]);
+    disk[0x460] = if in_order { 0x42 } else { 0x46 };
+    disk
+}
+
 pub fn left_over(cache: &Cache) -> usize {
     fs::read_dir(cache.root().join("building")).unwrap().count()
 }

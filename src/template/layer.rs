@@ -2,7 +2,8 @@
 //!
 //! A step runs as root in a machine of its own, whose root is the image with the layers so far and an empty system disk
 //! above. When it has succeeded and the machine has gone down in order, that disk *is* the layer: it is moved here, and
-//! later machines get it read-only. The host never mounts it, unpacks it or looks into it; only guests do.
+//! later machines get it read-only. The host never mounts or unpacks it; only guests do. It reads two numbers at fixed
+//! places, which say whether the file system was left in order: one that was not cannot be mounted read-only.
 //!
 //! Who runs the machines is the command line's business; this is where they are put (a [`Bench`]) and kept. A bench is
 //! below the cache's `building/`, so that a finished disk is moved and not copied, and goes with the command; what a
@@ -12,6 +13,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -178,8 +180,12 @@ impl Bench {
     /// Keeps a disk that lies on the bench as a layer. It appears whole or not at all.
     ///
     /// # Errors
-    /// When the cache cannot be written.
+    /// When the guest has not left it in order; when the cache cannot be written.
     pub fn keep(&self, disk: &Path, planned: &Planned) -> Result<Layer, EnsureError> {
+        let unread = |source| EnsureError::Cache { path: disk.to_owned(), source };
+        if !is_in_order(disk).map_err(unread)? {
+            return Err(EnsureError::Unclean);
+        }
         let work = self.cache.building()?;
         let stored = |source| EnsureError::Cache { path: work.path().to_owned(), source };
         fs::rename(disk, work.path().join(DISK)).map_err(stored)?;
@@ -195,6 +201,18 @@ impl Bench {
         let folder = self.cache.publish(work, KIND, &planned.key)?;
         Ok(Layer { folder, record })
     }
+}
+
+/// Whether a disk has an ext4 file system whose journal holds nothing that is still to be written.
+fn is_in_order(disk: &Path) -> io::Result<bool> {
+    // Linux, Documentation/filesystems/ext4/super.rst: the superblock begins at byte 1024; s_magic at 0x38,
+    // s_feature_incompat at 0x60, in which INCOMPAT_RECOVER is 0x4.
+    const SUPERBLOCK: u64 = 1024;
+    let file = File::open(disk)?;
+    let (mut magic, mut incompatible) = ([0; 2], [0; 4]);
+    file.read_exact_at(&mut magic, SUPERBLOCK + 0x38)?;
+    file.read_exact_at(&mut incompatible, SUPERBLOCK + 0x60)?;
+    Ok(u16::from_le_bytes(magic) == 0xef53 && u32::from_le_bytes(incompatible) & 0x4 == 0)
 }
 
 #[cfg(test)]

@@ -77,7 +77,11 @@ fn a_disk_becomes_a_layer_whole_or_not_at_all() {
     assert_eq!((shown.into_inner(), left.exists()), (vec![left], false));
     let planned = plan("i", &[step("make")], "k", "p").remove(0);
     let disk = bench.folder().join("system.img");
-    fs::write(&disk, "ext4").unwrap();
+    for bad in [ext4(false), vec![0; 4096]] {
+        fs::write(&disk, bad).unwrap();
+        assert!(matches!(bench.keep(&disk, &planned), Err(EnsureError::Unclean)));
+    }
+    fs::write(&disk, ext4(true)).unwrap();
     let layer = bench.keep(&disk, &planned).unwrap();
     assert_eq!((layer.record().steps.as_slice(), disk.exists()), (["make".to_owned()].as_slice(), false));
     assert!(bench.keep(&disk, &planned).is_err(), "there is nothing to keep");

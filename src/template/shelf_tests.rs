@@ -17,7 +17,7 @@ fn what_is_kept_is_listed_found_and_removed() {
     let planned = layer::plan(boot.base.digest(), &steps, "k", "p").remove(0);
     {
         let bench = cache.bench(&Silent, &|_| {}).unwrap();
-        fs::write(bench.folder().join("d"), "ext4").unwrap();
+        fs::write(bench.folder().join("d"), ext4(true)).unwrap();
         bench.keep(&bench.folder().join("d"), &planned).unwrap();
     }
     fs::create_dir(cache.root().join("image").join("f".repeat(64))).unwrap();

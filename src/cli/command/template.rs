@@ -41,6 +41,9 @@ struct BuildArgs {
     files: FileArg,
     /// Only this definition, or else this sandbox
     name: Option<String>,
+    /// Agree to what the steps may reach without a question
+    #[arg(short, long)]
+    yes: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,6 +79,7 @@ fn build(args: &BuildArgs, context: &Context<'_>) -> CommandResult {
     let built = context.ops.build_templates(
         &args.files.source(),
         args.name.as_deref(),
+        args.yes,
         context.progress().as_ref(),
     )?;
     if built.is_empty() {

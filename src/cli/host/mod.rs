@@ -393,9 +393,10 @@ impl Operations for Host {
         &self,
         source: &Source,
         name: Option<&str>,
+        yes: bool,
         on: &dyn Progress,
     ) -> Result<Vec<BuiltTemplate>, Failure> {
-        self.build_templates_of(source, name, on)
+        self.build_templates_of(source, name, yes, on)
     }
 
     fn templates(&self) -> Result<Vec<KeptTemplate>, Failure> {

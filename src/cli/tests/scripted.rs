@@ -184,9 +184,10 @@ impl Operations for Scripted {
         &self,
         source: &Source,
         name: Option<&str>,
+        yes: bool,
         _: &dyn Progress,
     ) -> Result<Vec<BuiltTemplate>, Failure> {
-        self.note(format!("build {source:?} {name:?}"));
+        self.note(format!("build {source:?} {name:?} {yes}"));
         let layers = vec!["b".repeat(64)];
         Ok(vec![BuiltTemplate { sandbox: "dev".into(), image: "a".repeat(64), layers }])
     }

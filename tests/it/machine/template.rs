@@ -2,14 +2,14 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use super::rig::{Authority, Certificate, Home, KEY, Upstream, boot_files};
+use super::rig::{Authority, Certificate, Home, KEY, Processes, Upstream, boot_files, memory_holds};
 
 /// A home with a cache of its own: the caller's kernel and base, and nothing else.
 fn home(name: &str) -> Home {
@@ -64,7 +64,7 @@ fn a_template_is_built_once_and_stood_on_by_all_who_want_it() {
   template:
     packages: [jq]
     run:
-      - "id -u > /etc/built; env > /etc/built-env; ls -A /home/agent /mnt > /etc/built-folders"
+      - "id -u > /etc/built; env > /etc/built-env; ls -A /home/agent /mnt > /etc/built-folders; mv /usr/share/perl5 /opt/moved"
       - "rm -r /usr/share/zoneinfo; mkdir -p /home/agent/.tool; echo v1 > /home/agent/.tool/version; echo more >> /etc/built"
   env: {FLAVOUR: plain}
   network: {rules: [{allow: "api.test:443", why: the key's host}]}
@@ -159,20 +159,30 @@ fn a_step_reaches_what_the_sandbox_may_reach_and_nothing_else() {
         )
     };
     home.define("ws", "dev", &spec("curl -sSi --fail-with-body https://closed.test/"));
-    let refused = home.run(&["template", "build", "-o", "json"]).refused(1);
+    let refused = home.run(&["template", "build", "-o", "json"]).refused(5);
+    assert!(
+        refused["message"].as_str().is_some_and(|it| it.contains("open.test")),
+        "nobody agreed: {refused:#}"
+    );
+    let refused = home.run(&["template", "build", "--yes", "-o", "json"]).refused(1);
     let message = refused["message"].as_str().expect("a message");
     assert!(message.contains("403 Blocked by sandbox policy: no rule allows closed.test:443"), "{message}");
     // A user's own denial holds for a build too.
     home.run(&["policy", "deny", "network", "denied.test"]).ok();
     home.define("ws", "dev", &spec("curl -sSi --fail-with-body https://denied.test/"));
-    let refused = home.run(&["template", "build", "-o", "json"]).refused(1);
+    let refused = home.run(&["template", "build", "--yes", "-o", "json"]).refused(1);
     assert!(refused["message"].as_str().is_some_and(|it| it.contains("403 Blocked")), "{refused:#}");
     assert_eq!((evil.connections(), open.received(KEY)), (0, false));
     // What was tried is in the trail, although the machines are gone.
     let events = home.events(None);
     let decision = |host: &str| {
         let about = |event: &&Value| event["resource"].as_str().is_some_and(|it| it.contains(host));
-        events.iter().filter(about).filter_map(|event| event["decision"].as_str()).last().map(str::to_owned)
+        events
+            .iter()
+            .filter(about)
+            .filter_map(|event| event["decision"].as_str())
+            .next_back()
+            .map(str::to_owned)
     };
     assert_eq!(decision("open.test").as_deref(), Some("allow"), "{events:#?}");
     assert_eq!(decision("closed.test").as_deref(), Some("deny"));
@@ -181,26 +191,49 @@ fn a_step_reaches_what_the_sandbox_may_reach_and_nothing_else() {
 
 #[test]
 fn a_killed_build_leaves_nothing_that_runs_and_nothing_that_is_used() {
-    let home = home("template-killed");
+    let mut home = home("template-killed");
+    home.export("TICKETS_KEY", KEY);
     let server = Upstream::http();
-    home.configure(&format!("egress: {{resolve: {{\"held.test:80\": \"{}\"}}}}\n", server.address));
+    home.configure(&format!(
+        "egress: {{resolve: {{\"held.test:80\": \"{}\"}}}}\nsecrets: {{sources: {{tickets: {{env: TICKETS_KEY}}}}}}\n",
+        server.address
+    ));
     let spec = |run: &str| {
         format!(
-            "  template: {{run: [\"{run}\"]}}\n  network: {{rules: [{{allow: \"held.test:80\", why: a server}}]}}\n"
+            "  template: {{run: [\"{run}\"]}}\n  network: {{rules: [{{allow: [\"held.test:80\", \"held.test:443\"], why: a server}}]}}\n  secrets: \
+             [{{name: tickets, env: TICKETS_TOKEN, inject: [{{host: held.test, header: authorization, format: \"Bearer {{}}\"}}]}}]\n"
         )
     };
     home.define("ws", "dev", &spec("curl -sSN http://held.test/hold"));
-    let mut command = home.command("ws", &["template", "build"]);
+    let mut command = home.command("ws", &["template", "build", "--yes"]);
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = quiet.spawn().expect("it starts");
     server.await_received("GET /hold");
     assert_eq!(at_work(&home), 1);
+    // No process of it has the key: where there is one, the same search finds it (`secrets`).
+    let processes = Processes::of(&machine_of_build(&home));
+    for pid in processes.all() {
+        assert_ne!(memory_holds(pid, KEY), Some(true), "{processes:?}");
+    }
     child.kill().expect("it runs");
     child.wait().expect("it ends");
     // The machine ends with the command, although nobody told it to.
+    processes.wait_for_end(Duration::from_secs(20));
     server.await_closed();
     // The next build clears away what was left.
     home.define("ws", "dev", &spec("echo done > /etc/done"));
-    home.run(&["template", "build"]).ok();
+    home.run(&["template", "build", "--yes"]).ok();
     assert_eq!((keys(&home, "steps").len(), at_work(&home)), (1, 0));
+}
+
+/// The state of the one machine that runs a step now.
+fn machine_of_build(home: &Home) -> PathBuf {
+    let only = |folder: PathBuf, prefix: &str| {
+        let entries = fs::read_dir(&folder).expect("a folder").flatten();
+        let found = entries
+            .map(|entry| entry.path())
+            .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)));
+        found.unwrap_or_else(|| panic!("nothing in {}", folder.display()))
+    };
+    only(only(home.path("cache/v1/building"), "bench-").join("state/sandboxes"), "")
 }

@@ -9,6 +9,7 @@
 //! A system disk stays on the stack that it was begun on. Rules, packages' versions and the base may change: what is
 //! built from them then is another stack, for the next sandbox or the next replacement of the disk.
 
+mod approval;
 mod log;
 mod shelf;
 mod steps;
@@ -26,10 +27,10 @@ use crate::{
         config::KernelChoice,
         desired::Sandbox,
         launch::RootConfig,
-        rule::{Layer as RuleLayer, NetworkRule, Origin},
+        rule::Origin,
         template::{ImageId, Stack},
     },
-    policy::{floor, preset},
+    policy::layers,
     store::{Record, RuleSet, Scope},
     template::{self, Boot, Cache, EnsureError, Layer, layer},
 };
@@ -146,12 +147,9 @@ impl Host {
         let session = record.map(|record| set(Scope::Sandbox(&record.id))).transpose()?;
         let added = [set(Scope::User)?, set(Scope::Owner(owner))?, session.unwrap_or_default()];
         let chosen = added.iter().rev().find_map(|set| set.preset);
-        let nowhere = Origin { layer: RuleLayer::Repository, file: None, line: None };
-        let mut rules: Vec<NetworkRule> = floor::rules();
-        rules.extend(preset::rules(chosen.unwrap_or(wanted.network.preset), &nowhere));
-        rules.extend(wanted.network.rules.iter().cloned());
-        rules.extend(added.iter().flat_map(|set| set.rules.iter().cloned()));
-        let key = layer::policy_key(&rules, &wanted.network.host_services);
+        let further = added.iter().flat_map(|set| set.rules.iter().cloned());
+        let policy = layers::compose(0, &wanted.network, None, chosen, further);
+        let key = layer::policy_key(&policy.rules, &policy.host_services);
         Ok(Rules { added, key })
     }
 }

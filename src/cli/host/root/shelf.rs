@@ -17,16 +17,21 @@ use crate::{
 const KEY_LEAST: usize = 4;
 
 impl Host {
-    /// Builds what the templates of the files need; with a name, of that definition or else of that sandbox.
+    /// Builds what the templates of the files need; with a name, of that definition or else of that sandbox. With `yes`
+    /// a person agrees to what the steps may reach.
     pub(in crate::cli::host) fn build_templates_of(
         &self,
         source: &Source,
         name: Option<&str>,
+        yes: bool,
         on: &dyn Progress,
     ) -> Result<Vec<BuiltTemplate>, Failure> {
         let own = self.own_records()?;
         let record = |wanted: &Sandbox| own.iter().find(|record| record.name == wanted.name);
         let build = |wanted: &Sandbox, record: Option<&Record>| {
+            if !yes {
+                self.judge_build(wanted, record)?;
+            }
             let stack = self.ensure_stack(wanted, record, on)?;
             let image = stack.image.key().to_owned();
             Ok(BuiltTemplate { sandbox: wanted.name.to_string(), image, layers: stack.layers })

@@ -234,7 +234,7 @@ impl Build<'_> {
 }
 
 /// What a build's machine shall be: the sandbox without everything that is the user's or the host's.
-fn machine(wanted: &Sandbox) -> Sandbox {
+pub(super) fn machine(wanted: &Sandbox) -> Sandbox {
     Sandbox {
         name: machine_name(&wanted.name),
         start: Start::OnDemand,
