@@ -58,6 +58,9 @@ pub struct Cli {
     /// Never ask; fail where a question would be asked
     #[arg(long, global = true)]
     no_input: bool,
+    /// Use what sandbox.lock pins, and refuse what it lacks or has otherwise
+    #[arg(long, global = true)]
+    locked: bool,
     #[command(subcommand)]
     command: command::Command,
 }
@@ -81,6 +84,9 @@ impl Cli {
                 return failure.exit_code();
             }
         };
+        if self.locked {
+            ops.demand_locked();
+        }
         let context = Context { out, prompt, ops: &*ops };
         end(self.command.run(&context), &context.out)
     }

@@ -14,10 +14,13 @@ use crate::model::{
     api::PolicyRevision,
     desired::{Preset, Sandbox},
     name::Name,
-    rule::NetworkRule,
+    rule::{Effect, NetworkRule},
     status::{PublishedPort, SandboxStatus},
 };
-use crate::template::doctor::Hardware;
+use crate::{
+    kit::{Expansion, LockChange},
+    template::doctor::Hardware,
+};
 
 /// Where documents come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +103,19 @@ impl Proposal {
     pub fn widens(&self) -> bool {
         self.changes.iter().any(|change| !change.grants.is_empty())
     }
+}
+
+/// What `update` finds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LockUpdate {
+    /// The lock file.
+    pub path: PathBuf,
+    /// What is otherwise now.
+    pub changes: Vec<LockChange>,
+    /// Rules that follow from it, in words: `dev: allow GET,HEAD packages.example (sandbox.yaml:9)`.
+    pub consequences: Vec<String>,
+    /// Whether the file was written.
+    pub written: bool,
 }
 
 /// A sandbox of this user.
@@ -227,6 +243,21 @@ pub trait Operations {
     /// # Errors
     /// Every finding, as one failure of kind [`super::failure::Kind::File`].
     fn check(&self, source: &Source) -> Result<Checked, Failure>;
+
+    /// From now on registries and kits are only what `sandbox.lock` pins: what it lacks, or has otherwise, is an error.
+    fn demand_locked(&self);
+
+    /// What a named set (`registry:npm`) is on this host, for a rule of the command line.
+    ///
+    /// # Errors
+    /// Kind `Usage` when there is no such set, `HostLacks` when nothing here says where the registry is.
+    fn named_set(&self, kind: &str, name: &str, effect: Effect) -> Result<Expansion, Failure>;
+
+    /// Resolves anew what `sandbox.lock` pins, and writes the file when `write` is set and it differs.
+    ///
+    /// # Errors
+    /// Findings; a registry that nothing here knows; a file that cannot be written.
+    fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure>;
 
     /// What it would take to make the documents true.
     ///

@@ -1,6 +1,7 @@
 //! Command lines as users type them, against a scripted rest of the program.
 
 mod scripted;
+mod sets;
 mod transcripts;
 
 use std::{cell::RefCell, io::Write, rc::Rc};

@@ -1,6 +1,9 @@
 //! The whole way: find, read, check, resolve; everything that is wrong is reported at once.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use super::{
     builtin,
@@ -9,10 +12,14 @@ use super::{
     lock::{self, Lock},
     problem::{Code, Problem, quoted},
     repository::Repository,
-    resolve::{Around, Budget, Here, Library, agent, sandbox, service},
+    resolve::{Around, Budget, Here, Library, ServiceKit, agent, sandbox, service},
     sets::Facts,
 };
-use crate::model::{desired::Sandbox, registry::Registries, unit::Bytes};
+use crate::model::{
+    desired::Sandbox,
+    registry::{Lookup, Registries, Registry},
+    unit::Bytes,
+};
 
 /// What surrounds the files. The program reads it; this module reads no environment and no clock.
 #[derive(Debug, Clone)]
@@ -54,8 +61,10 @@ pub struct Loaded {
     pub base: PathBuf,
     /// Where their lock file lies or would lie; none for standard input.
     pub lock_path: Option<PathBuf>,
-    /// What it says; none where there is none, or where it was to be ignored.
+    /// What it says; none where there is none, or where it was to be ignored and is damaged.
     pub lock: Option<Lock>,
+    /// The registries that rules came from, as this host has them.
+    pub registries: BTreeMap<String, Registry>,
 }
 
 /// Why files yield nothing.
@@ -91,15 +100,37 @@ fn summary(problems: &[Problem]) -> String {
 /// That nothing was found, or everything that is wrong with what was.
 pub fn load(selection: Selection, context: &Context) -> Result<Loaded, LoadError> {
     let found = discover(selection, &context.folder)?;
-    let lock = match &found.lock {
-        Some(file) if context.lock != LockUse::Ignore => {
-            Some(lock::read(&file.name, &file.bytes).map_err(LoadError::Invalid)?)
-        }
+    let lock = match found.lock.as_ref().map(|file| lock::read(&file.name, &file.bytes)) {
+        Some(Ok(lock)) => Some(lock),
+        Some(Err(problems)) if context.lock != LockUse::Ignore => return Err(LoadError::Invalid(problems)),
         _ => None,
     };
-    let (sandboxes, warnings) = check(&found.files, lock.as_ref(), context)?;
+    let used = lock.as_ref().filter(|_| context.lock != LockUse::Ignore);
+    let (sandboxes, mut warnings) = check(&found.files, used, context)?;
+    if context.lock != LockUse::Ignore {
+        let uses = sandboxes.iter().flat_map(|sandbox| &sandbox.kits);
+        let differing = lock::differing_kits(uses, found.lock.as_ref(), used);
+        match context.lock {
+            LockUse::Only if !differing.is_empty() => return Err(LoadError::Invalid(differing)),
+            // Without a lock file nothing was pinned, and nothing differs.
+            _ if found.lock.is_some() => warnings.extend(differing.into_iter().map(Problem::as_warning)),
+            _ => {}
+        }
+    }
+    let registries = registries(&sandboxes, &context.registries);
     let Discovered { repository, base, lock_path, .. } = found;
-    Ok(Loaded { sandboxes, warnings, repository, base, lock_path, lock })
+    Ok(Loaded { sandboxes, warnings, repository, base, lock_path, lock, registries })
+}
+
+/// The registries that rules of the sandboxes name.
+fn registries(sandboxes: &[Sandbox], known: &Registries) -> BTreeMap<String, Registry> {
+    let rules = sandboxes.iter().flat_map(|sandbox| &sandbox.network.rules);
+    let names = rules.filter_map(|rule| rule.set.as_deref()?.strip_prefix("registry:"));
+    let found = |name: &str| match known.0.get(name) {
+        Some(Lookup::Found(registry)) => Some((name.to_owned(), registry.clone())),
+        _ => None,
+    };
+    names.filter_map(|name| found(name.strip_suffix("+publish").unwrap_or(name))).collect()
 }
 
 /// Checks files that were read.
@@ -168,6 +199,13 @@ fn refuse_duplicates(reads: &mut [Read]) {
             }
         }
     }
+}
+
+/// The services of the program and of the files here. What is wrong with the files is not asked now.
+pub(super) fn services_here(context: &Context) -> BTreeMap<String, ServiceKit> {
+    let files = discover(Selection::Default, &context.folder).map(|found| found.files).unwrap_or_default();
+    let mut reads: Vec<Read> = files.iter().map(|file| read(&file.name, &file.bytes)).collect();
+    library(&files, Facts::none(), &mut reads, &Budget::default()).services
 }
 
 /// The built-in kits and those of the files: services first, since agents name them.

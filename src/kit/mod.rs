@@ -54,3 +54,4 @@ pub use parse::FILE_MAX;
 pub use problem::{Code, Problem, Source, Span};
 pub use repository::Repository;
 pub use schema::{SchemaName, schema, schema_text};
+pub use sets::{Expansion, Member, Trouble, named_set};

@@ -23,6 +23,7 @@ pub struct Start {
     stdout: Stdio,
     stderr: Stdio,
     new_session: bool,
+    folder: Option<PathBuf>,
 }
 
 impl Start {
@@ -38,6 +39,7 @@ impl Start {
             stdout: Stdio::null(),
             stderr: Stdio::null(),
             new_session: false,
+            folder: None,
         }
     }
 
@@ -89,6 +91,13 @@ impl Start {
         self
     }
 
+    /// Starts in this folder instead of ours.
+    #[must_use]
+    pub fn folder(mut self, folder: impl AsRef<Path>) -> Self {
+        self.folder = Some(folder.as_ref().to_owned());
+        self
+    }
+
     /// A session of its own, without a terminal: it survives the one that started it.
     #[must_use]
     pub fn new_session(mut self) -> Self {
@@ -113,6 +122,9 @@ impl Start {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env_clear().envs(self.environment);
         command.stdin(self.stdin).stdout(self.stdout).stderr(self.stderr);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         let new_session = self.new_session;
         // SAFETY: between fork and exec the closure makes only async-signal-safe system calls and allocates nothing.
         unsafe {

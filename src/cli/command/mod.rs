@@ -27,6 +27,7 @@ pub mod status;
 pub mod stop;
 pub mod task;
 pub mod template;
+pub mod update;
 pub mod version;
 
 use super::{
@@ -68,6 +69,8 @@ pub enum Command {
     Init(init::Args),
     /// Check files; changes nothing
     Check(check::Args),
+    /// Resolve registries and kits anew into sandbox.lock, and show what that changes
+    Update(update::Args),
     /// Look at what this host has and lacks
     Doctor(doctor::Args),
     /// Play the acceptance story: one agent, four attacks
@@ -110,6 +113,7 @@ impl Command {
             Self::Logs(args) => logs::run(&args, context),
             Self::Init(args) => init::run(&args, context),
             Self::Check(args) => check::run(&args, context),
+            Self::Update(args) => update::run(&args, context),
             Self::Doctor(args) => doctor::run(&args, context),
             Self::Demo(args) => demo::run(&args, context),
             Self::Version(args) => version::run(&args, context),

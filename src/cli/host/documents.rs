@@ -8,7 +8,7 @@ use crate::{
         failure::{ErrorObject, Failure, Kind},
         ops::{Action, Change, Proposal, Source},
     },
-    kit::{self, LoadError, Problem, Selection},
+    kit::{LoadError, Problem, Selection},
     model::{
         desired::{Access, Sandbox, WorkspaceMode},
         rule::Effect,
@@ -31,27 +31,7 @@ pub(super) struct Documents {
 
 impl Host {
     pub(super) fn load(&self, source: &Source) -> Result<Documents, Failure> {
-        let selection = match source {
-            Source::Path(path) => Selection::Path(path.clone()),
-            Source::Search => Selection::Default,
-            Source::Stdin => Selection::Stdin(read_stdin()?),
-            Source::Text(text) => Selection::Stdin(text.clone().into_bytes()),
-            // JSON is YAML.
-            Source::CommandLine(document) => Selection::Stdin(document.to_string().into_bytes()),
-        };
-        let context = kit::Context {
-            folder: self.folder.clone(),
-            home: self.home.clone(),
-            default_memory: default_memory(),
-            registries: self.operator_registries(),
-            lock: kit::LockUse::Prefer,
-        };
-        let loaded = kit::load(selection, &context).map_err(|error| match error {
-            LoadError::Invalid(found) => problems(found),
-            LoadError::NoDocument { .. } => Failure::from_error(Kind::File, "no_document", &error)
-                .hint("cofferdam reads sandbox.yaml, else .cofferdam/, or what -f names"),
-            LoadError::Discover(error) => Failure::from_error(Kind::File, "no_file", &error),
-        })?;
+        let loaded = self.load_selection(&selection(source)?, self.lock_use()).map_err(load_failure)?;
         Ok(Documents {
             sandboxes: loaded.sandboxes,
             warnings: loaded.warnings.iter().map(Problem::to_line).collect(),
@@ -195,6 +175,28 @@ pub fn problems(found: Vec<Problem>) -> Failure {
     Failure::several(failures.collect()).unwrap_or_else(fallback)
 }
 
+/// Where the documents of a command come from, for `kit`.
+pub(super) fn selection(source: &Source) -> Result<Selection, Failure> {
+    Ok(match source {
+        Source::Path(path) => Selection::Path(path.clone()),
+        Source::Search => Selection::Default,
+        Source::Stdin => Selection::Stdin(read_stdin()?),
+        Source::Text(text) => Selection::Stdin(text.clone().into_bytes()),
+        // JSON is YAML.
+        Source::CommandLine(document) => Selection::Stdin(document.to_string().into_bytes()),
+    })
+}
+
+/// Why files yield nothing, as a command ends with it.
+pub(super) fn load_failure(error: LoadError) -> Failure {
+    match error {
+        LoadError::Invalid(found) => problems(found),
+        LoadError::NoDocument { .. } => Failure::from_error(Kind::File, "no_document", &error)
+            .hint("cofferdam reads sandbox.yaml, else .cofferdam/, or what -f names"),
+        LoadError::Discover(error) => Failure::from_error(Kind::File, "no_file", &error),
+    }
+}
+
 fn read_stdin() -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().take(STDIN_MAX).read_to_end(&mut bytes);
@@ -203,6 +205,6 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
 }
 
 /// Half of the host's memory, up to 4 GiB.
-fn default_memory() -> Bytes {
+pub(super) fn default_memory() -> Bytes {
     super::machines::host_memory().map_or(MEMORY_MOST, |total| Bytes::mib((total / 2) >> 20).min(MEMORY_MOST))
 }

@@ -16,6 +16,7 @@ mod sets;
 mod world;
 
 use std::{
+    cell::Cell,
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
@@ -30,8 +31,8 @@ use super::{
     demo,
     failure::{Failure, Kind},
     ops::{
-        BuiltTemplate, Checked, Found, KeptTemplate, Operations, PortEdit, Progress, Proposal, RuleChange,
-        RuleEdit, RuleScope, SecretListing, Source,
+        BuiltTemplate, Checked, Found, KeptTemplate, LockUpdate, Operations, PortEdit, Progress, Proposal,
+        RuleChange, RuleEdit, RuleScope, SecretListing, Source,
     },
 };
 use crate::{
@@ -39,7 +40,7 @@ use crate::{
         chain::Context,
         trail::{Limits, Trail},
     },
-    kit::{self, ConfigContext, SchemaName},
+    kit::{self, ConfigContext, Expansion, SchemaName},
     model::{
         api::PolicyRevision,
         config::OperatorConfig,
@@ -47,6 +48,7 @@ use crate::{
         event::{Draft, EventProvenance, EventSandbox},
         launch::PlacesConfig,
         name::Name,
+        rule::Effect,
         secret::SecretSource,
         status::{PublishedPort, SandboxStatus},
     },
@@ -75,6 +77,8 @@ pub struct Host {
     user: String,
     /// Where this runs the machines of a template's build: what ends them with this command.
     lifeline: Option<root::Lifeline>,
+    /// Whether registries and kits are only what `sandbox.lock` pins.
+    locked: Cell<bool>,
 }
 
 impl Host {
@@ -120,6 +124,7 @@ impl Host {
             homes,
             user: account.name,
             lifeline: None,
+            locked: Cell::new(false),
         })
     }
 
@@ -280,6 +285,18 @@ impl Operations for Host {
     fn check(&self, source: &Source) -> Result<Checked, Failure> {
         let loaded = self.load(source)?;
         Ok(Checked { sandboxes: loaded.sandboxes, warnings: loaded.warnings })
+    }
+
+    fn demand_locked(&self) {
+        self.locked.set(true);
+    }
+
+    fn named_set(&self, kind: &str, name: &str, effect: Effect) -> Result<Expansion, Failure> {
+        self.expand_set(kind, name, effect)
+    }
+
+    fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {
+        self.renew_lock(source, write)
     }
 
     fn propose(&self, source: &Source) -> Result<Proposal, Failure> {

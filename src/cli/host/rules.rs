@@ -205,9 +205,13 @@ fn apply(set: &mut RuleSet, prefix: &str, edit: RuleEdit) -> (Vec<NetworkRule>, 
             let added = rules.iter().map(|rule| set.add(prefix, rule.clone()).clone()).collect();
             (added, removed)
         }
-        RuleEdit::RemovePatterns(patterns) => {
-            (Vec::new(), set.remove(|rule| patterns.contains(&rule.pattern())))
-        }
+        RuleEdit::RemovePatterns(patterns) => (
+            Vec::new(),
+            set.remove(|rule| {
+                let set = rule.set.as_ref();
+                patterns.contains(&rule.pattern()) || set.is_some_and(|set| patterns.contains(set))
+            }),
+        ),
         RuleEdit::RemoveId(id) => (Vec::new(), set.remove(|rule| rule.id == id)),
         RuleEdit::Reset(preset) => {
             set.preset = preset;

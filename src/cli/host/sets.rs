@@ -1,15 +1,171 @@
-//! Named sets on this host: what `registry:NAME` is here.
+//! Named sets on this host: what `registry:NAME` is here, and the lock file that pins it.
 
-use super::Host;
-use crate::model::registry::{Lookup, Registries, Registry};
+use std::{collections::BTreeMap, fs::Permissions, io::Write, os::unix::fs::PermissionsExt, path::Path};
+
+use super::{Host, documents};
+use crate::{
+    cli::{
+        failure::{Failure, Kind},
+        ops::{LockUpdate, Source},
+    },
+    kit::{self, Code, Context, Expansion, LoadError, Loaded, Lock, LockChange, LockUse, Locked, Selection},
+    model::{
+        registry::{Lookup, Registries, Registry},
+        rule::{Effect, NetworkRule},
+    },
+    registry::{Here, look_up},
+};
 
 impl Host {
+    /// What `sandbox.lock` is for in this command.
+    pub(super) fn lock_use(&self) -> LockUse {
+        if self.locked.get() { LockUse::Only } else { LockUse::Prefer }
+    }
+
+    /// Reads and checks files. A registry that they name is looked up when they do, and no other.
+    pub(super) fn load_selection(&self, selection: &Selection, lock: LockUse) -> Result<Loaded, LoadError> {
+        let mut context = self.kit_context(lock);
+        loop {
+            let loaded = kit::load(selection.clone(), &context);
+            let Err(LoadError::Invalid(problems)) = &loaded else { return loaded };
+            let wanted: Vec<&String> = problems.iter().filter_map(|problem| problem.wants.as_ref()).collect();
+            // Each round answers at least one name that had no answer, and a file has few.
+            if !self.look_up_all(&wanted, &mut context.registries) {
+                return loaded;
+            }
+        }
+    }
+
+    fn kit_context(&self, lock: LockUse) -> Context {
+        Context {
+            folder: self.folder.clone(),
+            home: self.home.clone(),
+            default_memory: documents::default_memory(),
+            registries: self.operator_registries(),
+            lock,
+        }
+    }
+
     /// What the operator says of registries: known without asking anybody.
-    pub(super) fn operator_registries(&self) -> Registries {
+    fn operator_registries(&self) -> Registries {
         let answer = |(name, urls): (&String, &Vec<_>)| {
             let source = format!("registries.{name} of the operator's configuration");
             (name.clone(), Lookup::Found(Registry { urls: urls.clone(), source }))
         };
         Registries(self.config.registries.iter().map(answer).collect())
     }
+
+    /// Looks up what is wanted; whether anything was asked that had no answer before.
+    fn look_up_all(&self, wanted: &[&String], registries: &mut Registries) -> bool {
+        let mut asked = false;
+        for name in wanted {
+            if !registries.0.contains_key(*name) {
+                registries.0.insert((*name).clone(), self.look_up(name));
+                asked = true;
+            }
+        }
+        asked
+    }
+
+    fn look_up(&self, name: &str) -> Lookup {
+        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let repository = kit::Repository::find(&self.folder).ok().flatten();
+        let inside = repository.map_or_else(|| self.folder.clone(), |repository| repository.root);
+        let search = Here::search(&env("PATH").unwrap_or_default(), &inside);
+        look_up(name, &Here { home: self.home.clone(), root: "/".into(), search, env: &env })
+    }
+
+    /// What a set is for a rule of the command line.
+    pub(super) fn expand_set(&self, kind: &str, name: &str, effect: Effect) -> Result<Expansion, Failure> {
+        let mut context = self.kit_context(LockUse::Ignore);
+        let failure = loop {
+            match kit::named_set(kind, name, effect, &context) {
+                Ok(expansion) => return Ok(expansion),
+                Err(trouble) => match &trouble.wants {
+                    Some(wanted) if self.look_up_all(&[wanted], &mut context.registries) => {}
+                    _ => break trouble,
+                },
+            }
+        };
+        let kind = if failure.code == Code::Registry { Kind::HostLacks } else { Kind::Usage };
+        Err(Failure::new(kind, "named_set", failure.message).hint(failure.help))
+    }
+
+    /// Resolves anew what the lock file pins.
+    pub(super) fn renew_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {
+        let selection = documents::selection(source)?;
+        let loaded = self.load_selection(&selection, LockUse::Ignore).map_err(documents::load_failure)?;
+        let Some(path) = loaded.lock_path.clone() else {
+            return Err(Failure::usage("no_lock", "standard input has no folder that a lock file lies in")
+                .hint("name a file or a folder with -f"));
+        };
+        // Where the one that is there is damaged, it is written anew.
+        let before = loaded.lock.clone().unwrap_or_default();
+        let after = pinned(&loaded);
+        let changes = before.changes(&after);
+        let consequences = consequences(&loaded, &changes);
+        let written = write && !changes.is_empty();
+        if written {
+            replace(&path, &after.text())?;
+        }
+        Ok(LockUpdate { path, changes, consequences, written })
+    }
+}
+
+/// What a lock file that was written now would hold.
+fn pinned(loaded: &Loaded) -> Lock {
+    let mut lock = Lock { registries: loaded.registries.iter().map(pin).collect(), kits: BTreeMap::new() };
+    for sandbox in &loaded.sandboxes {
+        sandbox.kits.iter().for_each(|kit| lock.pin_kit(kit));
+    }
+    lock
+}
+
+fn pin((name, registry): (&String, &Registry)) -> (String, Locked) {
+    (name.clone(), Locked { urls: registry.urls.clone(), line: 0 })
+}
+
+/// The rules that a change concerns, as a reviewer reads them.
+fn consequences(loaded: &Loaded, changes: &[LockChange]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for sandbox in &loaded.sandboxes {
+        for rule in &sandbox.network.rules {
+            let set = rule.set.as_deref().map(|set| set.trim_end_matches("+publish"));
+            if changes.iter().any(|change| Some(change.what.as_str()) == set) {
+                lines.push(format!("{}: {}", sandbox.name, words(rule)));
+            }
+        }
+    }
+    lines
+}
+
+/// `allow GET,HEAD packages.example:443 below /npm (sandbox.yaml:9)`.
+fn words(rule: &NetworkRule) -> String {
+    let http = rule.http.first();
+    let methods = http.map(|http| http.methods.join(",")).filter(|methods| !methods.is_empty());
+    let below = http.and_then(|http| http.paths.first()).map(|path| format!(" below {path}"));
+    let place = crate::cli::render::origin(&rule.origin);
+    let methods = methods.map(|methods| format!("{methods} ")).unwrap_or_default();
+    let effect = crate::cli::render::effect(rule.effect);
+    format!("{effect} {methods}{}{} ({place})", rule.pattern(), below.unwrap_or_default())
+}
+
+/// Puts the new text in place of the old as a whole: whoever reads meanwhile has one or the other.
+fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+    let write = || {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".sandbox.lock.").permissions(Permissions::from_mode(0o644));
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|error: std::io::Error| {
+        let message = format!("cannot write {}", path.display());
+        Failure::new(Kind::Failed, "lock_write", message)
+            .caused_by(&error)
+            .hint("`cofferdam update --dry-run` shows what it would hold; run update where the folder can be written")
+    })
 }

@@ -13,14 +13,16 @@ use crate::{
         args::Publish,
         failure::{Failure, Kind},
         ops::{
-            Action, BuiltTemplate, Change, Checked, Found, KeptTemplate, Operations, PortEdit, Progress,
-            Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source,
+            Action, BuiltTemplate, Change, Checked, Found, KeptTemplate, LockUpdate, Operations, PortEdit,
+            Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source,
         },
     },
+    kit::{Expansion, LockChange, Member},
     model::{
         api::PolicyRevision,
         desired::{Preset, Sandbox},
         name::Name,
+        rule::{Effect, HostPattern, HttpMatch, Ports, Protocol},
         status::{Phase, PublishedPort, SandboxStatus},
     },
     template::doctor::Hardware,
@@ -70,6 +72,40 @@ impl Operations for Scripted {
     fn check(&self, source: &Source) -> Result<Checked, Failure> {
         self.note(format!("check {source:?}"));
         Ok(Checked { sandboxes: vec![sandbox("dev")], warnings: vec!["mode is read".into()] })
+    }
+
+    fn demand_locked(&self) {
+        self.note("locked");
+    }
+
+    fn named_set(&self, kind: &str, name: &str, _: Effect) -> Result<Expansion, Failure> {
+        if kind != "registry" {
+            return Err(Failure::usage("unknown_name", format!("no {kind} is named `{name}`")));
+        }
+        let member = |host: &str, protocol| Member {
+            host: HostPattern::Exact(host.into()),
+            ports: Some(Ports::one(if protocol == Protocol::Https { 443 } else { 80 })),
+            protocol: Some(protocol),
+            http: vec![HttpMatch { methods: vec!["GET".into(), "HEAD".into()], paths: vec![] }],
+        };
+        let members =
+            vec![member("packages.example", Protocol::Https), member("files.example", Protocol::Http)];
+        Ok(Expansion { members, set: Some(format!("registry:{name}")), complete: true, warning: None })
+    }
+
+    fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {
+        self.note(format!("update {source:?} write={write}"));
+        let change = LockChange {
+            what: "registry:npm".into(),
+            before: Some("https://old.example/".into()),
+            after: Some("https://packages.example/".into()),
+        };
+        Ok(LockUpdate {
+            path: "/repo/sandbox.lock".into(),
+            changes: vec![change],
+            consequences: vec!["dev: allow GET,HEAD packages.example:443 (sandbox.yaml:9)".into()],
+            written: write,
+        })
     }
 
     fn propose(&self, source: &Source) -> Result<Proposal, Failure> {

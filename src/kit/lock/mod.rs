@@ -4,6 +4,7 @@
 //! The file is read as strictly as any other (bounded, spanned, unknown keys refused); it is written sorted, so that
 //! the same facts are the same bytes. Reading and writing are pure; whoever holds the host replaces the file.
 
+mod kits;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{desired::KitUse, registry::RegistryUrl};
 
+pub(super) use kits::differing_kits;
 pub use read::read;
 
 /// Name of the file.
@@ -50,7 +52,7 @@ pub struct LockedKit {
 }
 
 /// One difference between what is pinned and what is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LockChange {
     /// `registry:npm`, `kit review`.
     pub what: String,

@@ -1,8 +1,12 @@
 //! From the name of a set to its hosts.
 
-use super::{Expansion, Member, Sets, Trouble, bundles::bundles};
+use std::collections::BTreeMap;
+
+use super::{Expansion, Facts, Member, Sets, Trouble, bundles::bundles};
 use crate::{
     kit::{
+        Context,
+        load::services_here,
         lock::{LOCK_FILE, Locked},
         problem::{Code, quoted},
         validate::similar,
@@ -17,6 +21,17 @@ use crate::{
 const PUBLISH: &str = "+publish";
 /// Longest name of a set, in bytes.
 const NAME_MAX: usize = 63;
+
+/// What the set `kind:name` means in a rule of the command line: services are those of the program and of the files
+/// here, and no lock file is looked at, because the rule is the user's own.
+///
+/// # Errors
+/// That there is no such set, or nothing on this host knows it; with `wants` where it was not looked up yet.
+pub fn named_set(kind: &str, name: &str, effect: Effect, context: &Context) -> Result<Expansion, Trouble> {
+    let services = if kind == "service" { services_here(context) } else { BTreeMap::new() };
+    let facts = Facts { registries: &context.registries, lock: None, locked: false };
+    Sets { services: &services, facts }.expand(kind, name, effect)
+}
 
 impl Sets<'_> {
     /// What the set `kind:name` means in a rule of this effect.

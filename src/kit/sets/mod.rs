@@ -17,6 +17,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub(super) use expand::is_name;
+pub use expand::named_set;
 
 use super::{lock::Lock, problem::Code, resolve::ServiceKit};
 use crate::model::{
@@ -51,34 +52,40 @@ pub(super) struct Sets<'a> {
 
 /// One host of a set, as a rule would name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) host: HostPattern,
+pub struct Member {
+    /// Whom it speaks of.
+    pub host: HostPattern,
     /// Ports, where the set says which.
-    pub(super) ports: Option<Ports>,
+    pub ports: Option<Ports>,
     /// What is spoken there, where the set says it.
-    pub(super) protocol: Option<Protocol>,
+    pub protocol: Option<Protocol>,
     /// Requests that the set is made of; empty: all.
-    pub(super) http: Vec<HttpMatch>,
+    pub http: Vec<HttpMatch>,
 }
 
 /// What a set became.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Expansion {
-    pub(super) members: Vec<Member>,
+pub struct Expansion {
+    /// Its hosts.
+    pub members: Vec<Member>,
     /// The set's name for the rules; none where only the lock file says what it is.
-    pub(super) set: Option<String>,
+    pub set: Option<String>,
     /// Whether it says itself what is spoken and which requests pass.
-    pub(super) complete: bool,
+    pub complete: bool,
     /// What the author should know.
-    pub(super) warning: Option<Trouble>,
+    pub warning: Option<Trouble>,
 }
 
 /// Why a set means nothing here, or not what one would think.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) code: Code,
-    pub(super) message: String,
-    pub(super) help: String,
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Trouble {
+    /// Its sort.
+    pub code: Code,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
     /// Registry that has to be looked up first.
-    pub(super) wants: Option<String>,
+    pub wants: Option<String>,
 }

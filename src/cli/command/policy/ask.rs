@@ -1,6 +1,6 @@
 //! `policy check` and `policy explain`: what would be decided, by the very engine that decides.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Plane, edit::ProtocolWord};
 use crate::{
@@ -9,11 +9,13 @@ use crate::{
         failure::{CommandResult, Failure, Kind, Outcome},
         output::visible_lines,
     },
+    kit::Member,
     model::{
         event::RuleRef,
-        rule::{Protocol, Target},
+        pattern,
+        rule::{Effect, HostPattern, Protocol, Target},
     },
-    policy::{self, Compiled, Request, Verdict, authority, explain},
+    policy::{self, Compiled, Request, authority, explain},
 };
 
 /// Arguments of `policy check` and `policy explain`.
@@ -21,7 +23,7 @@ use crate::{
 pub struct Args {
     #[arg(value_enum)]
     plane: Plane,
-    /// Host, host and port, or URL; a bare host means port 443
+    /// Host, host and port, URL, or a set such as registry:npm; a bare host means port 443
     target: String,
     /// For this sandbox; default: for one without rules of its own
     #[arg(long, value_name = "NAME")]
@@ -50,15 +52,37 @@ struct Question {
 /// A target of another form. A denial is the answer, with exit code 4.
 pub fn run(args: &Args, trace: bool, context: &Context<'_>) -> CommandResult {
     let Plane::Network = args.plane;
-    let question = question(&args.target, args.protocol.map(Protocol::from))?;
+    let questions = questions(args, context)?;
     let sandbox = super::super::find_named(args.sandbox.as_ref(), context)?;
-    let revision = context.ops.policy(sandbox.as_ref(), None)?;
+    let policy = Compiled::new(&context.ops.policy(sandbox.as_ref(), None)?);
     let method = args.method.to_ascii_uppercase();
+    let answers: Vec<Answer> =
+        questions.iter().map(|question| answer(question, &method, &policy, trace)).collect();
+    let allowed = answers.iter().all(|answer| answer.allowed);
+    let value = match answers.as_slice() {
+        [only] => only.value.clone(),
+        several => {
+            let hosts: Vec<_> = several.iter().map(|answer| &answer.value).collect();
+            json!({ "allowed": allowed, "set": args.target, "hosts": hosts })
+        }
+    };
+    context.out.data(&value, || answers.iter().map(|answer| answer.text.as_str()).collect())?;
+    Ok(if allowed { Outcome::Done } else { Outcome::Answer(Kind::Denied) })
+}
+
+/// What the policy says to one question.
+struct Answer {
+    allowed: bool,
+    value: Value,
+    text: String,
+}
+
+fn answer(question: &Question, method: &str, policy: &Compiled, trace: bool) -> Answer {
     let canonical = question.path.as_deref().map(policy::path::canonical);
-    let http = canonical.as_ref().map(|path| policy::Http { method: &method, path: path.as_deref() });
+    let http = canonical.as_ref().map(|path| policy::Http { method, path: path.as_deref() });
     let request =
         Request { target: &question.target, port: question.port, protocol: question.protocol, http };
-    let explanation = explain::explain(&Compiled::new(&revision), &request);
+    let explanation = explain::explain(policy, &request);
     let decision = &explanation.decision;
     let sentence = explain::sentence(decision, &explain::resource(&request));
     let rules: Vec<_> =
@@ -71,17 +95,38 @@ pub fn run(args: &Args, trace: bool, context: &Context<'_>) -> CommandResult {
         "rule": decision.rule().map(|rule| RuleRef::from(&**rule)),
         "trace": rules,
     });
-    context.out.data(&value, || {
-        if trace {
-            return visible_lines(&explanation.to_string()).into_owned();
-        }
-        let word = if decision.allowed() { "allowed" } else { "denied" };
+    let word = if decision.allowed() { "allowed" } else { "denied" };
+    let text = if trace {
+        visible_lines(&explanation.to_string()).into_owned()
+    } else {
         format!("{word}: {}\n", visible_lines(&sentence))
-    })?;
-    Ok(match &decision.verdict {
-        Verdict::Allow(_) => Outcome::Done,
-        Verdict::Deny { .. } => Outcome::Answer(Kind::Denied),
-    })
+    };
+    Answer { allowed: decision.allowed(), value, text }
+}
+
+/// What is asked: about one target, or about each host of a named set.
+fn questions(args: &Args, context: &Context<'_>) -> Result<Vec<Question>, Failure> {
+    let protocol = args.protocol.map(Protocol::from);
+    let Some((kind, name)) = pattern::named_set(&args.target) else {
+        return Ok(vec![question(&args.target, protocol)?]);
+    };
+    let set = context.ops.named_set(kind, name, Effect::Allow)?;
+    let ask = |member: Member| {
+        let target = match member.host {
+            HostPattern::Exact(name) => Target::Name(name),
+            HostPattern::Net(net) => Target::Address(net.addr()),
+            // One name stands for all below the suffix: a rule covers all of them or none.
+            HostPattern::OneLabel(suffix) | HostPattern::AnyDepth(suffix) => {
+                Target::Name(format!("x.{suffix}"))
+            }
+            HostPattern::Any => return None,
+        };
+        let port = member.ports.map_or(443, |ports| ports.first);
+        let usual = member.protocol.or(Protocol::default_for(port)).unwrap_or(Protocol::Tcp);
+        let path = member.http.first().map(|http| http.paths.first().cloned().unwrap_or("/".to_owned()));
+        Some(Question { target, port, protocol: protocol.unwrap_or(usual), path })
+    };
+    Ok(set.members.into_iter().filter_map(ask).collect())
 }
 
 fn question(text: &str, protocol: Option<Protocol>) -> Result<Question, Failure> {

@@ -10,6 +10,7 @@ use crate::{
         ops::{RuleChange, RuleEdit, RuleScope},
         render,
     },
+    kit::Member,
     model::{
         desired::Preset,
         pattern,
@@ -33,7 +34,8 @@ struct ScopeArgs {
 pub struct AddArgs {
     #[arg(value_enum)]
     plane: Plane,
-    /// Hosts: name, *.name, **.name, name:port, name:low-high, address, network
+    /// Hosts: name, *.name, **.name, name:port, name:low-high, address, network, or a set: registry:NAME,
+    /// bundle:NAME, service:NAME
     #[arg(required = true, value_delimiter = ',')]
     patterns: Vec<String>,
     #[command(flatten)]
@@ -120,7 +122,8 @@ pub fn add(args: &AddArgs, effect: Effect, context: &Context<'_>) -> CommandResu
     if args.until.is_some() {
         return Err(Failure::not_available("--until"));
     }
-    let rules = super::super::for_each(&args.patterns, |pattern| rule(args, effect, pattern))?;
+    let rules = super::super::for_each(&args.patterns, |pattern| rules(args, effect, pattern, context))?;
+    let rules: Vec<NetworkRule> = rules.into_iter().flatten().collect();
     let change = context.ops.edit_rules(&scope(&args.scope, context)?, RuleEdit::Add(rules))?;
     if let Some(rule) = &change.denied_by {
         let message = format!("rule {} still denies {}; nothing was changed", rule.id, rule.pattern());
@@ -171,7 +174,9 @@ fn show(change: &RuleChange, context: &Context<'_>) -> CommandResult {
         let line = |word: &str, rule: &NetworkRule| {
             let pattern = rule.pattern();
             let pattern = crate::cli::output::visible(&pattern);
-            format!("{word} {} {pattern} for {}\n", render::effect(rule.effect), change.scope)
+            let set = rule.set.as_ref().map(|set| format!(" ({set})")).unwrap_or_default();
+            let set = crate::cli::output::visible(&set);
+            format!("{word} {} {pattern}{set} for {}\n", render::effect(rule.effect), change.scope)
         };
         let removed = change.removed.iter().map(|rule| line("removed", rule));
         removed.chain(change.added.iter().map(|rule| line("added", rule))).collect()
@@ -183,12 +188,46 @@ fn show(change: &RuleChange, context: &Context<'_>) -> CommandResult {
     Ok(Outcome::Done)
 }
 
-fn rule(args: &AddArgs, effect: Effect, text: &str) -> Result<NetworkRule, Failure> {
+/// The rules of one pattern: one, or one per host of a named set.
+fn rules(
+    args: &AddArgs,
+    effect: Effect,
+    text: &str,
+    context: &Context<'_>,
+) -> Result<Vec<NetworkRule>, Failure> {
+    let wrong = |message: &str| Failure::usage("pattern", format!("`{text}`: {message}"));
+    let Some((kind, name)) = pattern::named_set(text) else {
+        let (host, ports) = pattern::parse(text).map_err(|error| wrong(&error.to_string()))?;
+        return Ok(vec![rule(
+            args,
+            effect,
+            text,
+            Member { host, ports, protocol: None, http: Vec::new() },
+            None,
+        )?]);
+    };
+    let set = context.ops.named_set(kind, name, effect)?;
+    let narrowed = !args.method.is_empty() || !args.path.is_empty();
+    let says_protocol = set.members.iter().any(|member| member.protocol.is_some());
+    if (set.complete && narrowed) || ((set.complete || says_protocol) && args.protocol.is_some()) {
+        return Err(wrong("this set says itself what is spoken and which requests pass")
+            .hint("leave --method, --path and --protocol out"));
+    }
+    set.members.into_iter().map(|member| rule(args, effect, text, member, set.set.clone())).collect()
+}
+
+fn rule(
+    args: &AddArgs,
+    effect: Effect,
+    text: &str,
+    member: Member,
+    set: Option<String>,
+) -> Result<NetworkRule, Failure> {
     let wrong = |message: String| Failure::usage("pattern", format!("`{text}`: {message}"));
-    let (host, ports) = pattern::parse(text).map_err(|error| wrong(error.to_string()))?;
+    let Member { host, ports, protocol: own, http: own_http } = member;
     let ports = ports.unwrap_or(if effect == Effect::Deny { Ports::ALL } else { Ports::one(443) });
     let default = if ports.first == ports.last { Protocol::default_for(ports.first) } else { None };
-    let protocol = match (args.protocol.map(Protocol::from).or(default), effect) {
+    let protocol = match (own.or(args.protocol.map(Protocol::from)).or(default), effect) {
         // A deny without a protocol means all of them.
         (_, Effect::Deny) => args.protocol.map(Protocol::from),
         (Some(protocol), _) => Some(protocol),
@@ -199,7 +238,7 @@ fn rule(args: &AddArgs, effect: Effect, text: &str) -> Result<NetworkRule, Failu
     if narrowed && matches!(protocol, Some(Protocol::Tls | Protocol::Tcp)) {
         return Err(wrong("methods and paths are not visible in this protocol".into()));
     }
-    let http = if narrowed { vec![HttpMatch { methods, paths: args.path.clone() }] } else { Vec::new() };
+    let http = if narrowed { vec![HttpMatch { methods, paths: args.path.clone() }] } else { own_http };
     let layer = if args.scope.sandbox.is_some() { Layer::Session } else { Layer::User };
     Ok(NetworkRule {
         // The store numbers rules when it writes them.
@@ -213,7 +252,7 @@ fn rule(args: &AddArgs, effect: Effect, text: &str) -> Result<NetworkRule, Failu
             AddressesWord::Public => Addresses::Public,
             AddressesWord::Private => Addresses::Private,
         },
-        set: None,
+        set,
         why: args.why.clone().unwrap_or_else(default_why),
         origin: Origin { layer, file: None, line: None },
     })

@@ -102,6 +102,7 @@ impl Host {
             homes: self.homes.clone(),
             user: self.user.clone(),
             lifeline: Some(Lifeline::new().map_err(|error| local(&error))?),
+            locked: self.locked.clone(),
         })
     }
 }
