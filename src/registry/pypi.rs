@@ -20,7 +20,7 @@ pub(super) fn look(here: &Here<'_>) -> Said {
         for line in text(&path).map(|text| lines(&text)).unwrap_or_default() {
             let values =
                 line.value.split([' ', ',', '"', '\'', '[', ']']).filter(|value| value.contains("://"));
-            let values = values.map(|value| (value.to_owned(), source.clone()));
+            let mut values = values.map(|value| (value.to_owned(), source.clone()));
             match (line.section.as_str(), line.key.as_str()) {
                 ("global" | "install" | "" | "pip", "index-url") => {
                     main = main.or_else(|| values.next_back())
