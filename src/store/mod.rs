@@ -22,6 +22,7 @@
 //!     sockets              where its sockets are, as one path
 //!     life.lock            held by the keeper while it lives
 //!     edit.lock            held while one of the JSON files is changed
+//!     system.next.img template.next.json   a renewal that was killed
 //!     system.img data.img console.log setup.log audit/
 //! ```
 //!
@@ -40,6 +41,7 @@ pub mod owner;
 pub mod placeholders;
 pub mod places;
 pub mod ports;
+mod renewal;
 pub mod rules;
 pub mod sandbox;
 pub mod sockets;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::template::Stack;
 
-const NAME: &str = "template.json";
+pub(super) const NAME: &str = "template.json";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
@@ -21,6 +21,11 @@ struct Note {
 impl Versioned for Note {
     const VERSION: u16 = 1;
     const MAX: u64 = 64 << 10;
+}
+
+/// The note's bytes.
+pub(super) fn encode(stack: &Stack) -> Vec<u8> {
+    file::encode(&Note { stack: stack.clone() })
 }
 
 impl SandboxDir {

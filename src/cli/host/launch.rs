@@ -42,6 +42,13 @@ const BOOT_LIMIT_EMULATED_S: u64 = 180;
 impl Host {
     /// Starts a sandbox and waits until its guest answers.
     pub(super) fn start_record(&self, record: &Record, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
+        let client = Client::new(self.socket(&record.id)?);
+        let running = client::block_on(async { Ok(client.status().await) })?;
+        if running.is_ok_and(|status| matches!(status.phase, Phase::Starting | Phase::Running)) {
+            // Somebody has started it: what is left is to wait.
+            return self.await_guest(record, on);
+        }
+        self.settle_renewal(record)?;
         let hardware = self.accelerate(record.desired.isolation)?;
         let root = self.root_of(record, on)?;
         on.step("fetching secrets", None, "");

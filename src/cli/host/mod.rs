@@ -10,6 +10,7 @@ mod hardware;
 mod launch;
 mod machines;
 mod ports;
+mod renewal;
 mod root;
 mod rules;
 mod sets;

@@ -3,6 +3,7 @@
 use super::{Host, machines::state_failure};
 use crate::{
     cli::{
+        args::Publish,
         client::{self, Client, ClientError},
         failure::Failure,
         ops::PortEdit,
@@ -12,7 +13,7 @@ use crate::{
         rule::{Layer, Origin},
         status::PublishedPort,
     },
-    store::Record,
+    store::{PortSet, Record},
 };
 
 impl Host {
@@ -20,6 +21,17 @@ impl Host {
     pub(super) fn edit_ports(&self, record: &Record, edit: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {
         if *edit == PortEdit::default() {
             return Ok(self.status_of(record)?.ports);
+        }
+        // One that got another port than it wished for is asked for anew: the wish may be free by now.
+        let open = self.status_of(record)?.ports;
+        let elsewhere = |wish: &&Publish| {
+            open.iter().any(|port| port.guest == wish.guest && Some(port.host) != wish.host)
+        };
+        let moved: Vec<u16> = edit.publish.iter().filter(elsewhere).map(|wish| wish.guest).collect();
+        if !moved.is_empty() {
+            let withdrawn = |set: &mut PortSet| moved.iter().for_each(|guest| set.withdraw(*guest));
+            self.store.edit_ports(&record.id, withdrawn).map_err(state_failure)?;
+            self.open_ports(record)?;
         }
         let origin = Origin { layer: Layer::Session, file: None, line: None };
         let changed = self.store.edit_ports(&record.id, |set| {

@@ -11,13 +11,13 @@ use super::rig::{Authority, Certificate, Home, Output, Processes, Terminal, Upst
 const SOON: Duration = Duration::from_secs(20);
 
 /// A sandbox `dev` of its own, running; gone with the story.
-struct Machine {
-    home: Home,
+pub struct Machine {
+    pub home: Home,
     folder: PathBuf,
 }
 
 impl Machine {
-    fn boot(story: &str, spec: &str) -> Self {
+    pub fn boot(story: &str, spec: &str) -> Self {
         let home = Home::new(story);
         home.define("ws", "dev", spec);
         Self::apply(home)
@@ -25,6 +25,11 @@ impl Machine {
 
     fn apply(home: Home) -> Self {
         home.run(&["apply", "--yes", "--wait"]).ok();
+        Self::of(home)
+    }
+
+    /// The one that a home has.
+    pub fn of(home: Home) -> Self {
         let folder = home.sandbox_folder();
         Self { home, folder }
     }
@@ -33,11 +38,11 @@ impl Machine {
         Processes::of(&self.folder)
     }
 
-    fn guest(&self, script: &str) -> Output {
+    pub fn guest(&self, script: &str) -> Output {
         self.home.guest("dev", script)
     }
 
-    fn start(&self) {
+    pub fn start(&self) {
         self.home.run(&["start", "dev"]).ok();
         assert_eq!(self.home.status()["phase"], "running");
         assert_eq!(self.guest("echo again").ok(), "again\n");

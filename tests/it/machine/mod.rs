@@ -9,6 +9,7 @@
 
 mod rig;
 
+mod broken_template;
 mod evasion;
 mod execution;
 mod input;
@@ -16,7 +17,9 @@ mod isolation;
 mod lifecycle;
 mod mounts;
 mod network;
+mod ports;
 mod secrets;
+mod setup;
 mod siblings;
 mod template;
 mod tls;

@@ -84,6 +84,11 @@ impl Home {
         self.folder.join(below)
     }
 
+    /// The caller's cache, which every home uses that exports no other.
+    pub fn cache(&self) -> PathBuf {
+        cache()
+    }
+
     /// Writes the operator's configuration.
     pub fn configure(&self, yaml: &str) {
         fs::write(self.path("config/config.yaml"), yaml).expect("our own folder");
