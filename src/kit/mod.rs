@@ -25,6 +25,7 @@ mod discover;
 mod document;
 pub mod draft;
 pub mod explain;
+pub mod export;
 mod findings;
 pub mod import;
 mod load;

@@ -21,11 +21,11 @@ use crate::model::{
     unit::Bytes,
 };
 
-fn data() -> PathBuf {
+pub(super) fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kit").canonicalize().unwrap()
 }
 
-fn context() -> Context {
+pub(super) fn context() -> Context {
     Context {
         folder: data(),
         home: data().join("folders"),
@@ -50,7 +50,7 @@ fn registries() -> Registries {
     Registries(answers.map(|(name, answer)| (name.to_owned(), answer)).into())
 }
 
-fn file(name: &str, bytes: &[u8]) -> SourceFile {
+pub(super) fn file(name: &str, bytes: &[u8]) -> SourceFile {
     SourceFile::new(name, data().join(name), &data(), bytes.into(), None)
 }
 
@@ -66,7 +66,7 @@ fn lines(text: &str) -> Vec<String> {
     }
 }
 
-fn corpus(folder: &str) -> Vec<(String, Vec<u8>)> {
+pub(super) fn corpus(folder: &str) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> =
         fs::read_dir(data().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));

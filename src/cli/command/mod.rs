@@ -11,6 +11,7 @@ pub mod delete;
 pub mod demo;
 pub mod doctor;
 pub mod exec;
+pub mod export;
 pub mod init;
 pub mod launch;
 pub mod logs;
@@ -67,6 +68,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Write the smallest useful sandbox.yaml, from what lies in the repository
     Init(init::Args),
+    /// Print a sandbox as the file that says all of it
+    Export(export::Args),
     /// Check files; changes nothing
     Check(check::Args),
     /// Resolve registries and kits anew into sandbox.lock, and show what that changes
@@ -112,6 +115,7 @@ impl Command {
             Self::Ports(args) => ports::run(&args, context),
             Self::Logs(args) => logs::run(&args, context),
             Self::Init(args) => init::run(&args, context),
+            Self::Export(args) => export::run(&args, context),
             Self::Check(args) => check::run(&args, context),
             Self::Update(args) => update::run(&args, context),
             Self::Doctor(args) => doctor::run(&args, context),

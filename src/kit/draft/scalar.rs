@@ -20,7 +20,10 @@ fn is_bare(text: &str) -> bool {
     let inner = |sign: char| sign.is_ascii_alphanumeric() || " ./_+@^-".contains(sign);
     let begins = |sign: char| sign.is_ascii_alphanumeric() || sign == '.' || sign == '/';
     // Dates and numbers with underscores are text here and something else to other readers: no digit begins.
-    text.starts_with(|sign: char| begins(sign) && !sign.is_ascii_digit())
+    let size = text.strip_suffix("iB").and_then(|text| text.strip_suffix(['K', 'M', 'G', 'T']));
+    let is_size =
+        size.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    text.starts_with(|sign: char| begins(sign) && (is_size || !sign.is_ascii_digit()))
         && text.chars().all(inner)
         && !text.ends_with(' ')
         && !TRUTH.contains(&text.to_ascii_lowercase().as_str())
@@ -62,7 +65,7 @@ mod tests {
 
     #[test]
     fn bare_where_nothing_can_misread_it() {
-        for bare in ["npm ci", "shell", "a/b.c", "debian-12", ".", "./x", "/data", "@"] {
+        for bare in ["npm ci", "shell", "a/b.c", "debian-12", "2GiB", ".", "./x", "/data", "@"] {
             assert_eq!(scalar(bare) == bare, bare != "@", "{bare}");
         }
         for quoted in [

@@ -32,6 +32,7 @@ pub(super) use here::{Budget, Here};
 pub(super) use network::resolve_target;
 pub(super) use sandbox::sandbox;
 pub(super) use secret::{ServiceKit, service};
+pub(super) use setup::{TIMEOUT_S, name_of};
 
 /// What documents may name: agents and services, of these files and built in.
 #[derive(Debug, Clone, Default)]

@@ -55,6 +55,12 @@ impl ServiceKit {
     pub(in crate::kit) fn hosts(&self) -> impl Iterator<Item = (&str, u16)> {
         self.inject.iter().map(|place| (place.host.as_str(), place.port))
     }
+
+    /// Whether a binding is just this service's under its name, wherever it stands.
+    pub(in crate::kit) fn is_all_of(&self, binding: &SecretBinding) -> bool {
+        (&self.env, &self.placeholder, &self.inject) == (&binding.env, &binding.placeholder, &binding.inject)
+            && binding.required
+    }
 }
 
 /// A secret of a document, with its place for later findings.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Longest time of a step that says nothing about it: an install over a slow line.
-const TIMEOUT_S: u64 = 600;
+pub(in crate::kit) const TIMEOUT_S: u64 = 600;
 /// Longest time that can be asked for: a day.
 const TIMEOUT_MAX_S: u64 = 24 * 3600;
 /// Longest name that is taken from a command, in characters.
@@ -82,7 +82,7 @@ fn command(run: &Spanned<String>, findings: &mut Findings) -> Option<String> {
 }
 
 /// The first words of a command, as one line.
-fn name_of(run: &str) -> String {
+pub(in crate::kit) fn name_of(run: &str) -> String {
     let line = run.trim().lines().next().unwrap_or_default();
     let cut = line.char_indices().nth(NAME_MAX).map_or(line.len(), |(at, _)| at);
     escaped(line[..cut].trim_end())
