@@ -105,6 +105,14 @@ fn a_template_is_built_once_and_stood_on_by_all_who_want_it() {
     home.run(&["start", "dev"]).ok();
     assert_eq!(home.guest("dev", "cat ~/.tool/version; ls /etc/x").ok(), "v1\n/etc/x\n");
     assert_eq!(kept(&home), before);
+    // A cache may be deleted: what is lost is made again, and the disk stands on the same as before.
+    home.run(&["stop", "dev"]).ok();
+    let lost = keys(&home, "steps").pop().expect("the last step's");
+    fs::remove_dir_all(home.path("cache/v1/layer").join(&lost)).expect("ours");
+    let started = home.run(&["start", "dev"]);
+    assert!(started.code == 0 && !started.stderr.contains("differs"), "{started:#?}");
+    assert_eq!(home.guest("dev", "cat ~/.tool/version; ls /etc/x").ok(), "v1\n/etc/x\n");
+    assert!(keys(&home, "steps").contains(&lost));
     home.run(&["rm", "--force", "dev"]).ok();
     home.run(&["template", "rm", "--unused"]).ok();
     assert_eq!(

@@ -10,6 +10,7 @@
 //! built from them then is another stack, for the next sandbox or the next replacement of the disk.
 
 mod approval;
+mod execute;
 mod log;
 mod shelf;
 mod steps;

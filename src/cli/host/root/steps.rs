@@ -5,26 +5,21 @@
 //! user's sandboxes; it has no secret, no folder of the host, no port and no data disk, and ends with this command. Its
 //! audit trail is kept with those of removed sandboxes.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, json};
-use tokio::sync::mpsc;
 
-use super::{Host, Lifeline, Rules, cache_failure, log, show, state_failure};
+use super::{
+    Host, Lifeline, Rules, cache_failure,
+    execute::{STEP_LIMIT, execute, local},
+    show, state_failure,
+};
 use crate::{
     cli::{
-        client::{self, Client},
         failure::{Failure, Kind},
         ops::Progress,
-        session::{self, Ended, Session, SessionError},
+        session::Ended,
     },
     model::{
         config::OperatorConfig,
@@ -36,13 +31,10 @@ use crate::{
     },
     store::{NewSandbox, Places, Record, Scope, Store},
     template::{self, Bench, Cache, Layer, layer::Planned},
-    wire::{self, exec::ExecRequest},
 };
 
 /// Size of the disk that takes what a step changes, in bytes. Sparse: it costs what is written.
 const DISK: u64 = 20 << 30;
-/// Longest time of one step.
-const STEP_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How long the machine has to make its disk clean.
 const GRACE: Duration = Duration::from_secs(60);
 /// Lines of the console that tell why a machine did not come up, in bytes from its end.
@@ -268,49 +260,11 @@ fn clear(bench: &Path) {
     }
 }
 
-type Execution = (Result<Ended, SessionError>, String);
-
-/// Runs a step's text as root, to its end; gives the end of its output.
-fn execute(socket: PathBuf, run: &str, heard: impl FnMut(&str)) -> Result<Execution, Failure> {
-    let request = ExecRequest {
-        version: wire::VERSION,
-        argv: vec!["sh".to_owned(), "-c".to_owned(), run.to_owned()],
-        env: BTreeMap::from([("DEBIAN_FRONTEND".to_owned(), "noninteractive".to_owned())]),
-        working_dir: Some("/root".to_owned()),
-        user: Some("root".to_owned()),
-        tty: None,
-        stdin: false,
-    };
-    let (reader, writer) = io::pipe().map_err(|error| local(&error))?;
-    let errors = writer.try_clone().map_err(|error| local(&error))?;
-    let file = |end: io::PipeWriter| File::from(OwnedFd::from(end));
-    let output = session::Output::from_files(file(writer), file(errors));
-    std::thread::scope(|scope| {
-        let session = scope.spawn(move || {
-            client::block_on(async {
-                let guest = Client::new(socket).exec(&request).await?;
-                // Nobody sends one: this command's own signals end it, and the machine with it.
-                let (_none, events) = mpsc::channel(1);
-                let timeout = Some(STEP_LIMIT);
-                Ok(Session { guest, input: None, output, events, timeout }.run().await)
-            })
-        });
-        let log = log::follow(reader, heard);
-        let ended =
-            session.join().unwrap_or_else(|_| Err(local(&io::Error::other("a thread ended early"))))?;
-        Ok((ended, log))
-    })
-}
-
 fn at(step: Option<&BuildStep>, failure: Failure) -> Failure {
     match step.and_then(|step| Some((step.origin.file.as_ref()?, step.origin.line))) {
         Some((file, line)) => failure.at(file, line, None),
         None => failure,
     }
-}
-
-fn local(error: &io::Error) -> Failure {
-    Failure::new(Kind::Failed, "template", "cannot run a template's step").caused_by(error)
 }
 
 #[cfg(test)]
