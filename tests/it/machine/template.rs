@@ -175,6 +175,7 @@ fn a_step_reaches_what_the_sandbox_may_reach_and_nothing_else() {
     let refused = home.run(&["template", "build", "--yes", "-o", "json"]).refused(1);
     let message = refused["message"].as_str().expect("a message");
     assert!(message.contains("403 Blocked by sandbox policy: no rule allows closed.test:443"), "{message}");
+    assert!(refused["hint"].as_str().is_some_and(|it| it.contains("closed.test")), "{refused:#}");
     // A user's own denial holds for a build too.
     home.run(&["policy", "deny", "network", "denied.test"]).ok();
     home.define("ws", "dev", &spec("curl -sSi --fail-with-body https://denied.test/"));

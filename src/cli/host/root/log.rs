@@ -1,14 +1,23 @@
-//! The end of a step's output, as it goes by.
+//! What is told of a step that failed: the end of its output, and the hosts that it was kept from.
 
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read},
+    path::Path,
+};
+
+use crate::{
+    audit::query::{Filter, oldest_first},
+    cli::failure::Failure,
+    model::event::Decision,
 };
 
 /// Lines that a failure shows.
 const LINES: usize = 20;
 /// A longer line is cut, in bytes.
 const LINE_MAX: u64 = 500;
+/// Hosts that a failure names.
+const BLOCKED_SHOWN: usize = 5;
 
 /// Reads an output to its end and gives its last lines, each of them indented. `heard` gets each line.
 pub(super) fn follow(output: impl Read, mut heard: impl FnMut(&str)) -> String {
@@ -30,6 +39,27 @@ pub(super) fn follow(output: impl Read, mut heard: impl FnMut(&str)) -> String {
             tail.push_back(line.to_owned());
         }
     }
+}
+
+/// Many programs say of a 403 only that it was one: the trail says which hosts a failed step was kept from.
+pub(super) fn with_blocked(failure: Failure, trail: &Path) -> Failure {
+    let denied = Filter { decision: Some(Decision::Deny), ..Filter::default() };
+    let mut blocked: Vec<String> = Vec::new();
+    for event in oldest_first(trail, denied).into_iter().flatten().flatten() {
+        if !blocked.contains(&event.resource) {
+            blocked.push(event.resource);
+        }
+    }
+    let more = blocked.len().saturating_sub(BLOCKED_SHOWN);
+    blocked.truncate(BLOCKED_SHOWN);
+    if blocked.is_empty() {
+        return failure;
+    }
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    failure.hint(format!(
+        "policy kept it from {}{more}; what a step needs has to be allowed under `network.rules`",
+        blocked.join(", ")
+    ))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 use super::{
     Host, Lifeline, Rules, cache_failure,
     execute::{STEP_LIMIT, execute, local},
-    show, state_failure,
+    log, show, state_failure,
 };
 use crate::{
     cli::{
@@ -103,10 +103,10 @@ impl Build<'_> {
     /// One layer. Whatever happens, its machine is gone afterwards.
     fn layer(&self, planned: &Planned, below: &Stack) -> Result<(), Failure> {
         let record = self.make_machine(below)?;
-        let outcome = self.run(&record, planned);
+        let dir = self.machines.store.sandbox(&record.id);
+        let outcome = self.run(&record, planned).map_err(|failure| log::with_blocked(failure, &dir.audit()));
         let cleared = self.clear(&record);
-        let disk =
-            outcome.and_then(|()| cleared.map(|()| self.machines.store.sandbox(&record.id).system_disk()));
+        let disk = outcome.and_then(|()| cleared.map(|()| dir.system_disk()));
         self.note(planned, &record, disk.as_ref().err())?;
         self.bench.keep(&disk?, planned).map_err(|error| cache_failure(&error))?;
         self.machines.store.remove(&record.id).map_err(|error| {
