@@ -105,6 +105,35 @@ impl Proposal {
     }
 }
 
+/// A kit that is right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckedKit {
+    /// `Agent` or `Mixin`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Whose format it is in.
+    pub format: String,
+    /// What is not carried over, or worth a look.
+    pub reports: Vec<String>,
+}
+
+/// What `kit import` or `kit pack` wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WrittenKit {
+    /// The kit's name.
+    pub name: String,
+    /// The folder, or the archive.
+    pub path: PathBuf,
+    /// Its files, from the kit's folder.
+    pub files: Vec<String>,
+    /// What is not carried over, or worth a look.
+    pub reports: Vec<String>,
+    /// SHA-256 of the archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
 /// What `update` finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LockUpdate {
@@ -252,6 +281,24 @@ pub trait Operations {
     /// # Errors
     /// Kind `Usage` when there is no such set, `HostLacks` when nothing here says where the registry is.
     fn named_set(&self, kind: &str, name: &str, effect: Effect) -> Result<Expansion, Failure>;
+
+    /// Checks a kit, ours or one of Docker Sandboxes; changes nothing.
+    ///
+    /// # Errors
+    /// Every finding.
+    fn check_kit(&self, path: &Path) -> Result<CheckedKit, Failure>;
+
+    /// Writes a kit of Docker Sandboxes as one of ours, below `to`, else `kits/NAME`.
+    ///
+    /// # Errors
+    /// Every finding; a folder that is there already.
+    fn import_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure>;
+
+    /// Puts a kit into an archive, `to`, else `NAME.tar`.
+    ///
+    /// # Errors
+    /// Every finding; a file that is there already.
+    fn pack_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure>;
 
     /// Resolves anew what `sandbox.lock` pins, and writes the file when `write` is set and it differs.
     ///

@@ -21,6 +21,9 @@ use super::{
     },
 };
 
+/// Name of the file in a kit's folder.
+pub const KIT_FILE: &str = "kit.yaml";
+
 /// A document of any kind.
 #[derive(Debug)]
 pub(super) enum AnyDocument {

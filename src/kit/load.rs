@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -199,6 +199,24 @@ fn refuse_duplicates(reads: &mut [Read]) {
             }
         }
     }
+}
+
+/// The kits that files hold, as kind and name, without a look at what they say.
+///
+/// # Errors
+/// That the files cannot be read.
+pub fn kits_in(selection: &Selection, folder: &Path) -> Result<Vec<(&'static str, String)>, LoadError> {
+    let found = discover(selection.clone(), folder)?;
+    let mut kits = Vec::new();
+    for file in &found.files {
+        for document in &read(&file.name, &file.bytes).documents {
+            let (kind, name, _) = document.identity();
+            if matches!(kind, "Agent" | "Mixin") {
+                kits.push((kind, name.to_owned()));
+            }
+        }
+    }
+    Ok(kits)
 }
 
 /// The services of the program and of the files here. What is wrong with the files is not asked now.

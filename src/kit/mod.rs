@@ -18,10 +18,12 @@
 //! run the tests with `COFFERDAM_UPDATE=1` to renew schemas and transcripts. A part of the format that is not
 //! carried out yet is `wire::later::Later`, which the validator refuses with its line.
 
+mod archive;
 mod builtin;
 mod config;
 mod de;
 mod discover;
+pub mod docker;
 mod document;
 pub mod draft;
 pub mod explain;
@@ -46,12 +48,14 @@ mod tree;
 mod validate;
 mod wire;
 
+pub use archive::{KitFile, KitFolderError, kit_archive, kit_files};
 pub use builtin::{has_agent, has_service};
 pub use config::{ConfigContext, ConfigError, config};
-pub use discover::{Checkout, DiscoverError, Selection};
-pub use load::{Context, LoadError, Loaded, LockUse, load};
+pub use discover::{Checkout, DiscoverError, Selection, read_file};
+pub use document::KIT_FILE;
+pub use load::{Context, LoadError, Loaded, LockUse, kits_in, load};
 pub use lock::{LOCK_FILE, Lock, LockChange, Locked, LockedKit, read as read_lock};
-pub use parse::FILE_MAX;
+pub use parse::{FILE_MAX, is_yaml};
 pub use problem::{Code, Problem, Source, Span};
 pub use repository::Repository;
 pub use schema::{SchemaName, schema, schema_text};

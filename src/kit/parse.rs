@@ -45,6 +45,12 @@ pub(super) fn documents(name: &str, bytes: &[u8]) -> (Vec<Node>, Findings) {
     (documents, builder.findings)
 }
 
+/// Whether bytes are YAML as this format has it, with nothing wrong in it.
+#[must_use]
+pub fn is_yaml(bytes: &[u8]) -> bool {
+    documents("bytes", bytes).1.errors() == 0
+}
+
 /// The text of a file without its byte order mark.
 pub(super) fn decode<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Findings> {
     let fail = |code, shown: &str, offset: usize, message: String, help: &str| {

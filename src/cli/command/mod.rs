@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod exec;
 pub mod export;
 pub mod init;
+pub mod kit;
 pub mod launch;
 pub mod logs;
 pub mod ls;
@@ -72,6 +73,8 @@ pub enum Command {
     Export(export::Args),
     /// Check files; changes nothing
     Check(check::Args),
+    /// Kits: check, import, pack
+    Kit(kit::Args),
     /// Resolve registries and kits anew into sandbox.lock, and show what that changes
     Update(update::Args),
     /// Look at what this host has and lacks
@@ -117,6 +120,7 @@ impl Command {
             Self::Init(args) => init::run(&args, context),
             Self::Export(args) => export::run(&args, context),
             Self::Check(args) => check::run(&args, context),
+            Self::Kit(args) => kit::run(&args, context),
             Self::Update(args) => update::run(&args, context),
             Self::Doctor(args) => doctor::run(&args, context),
             Self::Demo(args) => demo::run(&args, context),

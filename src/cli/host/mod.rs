@@ -7,6 +7,7 @@
 mod documents;
 pub use documents::problems;
 mod hardware;
+mod kits;
 mod launch;
 mod machines;
 mod ports;
@@ -32,8 +33,8 @@ use super::{
     demo,
     failure::{Failure, Kind},
     ops::{
-        BuiltTemplate, Checked, Found, KeptTemplate, LockUpdate, Operations, PortEdit, Progress, Proposal,
-        RuleChange, RuleEdit, RuleScope, SecretListing, Source,
+        BuiltTemplate, Checked, CheckedKit, Found, KeptTemplate, LockUpdate, Operations, PortEdit, Progress,
+        Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, WrittenKit,
     },
 };
 use crate::{
@@ -294,6 +295,18 @@ impl Operations for Host {
 
     fn named_set(&self, kind: &str, name: &str, effect: Effect) -> Result<Expansion, Failure> {
         self.expand_set(kind, name, effect)
+    }
+
+    fn check_kit(&self, path: &Path) -> Result<CheckedKit, Failure> {
+        self.checked_kit(path)
+    }
+
+    fn import_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
+        self.imported_kit(path, to)
+    }
+
+    fn pack_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
+        self.packed_kit(path, to)
     }
 
     fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {

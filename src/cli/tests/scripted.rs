@@ -13,8 +13,8 @@ use crate::{
         args::Publish,
         failure::{Failure, Kind},
         ops::{
-            Action, BuiltTemplate, Change, Checked, Found, KeptTemplate, LockUpdate, Operations, PortEdit,
-            Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source,
+            Action, BuiltTemplate, Change, Checked, CheckedKit, Found, KeptTemplate, LockUpdate, Operations,
+            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, WrittenKit,
         },
     },
     kit::{Expansion, LockChange, Member},
@@ -91,6 +91,31 @@ impl Operations for Scripted {
         let members =
             vec![member("packages.example", Protocol::Https), member("files.example", Protocol::Http)];
         Ok(Expansion { members, set: Some(format!("registry:{name}")), complete: true, warning: None })
+    }
+
+    fn check_kit(&self, path: &Path) -> Result<CheckedKit, Failure> {
+        Ok(CheckedKit {
+            kind: "Agent".into(),
+            name: path.display().to_string(),
+            format: "Docker Sandboxes, schema 2".into(),
+            reports: vec!["spec.yaml:9:3: the image `x` is not used\u{7}".into()],
+        })
+    }
+
+    fn import_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
+        self.note(format!("import {} {to:?}", path.display()));
+        Ok(WrittenKit {
+            name: "reviewer".into(),
+            path: "kits/reviewer".into(),
+            files: vec!["files/home/a".into(), "kit.yaml".into()],
+            reports: vec!["spec.yaml:9:3: the image `x` is not used".into()],
+            digest: None,
+        })
+    }
+
+    fn pack_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
+        let kit = self.import_kit(path, to)?;
+        Ok(WrittenKit { path: "reviewer.tar".into(), digest: Some("00ff".into()), ..kit })
     }
 
     fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {

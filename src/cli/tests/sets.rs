@@ -85,3 +85,27 @@ fn locked_stands_before_or_after_the_command() {
         assert!(cli.locked, "{line}");
     }
 }
+
+#[test]
+fn kits_are_checked_imported_and_packed() {
+    let ops = Scripted::default();
+    let (code, data, _) = cofferdam(&ops, "kit check kits/x");
+    assert_eq!(code, 0);
+    assert_eq!(
+        data,
+        "ok: agent kits/x (Docker Sandboxes, schema 2)\n\
+         spec.yaml:9:3: the image `x` is not used\\u{7}\n"
+    );
+    let (_, data, _) = cofferdam(&ops, "kit check kits/x -o json");
+    let value: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!((&value["valid"], value["reports"].as_array().unwrap().len()), (&true.into(), 1));
+    let (_, data, talk) = cofferdam(&ops, "kit import sbx/reviewer --to mine");
+    assert_eq!(data, "kits/reviewer/files/home/a\nkits/reviewer/kit.yaml\n");
+    assert_eq!(talk, "spec.yaml:9:3: the image `x` is not used\n");
+    let (_, data, _) = cofferdam(&ops, "kit pack kits/reviewer");
+    assert_eq!(data, "reviewer.tar sha256:00ff\n");
+    assert_eq!(
+        ops.calls.borrow_mut().split_off(0),
+        ["import sbx/reviewer Some(\"mine\")", "import kits/reviewer None"]
+    );
+}

@@ -140,6 +140,15 @@ pub(super) fn discover(selection: Selection, folder: &Path) -> Result<Discovered
     }
 }
 
+/// Reads one file that a person named, as every file of a repository is read: over no link, regular, bounded.
+///
+/// # Errors
+/// That it is not there, or is no such file.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, DiscoverError> {
+    let found = named(path)?.files;
+    found.into_iter().next().map_or_else(|| refused(path, "this names no file"), |file| Ok(file.bytes))
+}
+
 fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

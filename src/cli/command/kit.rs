@@ -1,0 +1,83 @@
+//! `kit`: checks, imports and packs kits.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::cli::{
+    context::Context,
+    failure::{CommandResult, Outcome},
+    output::visible,
+};
+
+/// Arguments of `kit`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Check a kit: ours (kit.yaml) or one of Docker Sandboxes (spec.yaml); changes nothing
+    Check(PathArg),
+    /// Write a kit of Docker Sandboxes as one of ours
+    Import(ToArgs),
+    /// Put a kit into an archive that is the same bytes wherever it is made
+    Pack(ToArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct PathArg {
+    /// The kit's folder, or its file
+    path: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct ToArgs {
+    /// The kit's folder, or its file
+    path: PathBuf,
+    /// Where to; default: kits/NAME for import, NAME.tar for pack
+    #[arg(long, value_name = "PATH")]
+    to: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Every finding, with its line; a target that is there already.
+pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    match &args.command {
+        Command::Check(args) => {
+            let kit = context.ops.check_kit(&args.path)?;
+            let value = json!({
+                "valid": true, "kind": kit.kind, "name": kit.name, "format": kit.format, "reports": kit.reports,
+            });
+            context.out.data(&value, || {
+                let reports = kit.reports.iter().map(|report| format!("{}\n", visible(report)));
+                let head = format!("ok: {} {} ({})\n", kit.kind.to_lowercase(), kit.name, kit.format);
+                std::iter::once(head).chain(reports).collect()
+            })?;
+        }
+        Command::Import(args) => {
+            let written = context.ops.import_kit(&args.path, args.to.as_deref())?;
+            for report in &written.reports {
+                context.out.say(visible(report));
+            }
+            context.out.data(&json!(written), || files(&written.path, &written.files))?;
+        }
+        Command::Pack(args) => {
+            let packed = context.ops.pack_kit(&args.path, args.to.as_deref())?;
+            context.out.data(&json!(packed), || {
+                let digest = packed.digest.as_deref().unwrap_or_default();
+                format!("{} sha256:{digest}\n", visible(&packed.path.display().to_string()))
+            })?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn files(folder: &std::path::Path, files: &[String]) -> String {
+    let line = |file: &String| format!("{}\n", visible(&folder.join(file).display().to_string()));
+    files.iter().map(line).collect()
+}

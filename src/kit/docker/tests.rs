@@ -1,0 +1,136 @@
+//! Kits of Docker Sandboxes and what becomes of them. `COFFERDAM_UPDATE=1` renews the transcripts in
+//! `tests/data/docker-kits`.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use super::*;
+
+fn corpus() -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/docker-kits");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    files.iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
+}
+
+fn transcript(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    match import(SPEC_FILE, bytes) {
+        Ok(imported) => {
+            let _ = writeln!(text, "{} {}", imported.kind, imported.name);
+            for report in &imported.reports {
+                let _ = writeln!(text, "report: {}", report.to_line());
+            }
+            let _ = write!(text, "--- kit.yaml\n{}", imported.text);
+        }
+        Err(errors) => {
+            for error in errors {
+                let _ = writeln!(text, "error: {}", error.to_line());
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_kit_becomes_what_its_transcript_says() {
+    for (name, bytes) in corpus() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/docker-kits/{name}.txt"));
+        let text = transcript(&bytes);
+        if std::env::var_os("COFFERDAM_UPDATE").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{name}: a terminal would obey this");
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        assert!(expected == text, "{name} differs; it is now:\n{text}");
+    }
+}
+
+/// What is written is YAML that our own strict reader takes for the same document.
+#[test]
+fn what_is_written_reads_back() {
+    for (name, bytes) in corpus() {
+        let Ok(imported) = import(SPEC_FILE, &bytes) else { continue };
+        let (nodes, findings) = parse::documents("kit.yaml", imported.text.as_bytes());
+        let errors = findings.into_parts().0;
+        assert!(errors.is_empty() && nodes.len() == 1, "{name}: {errors:?}\n{}", imported.text);
+        assert_eq!(
+            nodes[0].get("metadata").and_then(|it| it.get("name")).and_then(Node::text),
+            Some(&*imported.name)
+        );
+    }
+}
+
+/// Nothing of a spec goes without a word: a key that is taken out of the reader's hands is missed in the result or told.
+#[test]
+fn nothing_is_dropped_in_silence() {
+    let (_, bytes) = corpus().into_iter().find(|(name, _)| name == "agent").unwrap();
+    let told = transcript(&bytes);
+    for word in [
+        "1.4.0",
+        "Reviewer",
+        "Apache-2.0",
+        "strict",
+        "team",
+        "registry.example/reviewer:1.4",
+        "--once",
+        "--chat",
+        "gpu",
+        "Be kind.",
+        "TICKETS_TOKEN",
+        "basic",
+        "oauth",
+        "8443",
+        "docs.example",
+        "10.1.2.0/24",
+        "every name",
+        "gist.example",
+        "3000",
+        "udp",
+        "names here",
+        "REVIEW_MODE",
+        "COUNT",
+        "SBX_INNER",
+        "jq",
+        "npm ci",
+        "serve",
+        "sysctl",
+        "workspace.path",
+        "at each start",
+        "0600",
+        "notes.md",
+        "volumes",
+        "security",
+        "mixins",
+        "favouriteColour",
+    ] {
+        // What a general remark covers says so by its line.
+        let line =
+            String::from_utf8_lossy(&bytes).lines().position(|line| line.contains(word)).map(|at| at + 1);
+        let by_line = line.is_some_and(|line| told.contains(&format!("{SPEC_FILE}:{line}:")));
+        assert!(told.contains(word) || by_line, "{word}:\n{told}");
+    }
+}
+
+#[test]
+fn texts_are_quoted_where_a_reader_of_yaml_would_err() {
+    let value = serde_json::json!({
+        "plain": "a b/c", "yes": "yes", "empty": "", "number": "012", "truth": "true", "colon": "a: b", "hash": "a #b",
+        "lines": "a\n b\n", "no end": "a\nb", "tab": "\ta\nb", "bell": "\u{7}", "nested": [{"a": ["b"], "c": {"d": "e\nf\n"}}],
+    });
+    let text = emit::yaml(&value);
+    let (nodes, findings) = parse::documents("x", text.as_bytes());
+    assert!(findings.into_parts().0.is_empty(), "{text}");
+    fn json(node: &Node) -> Value {
+        match &node.kind {
+            Kind::Map(entries) => {
+                Value::Object(entries.iter().map(|(key, node)| (key.text.clone(), json(node))).collect())
+            }
+            Kind::List(items) => items.iter().map(json).collect(),
+            Kind::Text(text) => text.clone().into(),
+            other => panic!("{other:?} in\n{text:?}", text = other.word()),
+        }
+    }
+    assert_eq!(json(&nodes[0]), value, "{text}");
+}
