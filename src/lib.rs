@@ -32,7 +32,8 @@
 //!
 //! * No central daemon: each sandbox has its own launcher and keeper, and they survive the terminal.
 //! * The planner ([`plan`]) and the policy read no clock, no file, no random number.
-//! * No zone opens a socket, but egress, which opens TCP and UDP only.
+//! * No zone opens a socket, but egress, which opens TCP and UDP only, and the keeper, which listens on the loopback for
+//!   the ports that a sandbox publishes.
 //! * No shell, anywhere, and no environment for a process unless it is spelled out.
 //! * `unsafe` lies on islands: [`sys`], `vmm`, and the guest's `sys`.
 //!

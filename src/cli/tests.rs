@@ -215,7 +215,7 @@ fn what_shapes_a_new_sandbox_is_not_dropped_for_one_that_exists() {
 #[test]
 fn create_is_a_document() {
     let ops = Scripted::default();
-    let line = "create --name=x shell /src:ro /data --allow a.example --deny b.example --memory 2GiB -e K=V --mount /d:/d:ro";
+    let line = "create --name=x shell /src:ro /data --allow a.example --deny b.example --memory 2GiB -e K=V --mount /d:/d:ro -p 8080:3000 -p 4000";
     assert_eq!(cofferdam(&ops, line).0, 0);
     let calls = ops.calls.borrow();
     let document: Value = serde_json::from_str(calls[0].strip_prefix("propose ").unwrap()).unwrap();
@@ -224,8 +224,31 @@ fn create_is_a_document() {
     assert_eq!(spec["workspace"], json!({ "path": "/src", "mode": "read" }));
     assert_eq!(spec["mounts"][0]["target"], "/data");
     assert_eq!(spec["mounts"][1]["access"], "read");
+    assert_eq!(spec["ports"], json!([{ "guest": 3000, "host": 8080 }, { "guest": 4000 }]));
     assert_eq!(spec["network"]["rules"][1]["deny"], "b.example");
     assert_eq!((&spec["resources"]["memory"], &spec["env"]["K"]), (&json!("2GiB"), &json!("V")));
+}
+
+#[test]
+fn ports_are_published_and_withdrawn_by_the_sandboxs_number() {
+    let ops = Scripted::default();
+    let (code, out, _) = cofferdam(&ops, "ports dev --publish 8080:3000 -p 4000 --unpublish 5432 -o json");
+    let open = |guest: u16, host: u16| json!({ "guest": guest, "host": host, "address": "127.0.0.1" });
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &shown["ports"]), (0, &json!([open(3000, 8080), open(4000, 4000)])));
+    assert!(ops.calls.borrow()[0].contains("withdraw: [5432]"), "{:?}", ops.calls.borrow());
+    let (code, out, _) = cofferdam(&ops, "ports dev -p 8080:3000");
+    assert_eq!((code, out.as_str()), (0, "HOST            SANDBOX\n127.0.0.1:8080  3000\n"));
+}
+
+#[test]
+fn an_agent_without_a_command_for_tasks_says_what_to_do() {
+    let (code, out, err) = cofferdam(&Scripted::default(), "run dev --task fix");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("has no command for a task") && err.contains("task.prompt"), "{err}");
+    for wrong in ["run dev --timeout 5s", "run dev --task fix --detach", "run dev --task fix -- vim"] {
+        assert_eq!(cofferdam(&Scripted::default(), wrong).0, 2, "{wrong}");
+    }
 }
 
 #[test]

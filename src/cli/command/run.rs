@@ -39,6 +39,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         return Err(Failure::usage("task_detached", "--task waits for its end, and --detach does not wait"));
     }
     let sandbox = prepare(args, context)?;
+    // Before anything is started: the agent may have no command for it.
+    let task = task.map(|task| task.wish(&sandbox, &args.args)).transpose()?;
     context.ready(&sandbox)?;
     if args.detach {
         let name = sandbox.desired.name.as_str();
@@ -48,13 +50,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let env = args.launch.env.variables(&|name| std::env::var(name).ok())?;
     let working_dir = args.launch.workdir.clone();
     if let Some(task) = task {
-        return task::run(
-            &sandbox,
-            task,
-            &args.args,
-            attach::Wish { env, working_dir, ..Default::default() },
-            context,
-        );
+        return task::run(&sandbox, attach::Wish { env, working_dir, ..task }, context);
     }
     let agent = &sandbox.desired.agent;
     let mut wish = attach::Wish::interactive(command(&agent.command, &args.args), env);

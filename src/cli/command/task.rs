@@ -89,27 +89,29 @@ fn read(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
+impl Task {
+    /// The session that carries it out, with `further` arguments behind the agent's own.
+    ///
+    /// # Errors
+    /// When the agent has no command for tasks, or the arguments would replace it.
+    pub fn wish(self, sandbox: &Found, further: &[String]) -> Result<Wish, Failure> {
+        let mut command = command(sandbox, &self.prompt)?;
+        if further.first().is_some_and(|first| !first.starts_with('-')) {
+            let message = "arguments that replace the agent's command leave no place for a task";
+            let failure = Failure::usage("task_and_command", message);
+            return Err(failure.hint("arguments that begin with `-` are appended"));
+        }
+        command.extend(further.iter().cloned());
+        Ok(Wish { command, timeout: self.timeout, ..Wish::default() })
+    }
+}
+
 /// Carries a task out in a running sandbox. With `--output json` the agent's output goes to standard error, and standard
 /// output has one object: `sandbox`, `id`, `exitCode`, `durationMs`, `timedOut`, `stdoutBytes`, `stderrBytes`.
 ///
 /// # Errors
-/// When the agent has no command for tasks; every failure of ours.
-pub fn run(
-    sandbox: &Found,
-    task: Task,
-    further: &[String],
-    wish: Wish,
-    context: &Context<'_>,
-) -> CommandResult {
-    let mut command = command(sandbox, &task.prompt)?;
-    if further.first().is_some_and(|first| !first.starts_with('-')) {
-        let message = "arguments that replace the agent's command leave no place for a task";
-        return Err(
-            Failure::usage("task_and_command", message).hint("arguments that begin with `-` are appended")
-        );
-    }
-    command.extend(further.iter().cloned());
-    let wish = Wish { command, timeout: task.timeout, ..wish };
+/// Every failure of ours.
+pub fn run(sandbox: &Found, wish: Wish, context: &Context<'_>) -> CommandResult {
     if context.out.format == Format::Text {
         return attach::run(sandbox, wish);
     }

@@ -18,7 +18,7 @@ use crate::{
         event::{Decision, Draft},
         launch::CONTROL_SOCKET,
         name::SandboxId,
-        status::{Phase, SandboxStatus},
+        status::{Phase, SandboxStatus, SetupState},
     },
     policy::fs as floor,
     store::{CreateError, FindError, NewSandbox, Record, RemoveError},
@@ -97,8 +97,9 @@ impl Host {
             status.phase = Phase::Failed;
             status.reason = Some("its keeper was killed; start it again".to_owned());
         }
-        // Nobody listens any more.
+        // Nobody listens, and nothing is set up any more.
         status.ports.clear();
+        status.setup = status.setup.take().filter(|setup| setup.state == SetupState::Failed);
         Ok(status)
     }
 
