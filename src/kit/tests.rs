@@ -207,7 +207,8 @@ fn hostile_files_are_bounded() {
         let begin = Instant::now();
         let result = check_text(&text);
         let took = begin.elapsed();
-        assert!(took < Duration::from_secs(10), "{what} took {took:?}");
+        // Far above what it takes, for a busy machine and an unoptimised build; far below what grows with the square.
+        assert!(took < Duration::from_secs(30), "{what} took {took:?}");
         match result {
             Err(LoadError::Invalid(problems)) => assert!(problems.len() <= 101, "{what}: {}", problems.len()),
             Err(LoadError::NoDocument { .. }) => {}

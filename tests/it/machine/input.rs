@@ -49,7 +49,7 @@ fn files_that_are_wrong_are_refused_at_their_line() {
     let error = apply(&home, &format!("{HEAD}  template: {{image: debian-21}}\n"), 3);
     says(&error, &["debian-21", "debian-12"]);
 
-    let error = apply(&home, &format!("{HEAD}  ports: [{{guest: 3000, host: 8080, fixed: true}}]\n"), 3);
+    let error = apply(&home, &format!("{HEAD}  mcp: {{servers: {{x: {{command: [y]}}}}}}\n"), 3);
     says(&error, &["not available yet"]);
 }
 
