@@ -3,59 +3,73 @@
 use std::sync::LazyLock;
 
 use super::{
-    document::{AnyDocument, read},
-    problem::Problem,
-    resolve::{Budget, Here, Library, agent, service},
-    sets::Facts,
+    document::{AnyDocument, KitDocument, read},
+    problem::{Problem, Source},
+    resolve::{Services, service},
+    schema::SchemaName,
 };
 
-const SERVICES: &str = include_str!("../../kits/services.yaml");
-const AGENTS: [&str; 1] = [include_str!("../../kits/shell/kit.yaml")];
+/// The built-in files, as policy and audit show them.
+const FILES: [(&str, &str); 2] = [
+    ("the built-in services", include_str!("../../kits/services.yaml")),
+    ("kit shell", include_str!("../../kits/shell/kit.yaml")),
+];
 
-/// The built-in agents and services.
-pub(super) fn library() -> &'static Library {
-    static LIBRARY: LazyLock<Library> = LazyLock::new(|| build().0);
-    &LIBRARY
+#[derive(Default)]
+struct BuiltIn {
+    services: Services,
+    kits: Vec<(Source, KitDocument)>,
+    problems: Vec<Problem>,
+}
+
+static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(build);
+
+/// The built-in services.
+pub(super) fn services() -> &'static Services {
+    &BUILT_IN.services
+}
+
+/// The built-in kits, and what they stand in.
+pub(super) fn kits() -> &'static [(Source, KitDocument)] {
+    &BUILT_IN.kits
+}
+
+/// Names of the built-in agents.
+pub(super) fn agents() -> impl Iterator<Item = &'static str> {
+    let agents = kits().iter().filter(|(_, kit)| kit.kind == SchemaName::Agent);
+    agents.filter_map(|(_, kit)| kit.name.as_ref().map(|name| name.value.as_str()))
 }
 
 /// Whether an agent kit of this name comes with the program.
 #[must_use]
 pub fn has_agent(name: &str) -> bool {
-    library().agents.contains_key(name)
+    agents().any(|agent| agent == name)
 }
 
 /// Whether a service of this name comes with the program.
 #[must_use]
 pub fn has_service(name: &str) -> bool {
-    library().services.contains_key(name)
+    services().contains_key(name)
 }
 
-fn build() -> (Library, Vec<Problem>) {
-    let mut library = Library::default();
-    let mut problems = Vec::new();
-    let budget = Budget::default();
-    for text in std::iter::once(SERVICES).chain(AGENTS) {
-        let mut file = read("a built-in kit", text.as_bytes());
-        for document in &file.documents {
-            let name = document.identity().1.to_owned();
+fn build() -> BuiltIn {
+    let mut built_in = BuiltIn::default();
+    for (name, text) in FILES {
+        let mut file = read(name, text.as_bytes());
+        for document in file.documents {
             match document {
                 AnyDocument::Service(document) => {
                     let resolved = service(&document.spec, &mut file.findings);
-                    library.services.extend(resolved.map(|service| (name, service)));
+                    let name = document.metadata.name.value.0;
+                    built_in.services.extend(resolved.map(|service| (name, service)));
                 }
-                AnyDocument::Agent(document) => {
-                    let shown = format!("kit {name}");
-                    let here = Here { name: &shown, file: None, budget: &budget };
-                    let facts = Facts::none();
-                    let resolved = agent(&name, &document.spec, &here, &library, facts, &mut file.findings);
-                    library.agents.insert(name, resolved);
-                }
-                AnyDocument::Sandbox(..) | AnyDocument::Mixin(_) => {}
+                AnyDocument::Kit(kit) => built_in.kits.push((file.findings.source().clone(), kit)),
+                AnyDocument::Sandbox(_) => {}
             }
         }
-        problems.extend(file.findings.into_parts().0);
+        built_in.problems.extend(file.findings.into_parts().0);
     }
-    (library, problems)
+    built_in
 }
 
 #[cfg(test)]
@@ -64,9 +78,8 @@ mod tests {
 
     #[test]
     fn built_in_kits_are_right() {
-        let (library, problems) = build();
-        assert!(problems.is_empty(), "{problems:#?}");
-        assert_eq!(library.agents.keys().collect::<Vec<_>>(), ["shell"]);
-        assert_eq!(library.services.keys().collect::<Vec<_>>(), ["anthropic", "github", "openai"]);
+        assert!(BUILT_IN.problems.is_empty(), "{:#?}", BUILT_IN.problems);
+        assert_eq!(agents().collect::<Vec<_>>(), ["shell"]);
+        assert_eq!(services().keys().collect::<Vec<_>>(), ["anthropic", "github", "openai"]);
     }
 }

@@ -69,7 +69,8 @@ impl<'de> Reader<'de> {
         fields: Option<&'static [&'static str]>,
     ) -> Result<V::Value, Mismatch> {
         match &self.node.kind {
-            Kind::Null => visitor.visit_unit(),
+            // A value that is not known yet stands among what is passed over.
+            Kind::Null | Kind::Open => visitor.visit_unit(),
             Kind::Bool(value) => visitor.visit_bool(*value),
             Kind::Int(value) => visitor.visit_i64(*value),
             Kind::Float(value) => visitor.visit_f64(*value),

@@ -11,11 +11,11 @@ use super::{
     problem::{Code, Span, quoted},
     schema::{SchemaName, schema},
     shape::{self, Shape},
+    spanned::Spanned,
     tree::{Kind, Node},
     validate::{similar, validate},
     wire::{
-        agent::{Agent, Mixin},
-        envelope::{API_VERSION, AgentKind, Document, MixinKind, SandboxKind, ServiceKind},
+        envelope::{API_VERSION, Document, SandboxKind, ServiceKind},
         sandbox::Sandbox,
         secret::Service,
     },
@@ -27,10 +27,29 @@ pub const KIT_FILE: &str = "kit.yaml";
 /// A document of any kind.
 #[derive(Debug)]
 pub(super) enum AnyDocument {
-    Sandbox(Box<Document<SandboxKind, Sandbox>>, Soundness),
-    Agent(Box<Document<AgentKind, Agent>>),
-    Mixin(Box<Document<MixinKind, Mixin>>),
+    Sandbox(Box<SandboxDocument>),
+    /// An agent's kit or a mixin: what it says depends on its arguments, so it is held against its schema when it is
+    /// used.
+    Kit(KitDocument),
     Service(Box<Document<ServiceKind, Service>>),
+}
+
+/// A document of kind Sandbox.
+#[derive(Debug)]
+pub(super) struct SandboxDocument {
+    pub(super) document: Document<SandboxKind, Sandbox>,
+    pub(super) soundness: Soundness,
+    /// As it is written.
+    pub(super) node: Node,
+}
+
+/// A document of kind Agent or Mixin.
+#[derive(Debug, Clone)]
+pub(super) struct KitDocument {
+    pub(super) kind: SchemaName,
+    /// Its name, where one can be read.
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) node: Node,
 }
 
 /// Whether all of a document is there to be checked, or only what could be read of it: from what is absent nothing
@@ -43,14 +62,21 @@ pub(super) enum Soundness {
 
 impl AnyDocument {
     /// Kind, name, and where the name stands.
-    pub(super) fn identity(&self) -> (&'static str, &str, Span) {
-        let (kind, metadata) = match self {
-            Self::Sandbox(document, _) => ("Sandbox", &document.metadata),
-            Self::Agent(document) => ("Agent", &document.metadata),
-            Self::Mixin(document) => ("Mixin", &document.metadata),
-            Self::Service(document) => ("Service", &document.metadata),
+    pub(super) fn identity(&self) -> Option<(&'static str, &str, Span)> {
+        let (kind, name, span) = match self {
+            Self::Sandbox(sandbox) => {
+                let name = &sandbox.document.metadata.name;
+                ("Sandbox", name.0.as_str(), name.span)
+            }
+            Self::Kit(kit) => {
+                let name = kit.name.as_ref()?;
+                (if kit.kind == SchemaName::Agent { "Agent" } else { "Mixin" }, name.as_str(), name.span)
+            }
+            Self::Service(document) => {
+                ("Service", document.metadata.name.0.as_str(), document.metadata.name.span)
+            }
         };
-        (kind, &metadata.name.0, metadata.name.span)
+        Some((kind, name, span))
     }
 }
 
@@ -64,8 +90,19 @@ pub(super) struct Read {
 /// Reads a file.
 pub(super) fn read(name: &str, bytes: &[u8]) -> Read {
     let (nodes, mut findings) = parse::documents(name, bytes);
-    let documents = nodes.iter().filter_map(|node| document(node, &mut findings)).collect();
-    Read { documents, found: nodes.len(), findings }
+    let found = nodes.len();
+    let sandbox = SchemaName::Sandbox;
+    let documents = nodes.into_iter().filter_map(|node| document(node, sandbox, &mut findings)).collect();
+    Read { documents, findings, found }
+}
+
+/// Reads a file beside another one, whose sandboxes need not say everything.
+pub(super) fn read_local(name: &str, bytes: &[u8]) -> Read {
+    let (nodes, mut findings) = parse::documents(name, bytes);
+    let found = nodes.len();
+    let local = SchemaName::Local;
+    let documents = nodes.into_iter().filter_map(|node| document(node, local, &mut findings)).collect();
+    Read { documents, findings, found }
 }
 
 /// The schemas, made ready once.
@@ -78,18 +115,23 @@ pub(super) fn shape(name: SchemaName) -> &'static Shape {
     &SHAPES[name as usize]
 }
 
-fn document(node: &Node, findings: &mut Findings) -> Option<AnyDocument> {
+fn document(node: Node, sandbox: SchemaName, findings: &mut Findings) -> Option<AnyDocument> {
     let before = findings.errors();
-    match kind(node, findings)? {
+    match kind(&node, findings)? {
         SchemaName::Sandbox => {
-            let document = typed(node, SchemaName::Sandbox, findings)?;
+            let document = typed(&node, sandbox, findings)?;
             let sound = findings.errors() == before;
-            Some(AnyDocument::Sandbox(document, if sound { Soundness::Whole } else { Soundness::Partial }))
+            let soundness = if sound { Soundness::Whole } else { Soundness::Partial };
+            Some(AnyDocument::Sandbox(Box::new(SandboxDocument { document, soundness, node })))
         }
-        SchemaName::Agent => typed(node, SchemaName::Agent, findings).map(AnyDocument::Agent),
-        SchemaName::Mixin => typed(node, SchemaName::Mixin, findings).map(AnyDocument::Mixin),
-        SchemaName::Service => typed(node, SchemaName::Service, findings).map(AnyDocument::Service),
-        SchemaName::Config => None,
+        kind @ (SchemaName::Agent | SchemaName::Mixin) => {
+            let name = node.get("metadata").and_then(|metadata| metadata.get("name"));
+            let name =
+                name.and_then(|name| Some(Spanned { value: name.text()?.to_owned(), span: name.span }));
+            Some(AnyDocument::Kit(KitDocument { kind, name, node }))
+        }
+        SchemaName::Service => typed(&node, SchemaName::Service, findings).map(AnyDocument::Service),
+        SchemaName::Local | SchemaName::Config => None,
     }
 }
 
@@ -100,9 +142,24 @@ pub(super) fn typed<T: DeserializeOwned>(
     name: SchemaName,
     findings: &mut Findings,
 ) -> Option<T> {
+    typed_beside(node, name, Vec::new(), findings)
+}
+
+/// The same for a node of which some places, by their first bytes, are left open.
+pub(super) fn typed_beside<T: DeserializeOwned>(
+    node: &Node,
+    name: SchemaName,
+    open: Vec<u32>,
+    findings: &mut Findings,
+) -> Option<T> {
     let before = findings.errors();
     validate(node, shape(name), findings);
-    let wrong = findings.error_places(before);
+    if findings.has(Code::TooLarge, before) {
+        return None;
+    }
+    let mut wrong = findings.error_places(before);
+    wrong.extend(open);
+    wrong.sort_unstable();
     match de::read(node, &wrong) {
         Ok(typed) => Some(typed),
         Err(_) if !wrong.is_empty() => None,

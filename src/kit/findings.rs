@@ -27,6 +27,11 @@ impl Findings {
         self.errors.len()
     }
 
+    /// Whether one of the errors from the `first` on is of a sort.
+    pub(super) fn has(&self, code: Code, first: usize) -> bool {
+        self.errors[first..].iter().any(|problem| problem.code == code)
+    }
+
     /// First bytes of the errors from the `first` on, in order.
     pub(super) fn error_places(&self, first: usize) -> Vec<u32> {
         let mut places: Vec<u32> = self.errors[first..].iter().map(|problem| problem.span.start).collect();

@@ -6,18 +6,22 @@ use std::{
 };
 
 use super::{
+    beside::{self, Beside, BesideAll},
     builtin,
     discover::{DiscoverError, Discovered, Selection, SourceFile, discover},
     document::{AnyDocument, Read, read},
     lock::{self, Lock},
     problem::{Code, Problem, quoted},
     repository::Repository,
-    resolve::{Around, Budget, Here, Library, ServiceKit, agent, sandbox, service},
+    resolve::{Budget, Services, service},
     sets::Facts,
+    shelf::Shelf,
+    stack::Stack,
 };
 use crate::model::{
     desired::Sandbox,
     registry::{Lookup, Registries, Registry},
+    rule::Layer,
     unit::Bytes,
 };
 
@@ -30,6 +34,8 @@ pub struct Context {
     pub home: PathBuf,
     /// Memory of a sandbox that says nothing about it: half of the host's, up to 4 GiB.
     pub default_memory: Bytes,
+    /// Folder of the operator's configuration: the user's own mixin lies there, and the user's kits.
+    pub user_folder: Option<PathBuf>,
     /// Registries that were looked up.
     pub registries: Registries,
     /// What `sandbox.lock` is for.
@@ -106,7 +112,8 @@ pub fn load(selection: Selection, context: &Context) -> Result<Loaded, LoadError
         _ => None,
     };
     let used = lock.as_ref().filter(|_| context.lock != LockUse::Ignore);
-    let (sandboxes, mut warnings) = check(&found.files, used, context)?;
+    let beside = BesideAll::find(&found.files, context)?;
+    let (sandboxes, mut warnings) = check(&found.files, beside, used, context)?;
     if context.lock != LockUse::Ignore {
         let uses = sandboxes.iter().flat_map(|sandbox| &sandbox.kits);
         let differing = lock::differing_kits(uses, found.lock.as_ref(), used);
@@ -136,6 +143,7 @@ fn registries(sandboxes: &[Sandbox], known: &Registries) -> BTreeMap<String, Reg
 /// Checks files that were read.
 pub(super) fn check(
     files: &[SourceFile],
+    beside: BesideAll,
     lock: Option<&Lock>,
     context: &Context,
 ) -> Result<(Vec<Sandbox>, Vec<Problem>), LoadError> {
@@ -150,39 +158,61 @@ pub(super) fn check(
     }
     refuse_duplicates(&mut reads);
     let facts = Facts { registries: &context.registries, lock, locked: context.lock == LockUse::Only };
+    let mut shelf = Shelf::new(context, facts);
+    let BesideAll { mut locals, mut user } = beside;
+    reads.iter_mut().for_each(|read| shelf.add_services(read));
+    let mut kits = Vec::new();
+    for (file, read) in files.iter().zip(&mut reads) {
+        kits.extend(shelf.add_kits(read, file, Layer::Repository));
+    }
+    kits.into_iter().for_each(|id| shelf.check(id));
+    let own = user.as_mut().and_then(|user| shelf.own(&mut user.read, &user.file));
+    refuse_strangers(files, &reads, &mut locals);
     let budget = Budget::default();
-    let library = library(files, facts, &mut reads, &budget);
+    let mut stack = Stack { shelf: &mut shelf, context, locals: &mut locals, user: own, budget };
     let mut sandboxes = Vec::new();
     for (file, read) in files.iter().zip(&mut reads) {
-        let around = Around { file, library: &library, context, facts, budget: &budget };
         for document in &read.documents {
-            if let AnyDocument::Sandbox(document, soundness) = document {
-                sandboxes.extend(sandbox(document, *soundness, &around, &mut read.findings));
+            if let AnyDocument::Sandbox(document) = document {
+                sandboxes.extend(stack.sandbox(document, file, &mut read.findings));
             }
         }
     }
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        reads.into_iter().map(|read| read.findings.into_parts()).unzip();
-    let errors: Vec<Problem> = errors.into_iter().flatten().collect();
-    if errors.is_empty() {
-        Ok((sandboxes, warnings.into_iter().flatten().collect()))
-    } else {
-        Err(LoadError::Invalid(errors))
+    let beside = locals.into_values().chain(user).map(|beside| beside.read);
+    let mut problems = shelf.into_problems();
+    for read in reads.into_iter().chain(beside) {
+        let (errors, warnings) = read.findings.into_parts();
+        problems.extend(errors.into_iter().chain(warnings));
+    }
+    let (warnings, errors): (Vec<_>, Vec<_>) =
+        beside::sorted(problems, files).into_iter().partition(|problem| problem.warning);
+    if errors.is_empty() { Ok((sandboxes, warnings)) } else { Err(LoadError::Invalid(errors)) }
+}
+
+/// Reports sandboxes of local files that no file beside them describes.
+fn refuse_strangers(files: &[SourceFile], reads: &[Read], locals: &mut HashMap<PathBuf, Beside>) {
+    for (folder, local) in locals {
+        let near = files.iter().zip(reads).filter(|(file, _)| file.folder() == folder);
+        let documents = near.flat_map(|(_, read)| &read.documents);
+        let sandboxes = documents.filter(|document| matches!(document, AnyDocument::Sandbox(_)));
+        let known: Vec<String> =
+            sandboxes.filter_map(|document| Some(document.identity()?.1.to_owned())).collect();
+        beside::refuse_strangers(local, &known);
     }
 }
 
 /// Reports two documents of one kind and name, wherever they stand, and kits under a built-in name.
 fn refuse_duplicates(reads: &mut [Read]) {
     let mut first: HashMap<(&'static str, String), (String, u32)> = HashMap::new();
-    for name in builtin::library().agents.keys() {
-        first.insert(("Agent", name.clone()), ("the built-in kits".to_owned(), 0));
+    for name in builtin::agents() {
+        first.insert(("Agent", name.to_owned()), ("the built-in kits".to_owned(), 0));
     }
-    for name in builtin::library().services.keys() {
+    for name in builtin::services().keys() {
         first.insert(("Service", name.clone()), ("the built-in services".to_owned(), 0));
     }
     for read in reads {
         for document in &read.documents {
-            let (kind, name, span) = document.identity();
+            let Some((kind, name, span)) = document.identity() else { continue };
             let file = read.findings.source().name().to_owned();
             match first.entry((kind, name.to_owned())) {
                 std::collections::hash_map::Entry::Vacant(entry) => {
@@ -210,7 +240,7 @@ pub fn kits_in(selection: &Selection, folder: &Path) -> Result<Vec<(&'static str
     let mut kits = Vec::new();
     for file in &found.files {
         for document in &read(&file.name, &file.bytes).documents {
-            let (kind, name, _) = document.identity();
+            let Some((kind, name, _)) = document.identity() else { continue };
             if matches!(kind, "Agent" | "Mixin") {
                 kits.push((kind, name.to_owned()));
             }
@@ -220,33 +250,18 @@ pub fn kits_in(selection: &Selection, folder: &Path) -> Result<Vec<(&'static str
 }
 
 /// The services of the program and of the files here. What is wrong with the files is not asked now.
-pub(super) fn services_here(context: &Context) -> BTreeMap<String, ServiceKit> {
+pub(super) fn services_here(context: &Context) -> Services {
     let files = discover(Selection::Default, &context.folder).map(|found| found.files).unwrap_or_default();
-    let mut reads: Vec<Read> = files.iter().map(|file| read(&file.name, &file.bytes)).collect();
-    library(&files, Facts::none(), &mut reads, &Budget::default()).services
-}
-
-/// The built-in kits and those of the files: services first, since agents name them.
-fn library(files: &[SourceFile], facts: Facts<'_>, reads: &mut [Read], budget: &Budget) -> Library {
-    let mut library = builtin::library().clone();
-    for read in &mut *reads {
+    let mut services = builtin::services().clone();
+    for file in &files {
+        let mut read = read(&file.name, &file.bytes);
         for document in &read.documents {
             if let AnyDocument::Service(document) = document {
                 let resolved = service(&document.spec, &mut read.findings);
                 let name = document.metadata.name.value.0.clone();
-                library.services.extend(resolved.map(|service| (name, service)));
+                services.extend(resolved.map(|service| (name, service)));
             }
         }
     }
-    for (file, read) in files.iter().zip(reads) {
-        for document in &read.documents {
-            if let AnyDocument::Agent(document) = document {
-                let name = document.metadata.name.value.0.clone();
-                let here = Here { name: &file.name, file: Some(file), budget };
-                let resolved = agent(&name, &document.spec, &here, &library, facts, &mut read.findings);
-                library.agents.insert(name, resolved);
-            }
-        }
-    }
-    library
+    services
 }

@@ -19,6 +19,7 @@
 //! carried out yet is `wire::later::Later`, which the validator refuses with its line.
 
 mod archive;
+mod beside;
 mod builtin;
 mod config;
 mod de;
@@ -30,8 +31,10 @@ pub mod explain;
 pub mod export;
 mod findings;
 pub mod import;
+mod lints;
 mod load;
 mod lock;
+mod merge;
 mod parse;
 mod problem;
 mod repository;
@@ -40,7 +43,9 @@ mod scalar;
 mod schema;
 mod sets;
 mod shape;
+mod shelf;
 mod spanned;
+mod stack;
 mod syntax;
 #[cfg(test)]
 mod tests;

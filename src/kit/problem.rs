@@ -30,7 +30,7 @@ pub struct Span {
 /// A text that findings point into, as it may be shown: what a terminal would obey is replaced by signs of the
 /// same length, so that spans stay right.
 #[derive(Debug, Clone)]
-pub struct Source(NamedSource<Arc<str>>);
+pub struct Source(Arc<NamedSource<Arc<str>>>);
 
 impl Source {
     /// A text under the name that its user knows it by.
@@ -38,7 +38,7 @@ impl Source {
     pub fn new(name: &str, text: &str) -> Self {
         let clean = !text.chars().any(is_unprintable);
         let shown = if clean { Arc::from(text) } else { text.chars().fold(String::new(), printable).into() };
-        Self(NamedSource::new(escaped(name), shown).with_language("yaml"))
+        Self(Arc::new(NamedSource::new(escaped(name), shown).with_language("yaml")))
     }
 
     /// The name.
@@ -155,6 +155,16 @@ pub enum Code {
     File,
     /// A port twice.
     Port,
+    /// Two mixins that differ.
+    Clash,
+    /// What a kit has locked is set.
+    Locked,
+    /// A kit's argument that is missing, unknown, or not of its form.
+    Argument,
+    /// A kit that cannot be used here, or extends itself.
+    Kit,
+    /// A rule that can never match, or that matches more than its author can mean.
+    Rule,
     /// Worth knowing; nothing is wrong.
     Note,
 }
@@ -186,6 +196,11 @@ impl fmt::Display for Code {
             Self::Expression => "kit::expression",
             Self::File => "kit::file",
             Self::Port => "kit::port",
+            Self::Clash => "kit::clash",
+            Self::Locked => "kit::locked",
+            Self::Argument => "kit::argument",
+            Self::Kit => "kit::kit",
+            Self::Rule => "kit::rule",
             Self::Note => "kit::note",
         })
     }
@@ -303,7 +318,7 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.source_text.0)
+        Some(&*self.source_text.0)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

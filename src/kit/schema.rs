@@ -17,6 +17,8 @@ use super::wire::{
 pub enum SchemaName {
     /// Kind Sandbox.
     Sandbox,
+    /// Kind Sandbox beside a file with another one of the same name.
+    Local,
     /// Kind Agent.
     Agent,
     /// Kind Mixin.
@@ -29,13 +31,15 @@ pub enum SchemaName {
 
 impl SchemaName {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Sandbox, Self::Agent, Self::Mixin, Self::Service, Self::Config];
+    pub const ALL: [Self; 6] =
+        [Self::Sandbox, Self::Local, Self::Agent, Self::Mixin, Self::Service, Self::Config];
 
     /// Name of its file under `schemas/`.
     #[must_use]
     pub const fn file_name(self) -> &'static str {
         match self {
             Self::Sandbox => "sandbox.json",
+            Self::Local => "sandbox.local.json",
             Self::Agent => "agent.json",
             Self::Mixin => "mixin.json",
             Self::Service => "service.json",
@@ -49,6 +53,15 @@ impl SchemaName {
 pub fn schema(name: SchemaName) -> Value {
     match name {
         SchemaName::Sandbox => generate::<Document<SandboxKind, Sandbox>>("Cofferdam: kind Sandbox"),
+        SchemaName::Local => {
+            let mut schema = generate::<Document<SandboxKind, Sandbox>>("Cofferdam: sandbox.local.yaml");
+            // It changes a sandbox that has said the rest.
+            let required = schema.pointer_mut("/$defs/SandboxSpec/required").and_then(Value::as_array_mut);
+            if let Some(required) = required {
+                required.retain(|key| key != "agent");
+            }
+            schema
+        }
         SchemaName::Agent => generate::<Document<AgentKind, Agent>>("Cofferdam: kind Agent"),
         SchemaName::Mixin => generate::<Document<MixinKind, Mixin>>("Cofferdam: kind Mixin"),
         SchemaName::Service => generate::<Document<ServiceKind, Service>>("Cofferdam: kind Service"),

@@ -31,6 +31,8 @@ pub(super) struct Shape {
     pub(super) items: Option<Box<Shape>>,
     /// Fewest items.
     pub(super) items_min: usize,
+    /// Most items.
+    pub(super) items_max: Option<usize>,
     /// The words that a text may be; empty: any.
     pub(super) words: Vec<Word>,
     /// Form of a text.
@@ -155,6 +157,7 @@ impl Compiler<'_> {
             }
             "propertyNames" => shape.key_form = self.shape(value, depth + 1)?.form,
             "items" => shape.items = Some(Box::new(self.shape(value, depth + 1)?)),
+            "maxItems" => shape.items_max = Some(size(value)?),
             "minItems" => shape.items_min = size(value)?,
             "enum" => {
                 shape.words =

@@ -11,6 +11,7 @@ use std::{
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::{
+    beside::BesideAll,
     discover::SourceFile,
     load::{Context, LoadError, check},
     *,
@@ -30,6 +31,7 @@ pub(super) fn context() -> Context {
         folder: data(),
         home: data().join("folders"),
         default_memory: Bytes::gib(4),
+        user_folder: None,
         registries: registries(),
         lock: LockUse::Prefer,
     }
@@ -55,7 +57,7 @@ pub(super) fn file(name: &str, bytes: &[u8]) -> SourceFile {
 }
 
 fn check_text(text: &str) -> Result<(Vec<Sandbox>, Vec<Problem>), LoadError> {
-    check(&[file("sandbox.yaml", text.as_bytes())], None, &context())
+    check(&[file("sandbox.yaml", text.as_bytes())], BesideAll::default(), None, &context())
 }
 
 /// The findings of a text, one line each.
@@ -111,11 +113,12 @@ fn decode_files(model: &mut serde_json::Value) {
 #[test]
 fn right_files_yield_their_model() {
     for (name, bytes) in corpus("valid") {
-        let (sandboxes, warnings) = match check(&[file(&name, &bytes)], None, &context()) {
-            Ok(loaded) => loaded,
-            Err(LoadError::Invalid(problems)) => panic!("{name}:\n{}", render(&problems)),
-            Err(error) => panic!("{name}: {error}"),
-        };
+        let (sandboxes, warnings) =
+            match check(&[file(&name, &bytes)], BesideAll::default(), None, &context()) {
+                Ok(loaded) => loaded,
+                Err(LoadError::Invalid(problems)) => panic!("{name}:\n{}", render(&problems)),
+                Err(error) => panic!("{name}: {error}"),
+            };
         let mut model = serde_json::to_value(&sandboxes).unwrap();
         decode_files(&mut model);
         let mut text = format!("{model:#}\n");
@@ -129,7 +132,7 @@ fn right_files_yield_their_model() {
 #[test]
 fn wrong_files_say_what_and_where_and_how() {
     for (name, bytes) in corpus("invalid") {
-        let text = match check(&[file(&name, &bytes)], None, &context()) {
+        let text = match check(&[file(&name, &bytes)], BesideAll::default(), None, &context()) {
             Ok(_) => panic!("{name}: nothing wrong"),
             Err(LoadError::Invalid(problems)) => render(&problems),
             Err(error) => format!("{error}\n"),
@@ -161,7 +164,9 @@ fn a_finding_as_json() {
 fn two_files_cannot_describe_one_sandbox() {
     let text = fs::read(data().join("valid/smallest.yaml")).unwrap();
     let files = [file("a.sandbox.yaml", &text), file("b.sandbox.yaml", &text)];
-    let Err(LoadError::Invalid(problems)) = check(&files, None, &context()) else { panic!("nothing wrong") };
+    let Err(LoadError::Invalid(problems)) = check(&files, BesideAll::default(), None, &context()) else {
+        panic!("nothing wrong")
+    };
     assert_eq!(problems.len(), 1);
     assert_eq!((problems[0].file(), problems[0].line(), problems[0].column()), ("b.sandbox.yaml", 3, 18));
     assert_eq!(problems[0].label.as_deref(), Some("the other: a.sandbox.yaml:3"));
@@ -194,7 +199,7 @@ fn hostile_files_are_bounded() {
             let head = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: a}\nspec:\n  agent: shell\n";
             head.to_owned() + &many(100_000, &|n| format!("  agen{n}: 1\n"))
         }),
-        ("many documents", "---\na\n".repeat(500_000)),
+        ("many documents", "---\na\n".repeat(250_000)),
         ("comments", "#\n".repeat(1_000_000)),
         ("tabs", "\t".repeat(1_000_000)),
         ("quotes", "'".repeat(1_000_001)),
@@ -257,5 +262,57 @@ fn examples_are_right() {
         }
         Err(LoadError::Invalid(problems)) => panic!("{}", render(&problems)),
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// Repositories with kits in them, and a person's own folder: `repository`, `home` and `config` of each.
+#[test]
+fn trees_yield_their_model_or_say_what_is_wrong() {
+    let trees = data().join("trees");
+    let mut names: Vec<_> = fs::read_dir(&trees).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| path.is_dir());
+    names.sort();
+    for tree in names {
+        let name = format!("trees/{}", tree.file_name().unwrap().to_str().unwrap());
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        copy(&tree, &root);
+        for folder in ["home", "config", "repository/.git/objects", "repository/.git/refs"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        fs::write(root.join("repository/.git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        let (home, user_folder) = (root.join("home"), Some(root.join("config")));
+        let context = Context { folder: root.join("repository"), home, user_folder, ..context() };
+        let text = match load(Selection::Default, &context) {
+            Ok(loaded) => {
+                let mut model = serde_json::to_value(&loaded.sandboxes).unwrap();
+                decode_files(&mut model);
+                let mut text = format!("{model:#}\n");
+                for warning in loaded.warnings {
+                    writeln!(text, "warning: {}", warning.to_line()).unwrap();
+                }
+                text
+            }
+            Err(LoadError::Invalid(problems)) => render(&problems),
+            Err(error) => format!("{error}\n"),
+        };
+        golden(&name, "txt", &text.replace(root.to_str().unwrap(), "[ROOT]"));
+    }
+}
+
+/// Copies a folder, links as links.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().unwrap();
+        if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(from).unwrap(), to).unwrap();
+        } else if kind.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
     }
 }

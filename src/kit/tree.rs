@@ -29,13 +29,15 @@ pub(super) enum Kind {
     Text(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
+    /// An argument that is not given here: any value.
+    Open,
 }
 
 impl Kind {
     /// The sort of value, in words of the error messages.
     pub(super) fn word(&self) -> &'static str {
         match self {
-            Self::Null => "nothing",
+            Self::Null | Self::Open => "nothing",
             Self::Bool(true) => "`true`",
             Self::Bool(false) => "`false`",
             Self::Int(_) | Self::Float(_) => "a number",

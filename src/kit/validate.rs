@@ -65,6 +65,9 @@ struct Validator<'a> {
 impl Validator<'_> {
     /// `at` is the key or item that holds the node: what is missing inside is reported there.
     fn node(&mut self, node: &Node, shape: &Shape, path: &Path<'_>, at: Span) {
+        if node.kind == Kind::Open {
+            return;
+        }
         if let Some(reason) = &shape.refused {
             let problem = self.findings.at(Code::Secret, at, reason.clone());
             self.findings.push(problem.help(shape.form_in_words.clone().unwrap_or_default()));
@@ -88,7 +91,7 @@ impl Validator<'_> {
             Kind::List(items) => self.list(items, shape, path, at),
             Kind::Text(text) => self.text(text, node.span, shape, path),
             Kind::Int(number) => self.number(*number, node.span, shape, path),
-            Kind::Null | Kind::Bool(_) | Kind::Float(_) => {}
+            Kind::Null | Kind::Bool(_) | Kind::Float(_) | Kind::Open => {}
         }
     }
 
@@ -216,6 +219,11 @@ impl Validator<'_> {
             let message = format!("{} cannot be empty", path.name());
             let problem = self.findings.at(Code::WrongValue, at, message);
             self.findings.push(problem.help("write at least one entry, or remove the key"));
+        }
+        if let Some((excess, max)) = shape.items_max.and_then(|max| Some((items.get(max)?, max))) {
+            let message = format!("{} has at most {max} entries, here are {}", path.name(), items.len());
+            let problem = self.findings.at(Code::TooLarge, excess.head(), message);
+            return self.findings.push(problem.help("leave some out"));
         }
         let Some(shape) = &shape.items else { return };
         for (index, item) in items.iter().enumerate() {

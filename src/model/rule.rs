@@ -175,7 +175,7 @@ pub enum Addresses {
 }
 
 /// Narrows a rule to some requests. Empty lists match all.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpMatch {
     /// Methods, upper-case.

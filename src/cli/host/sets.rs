@@ -41,6 +41,7 @@ impl Host {
             folder: self.folder.clone(),
             home: self.home.clone(),
             default_memory: documents::default_memory(),
+            user_folder: self.places.config.parent().map(Into::into),
             registries: self.operator_registries(),
             lock,
         }

@@ -4,6 +4,7 @@
 //! must be regular with one link, and is bounded. A link would let a repository show the host's own files in an
 //! error message; a second link, a file that someone else still writes.
 
+mod beneath;
 mod checkout;
 #[cfg(test)]
 mod tests;
@@ -27,8 +28,12 @@ use sha2::{Digest, Sha256};
 use super::{lock::LOCK_FILE, parse::FILE_MAX, repository::Repository};
 use crate::model::desired::Provenance;
 
+pub(super) use beneath::{FoundFile, Unread, files_beneath, read_beneath};
+
 /// The file that is looked for first.
 const DEFAULT_FILE: &str = "sandbox.yaml";
+/// What one person says beside it, which is not committed.
+pub(super) const LOCAL_FILE: &str = "sandbox.local.yaml";
 /// The folder that is looked for next.
 const DEFAULT_FOLDER: &str = ".cofferdam";
 /// Most files that one folder may yield, and their bytes together.
@@ -61,6 +66,16 @@ pub(super) struct SourceFile {
 }
 
 impl SourceFile {
+    /// Whether it came over standard input, so that nothing lies beside it.
+    pub(super) fn is_standard_input(&self) -> bool {
+        self.path.ends_with("-")
+    }
+
+    /// The folder that it lies in.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.base)
+    }
+
     /// A file with these bytes, while `commit` is checked out.
     pub(super) fn new(
         name: &str,
@@ -191,39 +206,6 @@ struct Root {
     repository: Option<Repository>,
     commit: Option<String>,
     descriptor: OwnedFd,
-}
-
-/// Reads a regular file with one name below a folder, over no link, of at most `max` bytes. Says why not, in words that
-/// name no host path.
-pub(super) fn read_beneath(base: &Path, relative: &Path, max: usize) -> Result<Vec<u8>, String> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let base = openat(CWD, base, flags, Mode::empty()).map_err(|error| io::Error::from(error).to_string())?;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = openat2(&base, relative, flags, Mode::empty(), resolve);
-    let file = File::from(opened.map_err(|error| match error {
-        Errno::LOOP => "it is a link or lies behind one".to_owned(),
-        Errno::XDEV => "it lies outside of the repository".to_owned(),
-        Errno::NOENT | Errno::NOTDIR => "it is not there".to_owned(),
-        Errno::NOSYS => {
-            "this kernel cannot open files safely (openat2 is missing; Linux 5.6 has it)".to_owned()
-        }
-        error => io::Error::from(error).to_string(),
-    })?);
-    let found = file.metadata().map_err(|error| error.to_string())?;
-    if !found.is_file() {
-        return Err("it is no regular file".to_owned());
-    }
-    if found.nlink() != 1 {
-        return Err("it has a second name (hard link); copy it".to_owned());
-    }
-    let too_large = || format!("it is larger than {} KiB", max >> 10);
-    if found.len() > max as u64 {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
-    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() > max { Err(too_large()) } else { Ok(bytes) }
 }
 
 impl Root {

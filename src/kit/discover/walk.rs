@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{DEFAULT_FILE, DEFAULT_FOLDER, DiscoverError, FILES_MAX, Root, io_error, refused};
+use super::{DEFAULT_FILE, DEFAULT_FOLDER, DiscoverError, FILES_MAX, LOCAL_FILE, Root, io_error, refused};
 
 /// Deepest folder and most entries that are looked at.
 const DEPTH_MAX: usize = 32;
@@ -76,5 +76,5 @@ impl Walk<'_> {
 /// Whether a file of this name holds documents. Links are among them, so that opening one says why it is refused.
 fn is_ours(name: &str, in_our_folder: bool) -> bool {
     let named = matches!(name, DEFAULT_FILE | "kit.yaml") || name.ends_with(".sandbox.yaml");
-    named || (in_our_folder && name.ends_with(".yaml") && name != "approvals.yaml")
+    named || (in_our_folder && name.ends_with(".yaml") && !matches!(name, "approvals.yaml" | LOCAL_FILE))
 }

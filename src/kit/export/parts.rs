@@ -198,7 +198,7 @@ pub(super) fn same_secret(a: &SecretBinding, b: &SecretBinding) -> bool {
 
 /// A built-in service by its name, anything else in full.
 pub(super) fn secret(binding: &SecretBinding) -> Value {
-    let known = builtin::library().services.get(&binding.name);
+    let known = builtin::services().get(&binding.name);
     if known.is_some_and(|service| service.is_all_of(binding)) {
         return binding.name.as_str().into();
     }

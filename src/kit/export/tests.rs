@@ -3,6 +3,7 @@ use std::{fs, path::Path};
 use super::*;
 use crate::{
     kit::{
+        beside::BesideAll,
         load::{LoadError, check},
         tests::{context, corpus, data, file},
     },
@@ -10,7 +11,7 @@ use crate::{
 };
 
 fn load(text: &str) -> Vec<Sandbox> {
-    match check(&[file("valid/x.yaml", text.as_bytes())], None, &context()) {
+    match check(&[file("valid/x.yaml", text.as_bytes())], BesideAll::default(), None, &context()) {
         Ok((sandboxes, _)) => sandboxes,
         Err(LoadError::Invalid(problems)) => {
             let lines: Vec<String> = problems.iter().map(|problem| problem.to_line()).collect();
@@ -112,7 +113,7 @@ proptest::proptest! {
         fn json_of(node: &crate::kit::tree::Node) -> Value {
             use crate::kit::tree::Kind;
             match &node.kind {
-                Kind::Null => Value::Null,
+                Kind::Null | Kind::Open => Value::Null,
                 Kind::Bool(value) => (*value).into(),
                 Kind::Int(value) => (*value).into(),
                 Kind::Float(value) => (*value).into(),

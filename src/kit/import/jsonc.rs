@@ -239,7 +239,7 @@ mod tests {
 
     fn json(node: &Node) -> serde_json::Value {
         match &node.kind {
-            Kind::Null => serde_json::Value::Null,
+            Kind::Null | Kind::Open => serde_json::Value::Null,
             Kind::Bool(value) => (*value).into(),
             Kind::Int(value) => (*value).into(),
             Kind::Float(value) => (*value).into(),

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{self, Stands};
+use super::{
+    Here,
+    text::{self, Stands},
+};
 use crate::kit::{
     findings::Findings,
+    merge::Placed,
     problem::{Code, Span, quoted},
     spanned::Spanned,
     wire::text::EnvName,
@@ -54,14 +58,16 @@ pub(super) fn refuse_reserved(name: &str, span: Span, findings: &mut Findings) {
 /// Resolves a document's variables.
 pub(super) fn variables(
     written: &BTreeMap<EnvName, Spanned<String>>,
+    here: &Here<'_>,
     findings: &mut Findings,
-) -> BTreeMap<String, String> {
+) -> BTreeMap<String, Placed<String>> {
     let mut variables = BTreeMap::new();
     for (name, value) in written {
         refuse_reserved(&name.0, value.span, findings);
         text::refuse_variable(value, findings);
         text::refuse_nul(value, findings);
-        variables.insert(name.0.clone(), text::expressions(value, Stands::Value, findings));
+        let text = text::expressions(value, Stands::Value, findings);
+        variables.insert(name.0.clone(), here.placed(text, value.span, findings));
     }
     variables
 }

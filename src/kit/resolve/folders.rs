@@ -5,15 +5,20 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{Around, text};
+use super::{Here, text};
 use crate::{
     kit::{
+        Context,
         findings::Findings,
-        problem::{Code, Span, quoted, quoted_path},
+        merge::Placed,
+        problem::{Code, quoted, quoted_path},
         spanned::Spanned,
         wire::sandbox as wire,
     },
-    model::desired::{Access, Mount, Workspace, WorkspaceMode},
+    model::{
+        desired::{Access, Mount, Workspace, WorkspaceMode},
+        rule::Origin,
+    },
 };
 
 /// Folders of the guest that a mount may not cover: the machine does not work without them.
@@ -32,56 +37,24 @@ const GUEST_OWN: [&str; 12] = [
     "/var/lib/cofferdam",
 ];
 
-/// Resolves the workspace. Without a mode it is `read` until branch mode is there, which a note says.
-pub(super) fn workspace(
-    written: Option<&Spanned<wire::Workspace>>,
-    at: Span,
-    around: &Around<'_>,
-    findings: &mut Findings,
-) -> Option<Workspace> {
-    let span = written.map_or(at, |workspace| workspace.span);
-    let mode = match written.and_then(|workspace| workspace.mode) {
-        Some(wire::WorkspaceMode::Direct) => WorkspaceMode::Direct,
-        // The schema's validator has refused the other two.
-        Some(_) => WorkspaceMode::Read,
-        None => {
-            let message =
-                "the workspace is read-only here: without a mode it will be `branch` once that is available";
-            let note = findings.at(Code::Note, span, message).as_warning();
-            findings.push(note.help(
-                "write `workspace: {mode: direct}` to let the agent write, or `mode: read` to keep this",
-            ));
-            WorkspaceMode::Read
-        }
-    };
-    let path = match written.and_then(|workspace| workspace.path.as_ref()) {
-        Some(path) => folder(path, &around.file.base, around, findings)?,
-        None => around.file.base.clone(),
-    };
-    Some(Workspace { path, mode, origin: around.origin(span.line) })
+/// Resolves the workspace's folder: from the root of the repository that holds the file.
+pub(super) fn workspace(path: &Spanned<String>, here: &Here<'_>, findings: &mut Findings) -> Option<PathBuf> {
+    let (file, context) = here.file?;
+    folder(path, &file.base, context, findings)
 }
 
-/// Resolves the mounts.
+/// Resolves the mounts of a document. Whether they stand in each other's way is [`check_overlaps`]'s.
 pub(super) fn mounts(
     written: &[Spanned<wire::Mount>],
-    workspace: Option<&Workspace>,
-    around: &Around<'_>,
+    here: &Here<'_>,
     findings: &mut Findings,
-) -> Vec<Mount> {
-    let mut kept: Vec<Mount> = Vec::new();
-    for mount in written {
-        let Some(resolved) = one(mount, around, findings) else { continue };
-        let span = mount.source.span;
-        let clear = check_overlap(&resolved, span, &kept, workspace, findings);
-        if clear {
-            kept.push(resolved);
-        }
-    }
-    kept
+) -> Vec<Placed<Mount>> {
+    written.iter().filter_map(|mount| one(mount, here, findings)).collect()
 }
 
-fn one(mount: &Spanned<wire::Mount>, around: &Around<'_>, findings: &mut Findings) -> Option<Mount> {
-    let source = folder(&mount.source, around.folder(), around, findings)?;
+fn one(mount: &Spanned<wire::Mount>, here: &Here<'_>, findings: &mut Findings) -> Option<Placed<Mount>> {
+    let (file, context) = here.file?;
+    let source = folder(&mount.source, file.folder(), context, findings)?;
     let target = match &mount.target {
         Some(target) => guest_path(target, findings)?,
         None => {
@@ -92,15 +65,16 @@ fn one(mount: &Spanned<wire::Mount>, around: &Around<'_>, findings: &mut Finding
         Some(wire::Access::Write) => Access::Write,
         Some(wire::Access::Read) | None => Access::Read,
     };
-    let origin = around.origin(mount.source.span.line);
-    Some(Mount { source, target, access, why: mount.why.0.clone(), origin })
+    let span = mount.source.span;
+    let value = Mount { source, target, access, why: mount.why.0.clone(), origin: here.origin(span.line) };
+    Some(here.placed(value, span, findings))
 }
 
 /// A folder of the host: absolute, below `~/`, or from `base`.
 fn folder(
     written: &Spanned<String>,
     base: &Path,
-    around: &Around<'_>,
+    context: &Context,
     findings: &mut Findings,
 ) -> Option<PathBuf> {
     text::refuse_expression(written, findings);
@@ -115,8 +89,8 @@ fn folder(
             );
             return None;
         }
-        "~" => around.context.home.clone(),
-        text if text.starts_with("~/") => around.context.home.join(&text[2..]),
+        "~" => context.home.clone(),
+        text if text.starts_with("~/") => context.home.join(&text[2..]),
         text if text.starts_with('~') => {
             let problem = findings.at(Code::Path, written.span, "only your own home has a short form");
             findings.push(problem.help("write `~/…` or the absolute path"));
@@ -182,65 +156,62 @@ fn guest_path(written: &Spanned<String>, findings: &mut Findings) -> Option<Stri
     Some(path.components().collect::<PathBuf>().to_string_lossy().into_owned())
 }
 
-/// Two views of one host folder must agree on who may write, and no mount lies inside another in the guest.
-fn check_overlap(
-    mount: &Mount,
-    span: Span,
-    others: &[Mount],
-    workspace: Option<&Workspace>,
+/// Two views of one host folder must agree on who may write, and no mount lies inside another in the guest. The first
+/// of two that clash is kept.
+pub(super) fn check_overlaps(
+    mounts: Vec<Placed<Mount>>,
+    workspace: &Workspace,
     findings: &mut Findings,
-) -> bool {
-    let nested = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
-    let views = others
-        .iter()
-        .map(|other| (other.source.as_path(), Path::new(&other.target), other.access, &other.origin));
-    let workspace = workspace.map(|workspace| {
-        let access = if workspace.mode == WorkspaceMode::Direct { Access::Write } else { Access::Read };
-        (workspace.path.as_path(), workspace.path.as_path(), access, &workspace.origin)
-    });
-    for (source, target, access, origin) in workspace.into_iter().chain(views) {
-        let line = origin.line.unwrap_or_default();
-        let (message, help) = if nested(Path::new(&mount.target), target) {
-            let message = format!(
-                "{} and {} lie inside each other in the sandbox",
-                quoted(&mount.target),
-                quoted_path(target)
-            );
-            (message, format!("give it a `target` of its own; the other stands on line {line}"))
-        } else if nested(&mount.source, source) && access != mount.access {
-            let message = format!(
-                "{} would be writable by one way and read-only by another",
-                quoted_path(&mount.source)
-            );
-            (message, format!("give both the same access; the other stands on line {line}"))
-        } else {
-            continue;
-        };
-        findings.push(findings.at(Code::Overlap, span, message).help(help));
-        return false;
+) -> Vec<Mount> {
+    let access = if workspace.mode == WorkspaceMode::Direct { Access::Write } else { Access::Read };
+    let place = |origin: &Origin| match (&origin.file, origin.line) {
+        (Some(file), Some(line)) => format!("the other stands in {file}:{line}"),
+        _ => "the other is the workspace".to_owned(),
+    };
+    let mut kept: Vec<Mount> = Vec::new();
+    for Placed { value: mount, at } in mounts {
+        let others = kept
+            .iter()
+            .map(|other| (other.source.as_path(), Path::new(&other.target), other.access, &other.origin));
+        let workspace = (workspace.path.as_path(), workspace.path.as_path(), access, &workspace.origin);
+        let clash = std::iter::once(workspace).chain(others).find_map(|(source, target, access, origin)| {
+            let (message, help) = overlap(&mount, source, target, access)?;
+            Some(at.problem(Code::Overlap, message).help(format!("{help}; {}", place(origin))))
+        });
+        match clash {
+            Some(problem) => findings.push(problem),
+            None => kept.push(mount),
+        }
     }
-    true
+    kept
 }
 
-/// Where sessions begin: a guest path, from the workspace when it is relative.
-pub(super) fn working_dir(
-    written: &Spanned<String>,
-    workspace: Option<&Workspace>,
-    findings: &mut Findings,
-) -> Option<String> {
+fn overlap(mount: &Mount, source: &Path, target: &Path, access: Access) -> Option<(String, &'static str)> {
+    let nested = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
+    if nested(Path::new(&mount.target), target) {
+        let (one, other) = (quoted(&mount.target), quoted(&target.to_string_lossy()));
+        let message = format!("{one} and {other} lie inside each other in the sandbox");
+        Some((message, "give it a `target` of its own"))
+    } else if nested(&mount.source, source) && access != mount.access {
+        let source = quoted(&mount.source.to_string_lossy());
+        let message = format!("{source} would be writable by one way and read-only by another");
+        Some((message, "give both the same access"))
+    } else {
+        None
+    }
+}
+
+/// Where sessions begin, as it is written: plain, relative to the workspace or absolute.
+pub(super) fn working_dir(written: &Spanned<String>, findings: &mut Findings) -> Option<String> {
     text::refuse_expression(written, findings);
     let relative = Path::new(written.as_str());
     let plain =
         |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_) | Component::CurDir);
     if written.is_empty() || !relative.components().all(plain) || written.chars().any(char::is_control) {
         let message = format!("{} is not a plain path", quoted(written));
-        findings.push(
-            findings
-                .at(Code::Path, written.span, message)
-                .help("write a path below the workspace, or an absolute one"),
-        );
+        let problem = findings.at(Code::Path, written.span, message);
+        findings.push(problem.help("write a path below the workspace, or an absolute one"));
         return None;
     }
-    let path = workspace.map_or_else(|| relative.to_path_buf(), |workspace| workspace.path.join(relative));
-    Some(path.components().collect::<PathBuf>().to_string_lossy().into_owned())
+    Some(written.value.clone())
 }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     kit::{
         findings::Findings,
+        merge::{At, Placed},
         problem::{Code, Span, quoted},
         spanned::Spanned,
         wire::guest as wire,
@@ -22,13 +23,6 @@ const OURS: [&str; 7] =
     ["/dev", "/proc", "/sys", "/run/cofferdam", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 /// Longest path in the guest (Linux, PATH_MAX with its NUL).
 const PATH_MAX: usize = 4095;
-
-/// Something of a document and where it stands there, for findings that come later.
-#[derive(Debug, Clone)]
-pub(in crate::kit) struct Placed<T> {
-    pub(super) value: T,
-    pub(super) span: Span,
-}
 
 /// Resolves the files of a document.
 pub(super) fn files(
@@ -60,7 +54,7 @@ fn file(written: &Spanned<wire::File>, here: &Here<'_>, findings: &mut Findings)
     }
     let mode = written.mode.as_ref().and_then(|mode| u32::from_str_radix(&mode.0, 8).ok());
     let origin = here.origin(span.line);
-    Some(Placed { value: File { path: path?, content, merge, placeholders, mode, origin }, span })
+    Some(here.placed(File { path: path?, content, merge, placeholders, mode, origin }, span, findings))
 }
 
 /// What is merged must be a JSON object.
@@ -107,6 +101,16 @@ fn path(written: &Spanned<String>, findings: &mut Findings) -> Option<String> {
     Some(path)
 }
 
+/// Whether a path that was made of a kit's folder can be one in the guest.
+pub(in crate::kit) fn is_of_the_guest(path: &str, at: &At, findings: &mut Findings) -> bool {
+    let can = path.len() <= PATH_MAX && !path.chars().any(char::is_control) && !path.contains("${{ secrets");
+    if !can {
+        let problem = at.problem(Code::Path, format!("{} is no path in a sandbox", quoted(path)));
+        findings.push(problem.help("rename the file"));
+    }
+    can
+}
+
 /// Resolves the ports of a document.
 pub(super) fn ports(
     written: &[Spanned<wire::Port>],
@@ -122,10 +126,8 @@ pub(super) fn ports(
             continue;
         }
         let origin = here.origin(port.span.line);
-        kept.push(Placed {
-            value: Port { guest: port.guest, host: port.host, fixed, origin },
-            span: port.span,
-        });
+        let value = Port { guest: port.guest, host: port.host, fixed, origin };
+        kept.push(here.placed(value, port.span, findings));
     }
     kept
 }

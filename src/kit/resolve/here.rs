@@ -5,9 +5,12 @@ use std::{cell::Cell, path::Path};
 use super::text;
 use crate::{
     kit::{
-        discover::{SourceFile, read_beneath},
+        Context,
+        discover::{SourceFile, Unread, read_beneath},
         findings::Findings,
-        problem::{Code, quoted},
+        merge::{At, Placed},
+        problem::{Code, Span, quoted},
+        sets::Sets,
         spanned::Spanned,
     },
     model::rule::{Layer, Origin},
@@ -18,7 +21,7 @@ pub(super) const SOURCE_MAX: usize = 1 << 20;
 /// Most bytes of such files that one load reads: 10,000 documents must not fill the host's memory.
 const LOAD_MAX: usize = 64 << 20;
 
-/// What may still be read in this load.
+/// How many bytes may still be read, or be made of what was read, in this load.
 #[derive(Debug)]
 pub(in crate::kit) struct Budget(Cell<usize>);
 
@@ -28,20 +31,43 @@ impl Default for Budget {
     }
 }
 
-/// Where a document stands.
+impl Budget {
+    /// Whether so many bytes were left.
+    pub(in crate::kit) fn take(&self, bytes: usize) -> bool {
+        let left = self.0.get().checked_sub(bytes);
+        self.0.set(left.unwrap_or_default());
+        left.is_some()
+    }
+}
+
+/// Where a document stands, and what it may name.
 #[derive(Clone, Copy)]
 pub(in crate::kit) struct Here<'a> {
     /// The file, as policy and audit will show it.
     pub(in crate::kit) name: &'a str,
-    /// The file on disk; a built-in kit has none.
-    pub(in crate::kit) file: Option<&'a SourceFile>,
+    /// The file on disk and what surrounds it; a built-in kit has neither.
+    pub(in crate::kit) file: Option<(&'a SourceFile, &'a Context)>,
+    /// What named sets mean, services among them.
+    pub(in crate::kit) sets: Sets<'a>,
     pub(in crate::kit) budget: &'a Budget,
+    /// Whose file it is.
+    pub(in crate::kit) layer: Layer,
 }
 
 impl Here<'_> {
     /// The origin of something on a line of the file.
     pub(super) fn origin(&self, line: u32) -> Origin {
-        Origin { layer: Layer::Repository, file: Some(self.name.to_owned()), line: Some(line) }
+        Origin { layer: self.layer, file: Some(self.name.to_owned()), line: Some(line) }
+    }
+
+    /// A place in this file.
+    pub(super) fn at(&self, span: Span, findings: &Findings) -> At {
+        At { source: findings.source().clone(), span, layer: self.layer }
+    }
+
+    /// A value of this file.
+    pub(super) fn placed<T>(&self, value: T, span: Span, findings: &Findings) -> Placed<T> {
+        Placed { value, at: self.at(span, findings) }
     }
 
     /// The bytes of a file that a document names.
@@ -51,7 +77,7 @@ impl Here<'_> {
             findings.push(findings.at(Code::File, path.span, message).label("not read").help(help));
             None
         };
-        let Some(file) = self.file else {
+        let Some((file, _)) = self.file else {
             return refuse("a built-in kit has no files beside it".to_owned(), "write `content`");
         };
         let relative = Path::new(path.as_str());
@@ -59,19 +85,19 @@ impl Here<'_> {
             let message = format!("{} is not a path inside of this repository", quoted(path));
             return refuse(message, "write a path from this file's folder: ./settings.json");
         }
-        let folder = file.path.parent().unwrap_or(&file.base);
-        let below = folder.strip_prefix(&file.base).unwrap_or(Path::new(""));
+        let below = file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""));
         match read_beneath(&file.base, &below.join(relative), SOURCE_MAX) {
-            Ok(bytes) if bytes.len() <= self.budget.0.get() => {
-                self.budget.0.set(self.budget.0.get() - bytes.len());
-                Some(bytes)
-            }
+            Ok(bytes) if self.budget.take(bytes.len()) => Some(bytes),
             Ok(_) => {
                 let message =
                     format!("files of all sandboxes hold more than {} MiB together", LOAD_MAX >> 20);
                 refuse(message, "check fewer files at once, or fetch large files by a step of `setup.create`")
             }
-            Err(reason) => {
+            Err(Unread::NotThere) => refuse(
+                format!("{} is not there", quoted(path)),
+                "correct the path; it begins at this file's folder",
+            ),
+            Err(Unread::Refused(reason)) => {
                 refuse(format!("{}: {reason}", quoted(path)), "name a regular file of this repository")
             }
         }

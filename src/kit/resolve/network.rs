@@ -4,53 +4,52 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::text;
+use super::{Here, text};
 use crate::{
     kit::{
         findings::Findings,
+        merge::Placed,
         problem::{Code, Problem, Span, quoted},
-        sets::{Expansion, Member, Sets, Trouble},
+        sets::{Expansion, Member, Trouble},
         spanned::{OneOrMany, Spanned},
         wire::network as wire,
     },
     model::{
         desired, pattern,
-        rule::{
-            Addresses, Effect, HostPattern, HostService, HttpMatch, Layer, NetworkRule, Origin, Ports,
-            Protocol,
-        },
+        rule::{Addresses, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol},
     },
 };
 
 /// Names below which the host answers itself.
 const RESERVED: [&str; 2] = ["gateway.cofferdam.internal", "host.internal"];
 
-/// Resolves the network part of a document. `id` begins the rules' ids, `file` is where they stand.
+/// The network part of a document, resolved.
+pub(super) struct Resolved {
+    pub(super) rules: Vec<Placed<NetworkRule>>,
+    pub(super) host_services: Vec<Placed<HostService>>,
+}
+
+/// Resolves the network part of a document. `id` begins the rules' ids.
 pub(super) fn network(
     network: &wire::Network,
     id: &str,
-    file: &str,
-    sets: &Sets<'_>,
+    here: &Here<'_>,
     findings: &mut Findings,
-) -> desired::Network {
+) -> Resolved {
     let mut rules = Vec::new();
     for (index, rule) in network.rules.iter().enumerate() {
         let id = format!("{id}/network.rules[{index}]");
-        Reading { rule, id, file, sets, findings }.patterns(&mut rules);
+        Reading { rule, id, here, findings }.patterns(&mut rules);
     }
-    desired::Network {
-        preset: preset(network.preset.as_deref()),
-        rules,
-        host_services: host_services(&network.host_services, file, findings),
-    }
+    Resolved { rules, host_services: host_services(&network.host_services, here, findings) }
 }
 
 /// The preset that is meant.
-fn preset(preset: Option<&wire::Preset>) -> desired::Preset {
+pub(super) fn preset(preset: wire::Preset) -> desired::Preset {
     match preset {
-        Some(wire::Preset::Balanced) => desired::Preset::Balanced,
-        Some(wire::Preset::Open) => desired::Preset::Open,
-        Some(wire::Preset::LockedDown) | None => desired::Preset::LockedDown,
+        wire::Preset::Balanced => desired::Preset::Balanced,
+        wire::Preset::Open => desired::Preset::Open,
+        wire::Preset::LockedDown => desired::Preset::LockedDown,
     }
 }
 
@@ -66,25 +65,26 @@ pub(super) fn refuse_preset(network: &wire::Network, findings: &mut Findings) {
 
 fn host_services(
     services: &[Spanned<wire::HostService>],
-    file: &str,
+    here: &Here<'_>,
     findings: &mut Findings,
-) -> Vec<HostService> {
-    let mut kept: Vec<HostService> = Vec::new();
+) -> Vec<Placed<HostService>> {
+    let mut kept: Vec<Placed<HostService>> = Vec::new();
     for service in services {
         let name = &service.name.value.0;
-        if kept.iter().any(|other| other.name == *name) {
+        if kept.iter().any(|other| other.value.name == *name) {
             let message = format!("the host service {} stands twice", quoted(name));
             let problem = findings.at(Code::DuplicateName, service.name.span, message);
             findings.push(problem.help("give one of them another name"));
             continue;
         }
-        kept.push(HostService {
+        let value = HostService {
             name: name.clone(),
             port: service.port,
             http: requests(&service.http),
             why: service.why.0.clone(),
-            origin: origin(file, service.name.span.line),
-        });
+            origin: here.origin(service.name.span.line),
+        };
+        kept.push(here.placed(value, service.name.span, findings));
     }
     kept
 }
@@ -95,10 +95,6 @@ fn requests(requests: &[wire::Requests]) -> Vec<HttpMatch> {
         paths: request.paths.iter().map(|path| path.0.clone()).collect(),
     };
     requests.iter().map(texts).collect()
-}
-
-fn origin(file: &str, line: u32) -> Origin {
-    Origin { layer: Layer::Repository, file: Some(file.to_owned()), line: Some(line) }
 }
 
 /// Reads `host:port` of an exact name, as `egress.resolve` and secrets name their hosts; 443 unless written.
@@ -121,13 +117,12 @@ pub(in crate::kit) fn resolve_target(text: &str) -> Result<(String, u16), patter
 struct Reading<'a> {
     rule: &'a Spanned<wire::Rule>,
     id: String,
-    file: &'a str,
-    sets: &'a Sets<'a>,
+    here: &'a Here<'a>,
     findings: &'a mut Findings,
 }
 
 impl Reading<'_> {
-    fn patterns(&mut self, rules: &mut Vec<NetworkRule>) {
+    fn patterns(&mut self, rules: &mut Vec<Placed<NetworkRule>>) {
         let rule = self.rule;
         for (word, effect, patterns) in [
             ("allow", Effect::Allow, &rule.allow),
@@ -140,10 +135,12 @@ impl Reading<'_> {
                     1 => self.id.clone(),
                     _ => format!("{}.{word}[{index}]", self.id),
                 };
-                match pattern::named_set(written) {
-                    Some((kind, name)) => rules.extend(self.set(written, kind, name, effect, &id)),
-                    None => rules.extend(self.pattern(written, effect, id)),
-                }
+                let at = self.here.at(written.span, self.findings);
+                let read = match pattern::named_set(written) {
+                    Some((kind, name)) => self.set(written, kind, name, effect, &id),
+                    None => self.pattern(written, effect, id).into_iter().collect(),
+                };
+                rules.extend(read.into_iter().map(|value| Placed { value, at: at.clone() }));
             }
         }
     }
@@ -172,7 +169,7 @@ impl Reading<'_> {
         effect: Effect,
         id: &str,
     ) -> Vec<NetworkRule> {
-        let Expansion { members, set, complete, warning } = match self.sets.expand(kind, name, effect) {
+        let Expansion { members, set, complete, warning } = match self.here.sets.expand(kind, name, effect) {
             Ok(expansion) => expansion,
             Err(trouble) => {
                 let problem = self.trouble(written.span, trouble);
@@ -245,7 +242,7 @@ impl Reading<'_> {
             },
             set,
             why: self.rule.why.as_ref().map(|why| why.0.clone()).unwrap_or_default(),
-            origin: origin(self.file, span.line),
+            origin: self.here.origin(span.line),
         })
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     kit::{
         findings::Findings,
+        merge::{Part, Placed},
         problem::{Code, Span, quoted},
         spanned::Spanned,
         validate::similar,
@@ -12,13 +13,13 @@ use crate::{
         },
     },
     model::{
-        desired::{Network, Preset},
-        rule::{Effect, HostPattern, Origin, Protocol},
+        desired::Preset,
+        rule::{Effect, HostPattern, NetworkRule, Origin, Protocol},
         secret::{Injection, SecretBinding},
     },
 };
 
-use super::{Library, env, network::resolve_target, text};
+use super::{Here, Services, env, network::resolve_target, text};
 
 /// Placeholder of a secret that says nothing about it.
 const PLACEHOLDER: &str = "cofferdam-{alnum:32}";
@@ -63,13 +64,6 @@ impl ServiceKit {
     }
 }
 
-/// A secret of a document, with its place for later findings.
-#[derive(Debug, Clone)]
-pub(in crate::kit) struct Bound {
-    pub(super) binding: SecretBinding,
-    pub(super) span: Span,
-}
-
 /// Resolves a service's document.
 pub(in crate::kit) fn service(spec: &wire::Service, findings: &mut Findings) -> Option<ServiceKit> {
     let inject: Option<Vec<_>> = spec
@@ -87,32 +81,33 @@ pub(in crate::kit) fn service(spec: &wire::Service, findings: &mut Findings) -> 
 /// Resolves the secrets of a document.
 pub(super) fn secrets(
     secrets: &[Spanned<wire::Secret>],
-    library: &Library,
-    origin: &dyn Fn(u32) -> Origin,
+    here: &Here<'_>,
     findings: &mut Findings,
-) -> Vec<Bound> {
-    let mut bound: Vec<Bound> = Vec::new();
+) -> Vec<Placed<SecretBinding>> {
+    let mut bound: Vec<Placed<SecretBinding>> = Vec::new();
     for secret in secrets {
         let (span, binding) = match &secret.value {
-            wire::Secret::Service(name) => (secret.span, by_service(name, secret.span, library, findings)),
+            wire::Secret::Service(name) => {
+                (secret.span, by_service(name, secret.span, here.sets.services, findings))
+            }
             wire::Secret::Custom(custom) => (custom.name.span, custom_secret(custom, findings)),
         };
         let Some(mut binding) = binding else { continue };
-        binding.origin = origin(span.line);
-        if bound.iter().any(|other| other.binding.name == binding.name) {
+        binding.origin = here.origin(span.line);
+        if bound.iter().any(|other| other.value.name == binding.name) {
             let message = format!("the secret {} stands twice", quoted(&binding.name));
             let problem = findings.at(Code::DuplicateName, span, message);
             findings.push(problem.help("keep one of the two; `inject` may name several places"));
             continue;
         }
-        bound.push(Bound { binding, span });
+        bound.push(here.placed(binding, span, findings));
     }
     bound
 }
 
-fn by_service(name: &str, span: Span, library: &Library, findings: &mut Findings) -> Option<SecretBinding> {
-    let Some(service) = library.services.get(name) else {
-        let known = || library.services.keys().map(String::as_str);
+fn by_service(name: &str, span: Span, services: &Services, findings: &mut Findings) -> Option<SecretBinding> {
+    let Some(service) = services.get(name) else {
+        let known = || services.keys().map(String::as_str);
         let problem = findings.at(Code::UnknownName, span, format!("no service is named {}", quoted(name)));
         let help = match similar(name, known()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -239,13 +234,13 @@ fn random_characters(form: &str) -> Result<usize, &'static str> {
 }
 
 /// Reports secrets that no rule lets reach a host they are bound to: they could never be used.
-pub(super) fn check_reachable(secrets: &[Bound], network: &Network, findings: &mut Findings) {
+pub(super) fn check_reachable(merged: &Part, findings: &mut Findings) {
     // What `balanced` allows is the policy's to know; `open` allows every public name.
-    if network.preset != Preset::LockedDown {
+    if merged.preset.as_ref().is_some_and(|preset| preset.value != Preset::LockedDown) {
         return;
     }
-    for Bound { binding, span } in secrets {
-        if binding.inject.iter().any(|place| is_allowed(place, network)) {
+    for Placed { value: binding, at } in &merged.secrets {
+        if binding.inject.iter().any(|place| is_allowed(place, &merged.rules)) {
             continue;
         }
         let Some(place) = binding.inject.first() else { continue };
@@ -254,11 +249,11 @@ pub(super) fn check_reachable(secrets: &[Bound], network: &Network, findings: &m
             format!("no rule allows {target}, so the secret {} could never be used", quoted(&binding.name));
         let protocol = if place.port == 443 { "" } else { ", protocol: https" };
         let help = format!("add under network.rules: - {{allow: \"{target}\"{protocol}, why: …}}");
-        findings.push(findings.at(Code::Secret, *span, message).help(help));
+        findings.push(at.problem(Code::Secret, message).help(help));
     }
 }
 
-fn is_allowed(place: &Injection, network: &Network) -> bool {
+fn is_allowed(place: &Injection, rules: &[Placed<NetworkRule>]) -> bool {
     let covers = |host: &HostPattern| match host {
         HostPattern::Exact(name) => *name == place.host,
         HostPattern::OneLabel(suffix) => place.host.split_once('.').is_some_and(|(_, rest)| rest == suffix),
@@ -268,7 +263,7 @@ fn is_allowed(place: &Injection, network: &Network) -> bool {
         HostPattern::Any => true,
         HostPattern::Net(_) => false,
     };
-    network.rules.iter().any(|rule| {
+    rules.iter().map(|rule| &rule.value).any(|rule| {
         rule.effect != Effect::Deny
             && rule.protocol == Some(Protocol::Https)
             && rule.ports.contains(place.port)

@@ -4,14 +4,12 @@ use super::{Here, text};
 use crate::{
     kit::{
         findings::Findings,
-        problem::{Code, Span, escaped, quoted},
+        merge::Placed,
+        problem::{Code, escaped, quoted},
         spanned::{Spanned, TextOr},
-        wire::{
-            guest as wire,
-            text::{Duration, PackageName},
-        },
+        wire::{guest as wire, text::Duration},
     },
-    model::desired::{BuildStep, Setup, SetupStep},
+    model::desired::{BuildStep, SetupStep},
 };
 
 /// Longest time of a step that says nothing about it: an install over a slow line.
@@ -22,7 +20,11 @@ const TIMEOUT_MAX_S: u64 = 24 * 3600;
 const NAME_MAX: usize = 40;
 
 /// Resolves the commands of a document.
-pub(super) fn setup(written: &wire::Setup, here: &Here<'_>, findings: &mut Findings) -> Setup {
+pub(super) fn setup(
+    written: &wire::Setup,
+    here: &Here<'_>,
+    findings: &mut Findings,
+) -> (Vec<Placed<SetupStep>>, Vec<Placed<SetupStep>>) {
     let create = written.create.iter().filter_map(|step| one(step, here, findings)).collect::<Vec<_>>();
     for step in written.create.iter().filter(|step| is_background(step)) {
         let problem =
@@ -30,14 +32,19 @@ pub(super) fn setup(written: &wire::Setup, here: &Here<'_>, findings: &mut Findi
         findings.push(problem.help("move it to `setup.start`: it begins at each start, after `create`"));
     }
     let start = written.start.iter().filter_map(|step| one(step, here, findings)).collect();
-    Setup { create, start }
+    (create, start)
 }
 
 fn is_background(step: &wire::Step) -> bool {
     matches!(&step.value, TextOr::Full(step) if step.background.as_ref().is_some_and(|on| on.value))
 }
 
-fn one(step: &wire::Step, here: &Here<'_>, findings: &mut Findings) -> Option<SetupStep> {
+fn one(step: &wire::Step, here: &Here<'_>, findings: &mut Findings) -> Option<Placed<SetupStep>> {
+    let value = resolved(step, here, findings)?;
+    Some(here.placed(value, step.span, findings))
+}
+
+fn resolved(step: &wire::Step, here: &Here<'_>, findings: &mut Findings) -> Option<SetupStep> {
     let full = match &step.value {
         TextOr::Text(run) => {
             let run = Spanned { value: run.clone(), span: step.span };
@@ -106,14 +113,10 @@ pub(super) fn build_steps(
     written: &[Spanned<String>],
     here: &Here<'_>,
     findings: &mut Findings,
-) -> Vec<BuildStep> {
+) -> Vec<Placed<BuildStep>> {
     let step = |run: &Spanned<String>, findings: &mut Findings| {
-        Some(BuildStep { run: command(run, findings)?, origin: here.origin(run.span.line) })
+        let value = BuildStep { run: command(run, findings)?, origin: here.origin(run.span.line) };
+        Some(here.placed(value, run.span, findings))
     };
     written.iter().filter_map(|run| step(run, findings)).collect()
-}
-
-/// The names of packages with their places.
-pub(super) fn packages(written: &[Spanned<PackageName>]) -> Vec<(String, Span)> {
-    written.iter().map(|name| (name.value.0.clone(), name.span)).collect()
 }

@@ -35,14 +35,6 @@ pub(super) struct Facts<'a> {
     pub(super) locked: bool,
 }
 
-impl Facts<'static> {
-    /// Nothing is known.
-    pub(super) fn none() -> Self {
-        static NONE: Registries = Registries(BTreeMap::new());
-        Self { registries: &NONE, lock: None, locked: false }
-    }
-}
-
 /// What named sets mean in a document.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sets<'a> {

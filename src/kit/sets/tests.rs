@@ -2,7 +2,7 @@
 
 use super::super::{
     Lock, Locked,
-    builtin::library,
+    builtin::services,
     sets::{Facts, Sets, Trouble},
 };
 use crate::{
@@ -34,7 +34,7 @@ fn lock(url: &str) -> Lock {
 
 /// Each member as `host ports protocol methods paths`, the set's name last.
 fn shown(facts: Facts<'_>, kind: &str, name: &str, effect: Effect) -> Result<Vec<String>, Trouble> {
-    let sets = Sets { services: &library().services, facts };
+    let sets = Sets { services: services(), facts };
     let expansion = sets.expand(kind, name, effect)?;
     let member = |member: &super::Member| {
         let ports = member.ports.map_or("-".to_owned(), |ports: Ports| ports.to_string());

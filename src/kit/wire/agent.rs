@@ -6,14 +6,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    guest::{File, Port},
-    later::{Argument, Cache, Later, Requires},
+    argument::Argument,
+    guest::{File, Port, Setup},
+    kitref::KitRef,
+    later::{Cache, Later},
     network::Network,
-    sandbox::Template,
+    sandbox::{Isolation, Mount, Resources, Template},
     secret::Secret,
-    text::EnvName,
+    text::{ArgumentName, EnvName, Label},
 };
-use crate::kit::spanned::Spanned;
+use crate::kit::spanned::{OneOrMany, Spanned};
 
 /// A client and what it needs.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -21,8 +23,9 @@ use crate::kit::spanned::Spanned;
 #[schemars(rename = "AgentSpec")]
 #[expect(dead_code, reason = "some keys are refused until they are carried out")]
 pub(in crate::kit) struct Agent {
-    /// How it starts.
-    pub(in crate::kit) command: Command,
+    /// How it starts; needed unless it extends another kit that says so.
+    #[serde(default)]
+    pub(in crate::kit) command: Option<Command>,
     /// Root file system unless the sandbox says otherwise.
     #[serde(default)]
     pub(in crate::kit) template: Template,
@@ -36,15 +39,19 @@ pub(in crate::kit) struct Agent {
     /// Secrets that it uses.
     #[serde(default)]
     pub(in crate::kit) secrets: Vec<Spanned<Secret>>,
-    /// Steps that install it.
+    /// Steps that install it, as root in a machine of their own without secrets.
     #[serde(default)]
     pub(in crate::kit) install: Vec<Spanned<String>>,
-    /// Arguments that it takes.
+    /// Arguments that it takes; `${{ args.NAME }}` stands for their values.
     #[serde(default)]
-    args: Option<Later<BTreeMap<String, Argument>>>,
+    #[schemars(extend("x-form" = "an argument's name begins with a letter and has letters, digits, `_` and hyphens"))]
+    args: BTreeMap<ArgumentName, Argument>,
     /// Files to put in.
     #[serde(default)]
     pub(in crate::kit) files: Vec<Spanned<File>>,
+    /// Commands in the sandbox, as the agent's user.
+    #[serde(default)]
+    pub(in crate::kit) setup: Setup,
     /// What to tell the agent.
     #[serde(default)]
     instructions: Option<Later<String>>,
@@ -57,12 +64,18 @@ pub(in crate::kit) struct Agent {
     /// Folders of the sandbox's own.
     #[serde(default)]
     caches: Option<Later<BTreeMap<String, Cache>>>,
-    /// Kit that this one changes.
+    /// The size of the machine unless the sandbox says otherwise.
     #[serde(default)]
-    extends: Option<Later<String>>,
-    /// Keys that a sandbox may not change.
+    pub(in crate::kit) resources: Resources,
+    /// Whether a machine without hardware virtualisation will do.
     #[serde(default)]
-    locked: Option<Later<Vec<String>>>,
+    pub(in crate::kit) isolation: Option<Spanned<Isolation>>,
+    /// Agent's kit that this one changes.
+    #[serde(default)]
+    pub(in crate::kit) extends: Option<KitRef>,
+    /// What nothing after this kit may set, as dotted paths: `command`, `network.rules`, `env.NODE_ENV`.
+    #[serde(default)]
+    pub(in crate::kit) locked: Vec<Spanned<String>>,
 }
 
 /// How an agent starts.
@@ -70,8 +83,9 @@ pub(in crate::kit) struct Agent {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::kit) struct Command {
     /// Program and arguments of an interactive session.
+    #[serde(default)]
     #[schemars(length(min = 1))]
-    pub(in crate::kit) interactive: Vec<Spanned<String>>,
+    pub(in crate::kit) interactive: Option<Vec<Spanned<String>>>,
     /// Program and arguments that carry out a task, with `${{ task.prompt }}` where the prompt goes.
     #[serde(default)]
     #[schemars(length(min = 1))]
@@ -86,30 +100,41 @@ pub(in crate::kit) struct Command {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "MixinSpec")]
-#[expect(dead_code, reason = "no sandbox can name a mixin yet; its form is checked")]
+#[expect(dead_code, reason = "some keys are refused until they are carried out")]
 pub(in crate::kit) struct Mixin {
     /// Agents that it works with.
     #[serde(default)]
-    requires: Option<Later<Requires>>,
+    pub(in crate::kit) requires: Option<Requires>,
+    /// Distribution packages and commands on top of the root file system.
+    #[serde(default)]
+    pub(in crate::kit) template: Template,
     /// Environment variables.
     #[serde(default)]
     #[schemars(extend("x-form" = "a variable's name has letters, digits and underscores, and begins with no digit"))]
-    env: BTreeMap<EnvName, Spanned<String>>,
+    pub(in crate::kit) env: BTreeMap<EnvName, Spanned<String>>,
     /// What it must reach.
     #[serde(default)]
-    network: Network,
+    pub(in crate::kit) network: Network,
     /// Secrets that it uses.
     #[serde(default)]
-    secrets: Vec<Spanned<Secret>>,
-    /// Steps that install it.
+    pub(in crate::kit) secrets: Vec<Spanned<Secret>>,
+    /// Steps that install it, as root in a machine of their own without secrets.
     #[serde(default)]
     pub(in crate::kit) install: Vec<Spanned<String>>,
-    /// Arguments that it takes.
+    /// Arguments that it takes; `${{ args.NAME }}` stands for their values.
     #[serde(default)]
-    args: Option<Later<BTreeMap<String, Argument>>>,
+    #[schemars(extend("x-form" = "an argument's name begins with a letter and has letters, digits, `_` and hyphens"))]
+    args: BTreeMap<ArgumentName, Argument>,
     /// Files to put in.
     #[serde(default)]
     pub(in crate::kit) files: Vec<Spanned<File>>,
+    /// Commands in the sandbox, as the agent's user.
+    #[serde(default)]
+    pub(in crate::kit) setup: Setup,
+    /// Further host folders.
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    pub(in crate::kit) mounts: Vec<Spanned<Mount>>,
     /// What to tell the agent.
     #[serde(default)]
     instructions: Option<Later<String>>,
@@ -122,10 +147,24 @@ pub(in crate::kit) struct Mixin {
     /// Folders of the sandbox's own.
     #[serde(default)]
     caches: Option<Later<BTreeMap<String, Cache>>>,
-    /// Kit that this one changes.
+    /// The size of the machine unless the sandbox says otherwise.
     #[serde(default)]
-    extends: Option<Later<String>>,
-    /// Keys that a sandbox may not change.
+    pub(in crate::kit) resources: Resources,
+    /// Whether a machine without hardware virtualisation will do.
     #[serde(default)]
-    locked: Option<Later<Vec<String>>>,
+    pub(in crate::kit) isolation: Option<Spanned<Isolation>>,
+    /// Mixin that this one changes.
+    #[serde(default)]
+    pub(in crate::kit) extends: Option<KitRef>,
+    /// What nothing after this kit may set, as dotted paths: `network.rules`, `env.NODE_ENV`.
+    #[serde(default)]
+    pub(in crate::kit) locked: Vec<Spanned<String>>,
+}
+
+/// What a mixin works with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Requires {
+    /// Agents, by the names of their kits; one that extends such a kit counts.
+    pub(in crate::kit) agent: OneOrMany<Spanned<Label>>,
 }

@@ -9,7 +9,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::text::Duration;
-use crate::kit::spanned::OneOrMany;
 
 /// A value whose schema is that of `T` and which the validator refuses as not available yet.
 #[derive(Debug)]
@@ -170,60 +169,6 @@ pub(in crate::kit) enum Expectation {
     Deny,
     /// It waits for a person.
     Ask,
-}
-
-/// An argument that a kit takes.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::kit) struct Argument {
-    /// What it is.
-    #[serde(default)]
-    description: Option<String>,
-    /// Value unless given.
-    #[serde(default)]
-    default: Option<Anything>,
-    /// Must be given.
-    #[serde(default)]
-    required: Option<bool>,
-    /// The values it may have.
-    #[serde(default, rename = "enum")]
-    words: Option<Vec<Anything>>,
-    /// The form it must have.
-    #[serde(default)]
-    pattern: Option<String>,
-}
-
-/// Another folder of a kit's files.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::kit) struct Requires {
-    /// Agents that the mixin works with.
-    #[serde(default)]
-    agent: OneOrManyText,
-}
-
-/// A text or a list of them.
-#[derive(Debug)]
-pub(in crate::kit) struct OneOrManyText;
-
-impl Default for OneOrManyText {
-    fn default() -> Self {
-        Self
-    }
-}
-
-impl JsonSchema for OneOrManyText {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "OneOrManyText".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        OneOrMany::<String>::json_schema(generator)
-    }
 }
 
 /// A hop between egress and the Internet.

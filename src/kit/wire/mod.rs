@@ -11,14 +11,17 @@
 //! | `network` | rules and host services |
 //! | `secret` | secrets, kind Service |
 //! | `agent` | kinds Agent and Mixin |
+//! | `kitref`, `argument` | kits by name, and their arguments |
 //! | `guest` | files, commands and ports of the sandbox |
 //! | `config` | the operator's configuration |
 //! | `later` | what is part of the format and not carried out yet |
 
 pub(super) mod agent;
+pub(super) mod argument;
 pub(super) mod config;
 pub(super) mod envelope;
 pub(super) mod guest;
+pub(super) mod kitref;
 pub(super) mod later;
 pub(super) mod network;
 pub(super) mod sandbox;

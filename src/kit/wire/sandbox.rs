@@ -1,16 +1,14 @@
 //! Kind Sandbox: how agents run in this repository.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::{
     guest::{File, Port, Setup},
-    later::{Anything, Cache, Later, Lifecycle, Mcp, PolicyTest, Task},
+    kitref::KitRef,
+    later::{Cache, Later, Lifecycle, Mcp, PolicyTest, Task},
     network::Network,
     secret::Secret,
     text::{EnvName, PackageName, Reason, Size},
@@ -26,7 +24,8 @@ pub(in crate::kit) struct Sandbox {
     #[serde(default)]
     pub(in crate::kit) start: Option<Spanned<Start>>,
     /// The client that runs in it: a kit's name, or `{kit: …, args: …}`.
-    pub(in crate::kit) agent: KitRef,
+    #[schemars(required)]
+    pub(in crate::kit) agent: Option<KitRef>,
     /// Program and arguments in place of the agent's own.
     #[serde(default)]
     #[schemars(length(min = 1))]
@@ -39,8 +38,8 @@ pub(in crate::kit) struct Sandbox {
     pub(in crate::kit) tty: Option<Spanned<bool>>,
     /// Mixins, in order.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    kits: Option<Later<Vec<KitRef>>>,
+    #[schemars(length(max = 50))]
+    pub(in crate::kit) kits: Vec<KitRef>,
     /// Root file system.
     #[serde(default)]
     pub(in crate::kit) template: Template,
@@ -56,6 +55,7 @@ pub(in crate::kit) struct Sandbox {
     pub(in crate::kit) working_dir: Option<Spanned<String>>,
     /// Further host folders.
     #[serde(default)]
+    #[schemars(length(max = 200))]
     pub(in crate::kit) mounts: Vec<Spanned<Mount>>,
     /// Environment variables.
     #[serde(default)]
@@ -89,7 +89,7 @@ pub(in crate::kit) struct Sandbox {
     pub(in crate::kit) resources: Resources,
     /// Whether a machine without hardware virtualisation will do.
     #[serde(default)]
-    pub(in crate::kit) isolation: Option<Isolation>,
+    pub(in crate::kit) isolation: Option<Spanned<Isolation>>,
     /// When it stops and goes.
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
@@ -112,74 +112,6 @@ pub(in crate::kit) enum Start {
     Always,
     /// None; `run` makes one.
     OnDemand,
-}
-
-/// A kit by name, with arguments.
-#[derive(Debug)]
-pub(in crate::kit) struct KitRef {
-    pub(in crate::kit) kit: Spanned<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "KitWithArguments")]
-struct FullKitRef {
-    /// Its name.
-    kit: Spanned<String>,
-    /// Its arguments.
-    #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    args: Option<Later<BTreeMap<String, Anything>>>,
-}
-
-impl<'de> Deserialize<'de> for KitRef {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        enum Found {
-            Name(String),
-            Full(FullKitRef),
-        }
-        impl<'de> Visitor<'de> for Either {
-            type Value = Found;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a kit's name or a mapping")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Found, E> {
-                Ok(Found::Name(text.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Found, A::Error> {
-                FullKitRef::deserialize(MapAccessDeserializer::new(map)).map(Found::Full)
-            }
-        }
-        struct Reading(Found);
-        impl<'de> Deserialize<'de> for Reading {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(Either).map(Self)
-            }
-        }
-        let Spanned { value: Reading(found), span } = Spanned::<Reading>::deserialize(deserializer)?;
-        Ok(match found {
-            Found::Name(value) => Self { kit: Spanned { value, span } },
-            Found::Full(full) => Self { kit: full.kit },
-        })
-    }
-}
-
-impl JsonSchema for KitRef {
-    fn schema_name() -> Cow<'static, str> {
-        "Kit".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let full = generator.subschema_for::<FullKitRef>();
-        schemars::json_schema!({
-            "description": "A kit's name, or the name with arguments.",
-            "anyOf": [{"type": "string", "minLength": 1}, full],
-        })
-    }
 }
 
 /// Root file system.
@@ -206,7 +138,7 @@ pub(in crate::kit) struct Workspace {
     pub(in crate::kit) path: Option<Spanned<String>>,
     /// How it enters.
     #[serde(default)]
-    pub(in crate::kit) mode: Option<WorkspaceMode>,
+    pub(in crate::kit) mode: Option<Spanned<WorkspaceMode>>,
     /// Branch that the agent works on.
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
@@ -278,7 +210,7 @@ pub(in crate::kit) struct Resources {
     /// Virtual CPUs; 2 unless written.
     #[serde(default)]
     #[schemars(range(min = 1, max = 64))]
-    pub(in crate::kit) cpus: Option<u8>,
+    pub(in crate::kit) cpus: Option<Spanned<u8>>,
     /// Memory; half of the host's up to 4GiB unless written.
     #[serde(default)]
     pub(in crate::kit) memory: Option<Spanned<Size>>,

@@ -127,6 +127,13 @@ text!(
     60,
     "a step's name is one short line of text without control characters"
 );
+text!(
+    /// An argument's name.
+    ArgumentName,
+    "^[A-Za-z][A-Za-z0-9_-]*$",
+    60,
+    "an argument's name begins with a letter and has letters, digits, `_` and hyphens"
+);
 
 impl Duration {
     /// In milliseconds; none where that exceeds every use.

@@ -12,6 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
         folder: "/".into(),
         home: "/".into(),
         default_memory: Bytes::gib(1),
+        user_folder: None,
         registries: Registries::default(),
         lock: LockUse::Prefer,
     };

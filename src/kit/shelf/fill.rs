@@ -1,0 +1,183 @@
+//! Arguments put where `${{ args.NAME }}` stands: in the plain values of a kit's document, and in its files.
+
+use std::borrow::Cow;
+
+use super::arguments::Values;
+use crate::kit::{
+    findings::Findings,
+    parse::FILE_MAX,
+    problem::{Code, Span, quoted},
+    tree::{Kind, Node},
+    validate::similar,
+    wire::argument::Scalar,
+};
+
+/// A document with its arguments filled in, and the places that are left open.
+pub(super) fn fill<'a>(
+    node: &'a Node,
+    values: &Values,
+    findings: &mut Findings,
+) -> (Cow<'a, Node>, Vec<u32>) {
+    let mut filling = Filling { values, findings, open: Vec::new(), room: FILE_MAX };
+    let filled = filling.document(node);
+    (filled.map_or(Cow::Borrowed(node), Cow::Owned), filling.open)
+}
+
+struct Filling<'a> {
+    values: &'a Values,
+    findings: &'a mut Findings,
+    open: Vec<u32>,
+    /// How many bytes may still be put in: a file of expressions must not become a thousand times as long.
+    room: usize,
+}
+
+impl Filling<'_> {
+    /// Everything below `spec` but the declarations themselves. `None`: nothing was filled in.
+    fn document(&mut self, node: &Node) -> Option<Node> {
+        let Kind::Map(entries) = &node.kind else { return None };
+        let spec = entries.iter().position(|(key, _)| key.text == "spec")?;
+        let Kind::Map(below) = &entries[spec].1.kind else { return None };
+        let mut changed = Vec::new();
+        for (index, (key, node)) in below.iter().enumerate() {
+            if key.text != "args"
+                && let Some(filled) = self.node(node)
+            {
+                changed.push((index, filled));
+            }
+        }
+        if changed.is_empty() {
+            return None;
+        }
+        let mut document = node.clone();
+        if let Kind::Map(entries) = &mut document.kind
+            && let Kind::Map(below) = &mut entries[spec].1.kind
+        {
+            for (index, filled) in changed {
+                below[index].1 = filled;
+            }
+        }
+        Some(document)
+    }
+
+    fn node(&mut self, node: &Node) -> Option<Node> {
+        let kind = match &node.kind {
+            Kind::Text(text) if text.contains("${{") => self.text(text, node.span)?,
+            Kind::List(items) => {
+                let filled: Vec<_> = items.iter().map(|item| self.node(item)).collect();
+                if filled.iter().all(Option::is_none) {
+                    return None;
+                }
+                let items = items.iter().zip(filled);
+                Kind::List(items.map(|(item, filled)| filled.unwrap_or_else(|| item.clone())).collect())
+            }
+            Kind::Map(entries) => {
+                let filled: Vec<_> = entries.iter().map(|(_, value)| self.node(value)).collect();
+                if filled.iter().all(Option::is_none) {
+                    return None;
+                }
+                let entries = entries.iter().zip(filled);
+                let entries = entries
+                    .map(|((key, value), filled)| (key.clone(), filled.unwrap_or_else(|| value.clone())));
+                Kind::Map(entries.collect())
+            }
+            _ => return None,
+        };
+        Some(Node { span: node.span, kind })
+    }
+
+    /// A text, which becomes the argument's own sort of value where it is nothing but the argument.
+    fn text(&mut self, text: &str, span: Span) -> Option<Kind> {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, name, after)) = next(rest) {
+            let Some(value) = self.values.get(name) else {
+                self.undeclared(name, span);
+                return Some(self.leave(span));
+            };
+            let Some(value) = value else { return Some(self.leave(span)) };
+            if before.is_empty() && after.is_empty() && rest.len() == text.len() {
+                return Some(match value {
+                    Scalar::Text(text) => Kind::Text(text.clone()),
+                    Scalar::Int(number) => Kind::Int(*number),
+                    Scalar::Bool(value) => Kind::Bool(*value),
+                });
+            }
+            filled.push_str(before);
+            filled.push_str(&value.to_string());
+            rest = after;
+            if self.room < filled.len() {
+                let message = format!("with its arguments the kit is larger than {} MiB", FILE_MAX >> 20);
+                self.findings.push(self.findings.at(Code::TooLarge, span, message));
+                return Some(self.leave(span));
+            }
+        }
+        if rest.len() == text.len() {
+            return None;
+        }
+        filled.push_str(rest);
+        self.room = self.room.saturating_sub(filled.len());
+        Some(Kind::Text(filled))
+    }
+
+    fn leave(&mut self, span: Span) -> Kind {
+        self.open.push(span.start);
+        Kind::Open
+    }
+
+    fn undeclared(&mut self, name: &str, span: Span) {
+        let known = self.values.keys().map(String::as_str);
+        let help = match similar(name, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "declare it under `args`".to_owned(),
+        };
+        let message = format!("this kit declares no argument {}", quoted(name));
+        self.findings.push(self.findings.at(Code::Argument, span, message).help(help));
+    }
+}
+
+/// The first `${{ args.NAME }}` of a text: what stands before it, the name, what follows.
+fn next(text: &str) -> Option<(&str, &str, &str)> {
+    let mut from = 0;
+    while let Some(found) = text[from..].find("${{") {
+        let begin = from + found;
+        let end = begin + text[begin..].find("}}")?;
+        if let Some(name) = text[begin + 3..end].trim().strip_prefix("args.") {
+            return Some((&text[..begin], name, &text[end + 2..]));
+        }
+        from = begin + 3;
+    }
+    None
+}
+
+/// The bytes of a kit's file with its arguments filled in. Other expressions are the file's own business.
+pub(super) fn fill_file(bytes: Vec<u8>, values: &Values) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(&bytes) else { return bytes };
+    if values.is_empty() || !text.contains("${{") {
+        return bytes;
+    }
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, name, after)) = next(rest) {
+        filled.push_str(before);
+        match values.get(name) {
+            Some(Some(value)) if filled.len() < FILE_MAX => filled.push_str(&value.to_string()),
+            _ => filled.push_str(&rest[before.len()..rest.len() - after.len()]),
+        }
+        rest = after;
+    }
+    filled.push_str(rest);
+    filled.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_keep_expressions_that_are_not_arguments() {
+        let values = Values::from([("x".to_owned(), Some(Scalar::Int(3)))]);
+        let text = "a ${{args.x}} ${{ args.y }} ${{ secrets.T }} ${{ args.x";
+        let filled = fill_file(text.into(), &values);
+        assert_eq!(String::from_utf8(filled).unwrap(), "a 3 ${{ args.y }} ${{ secrets.T }} ${{ args.x");
+    }
+}

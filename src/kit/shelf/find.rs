@@ -1,0 +1,197 @@
+//! Finding a kit by its name or path.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{
+    Shelf,
+    folder::{Looked, Place},
+};
+use crate::{
+    kit::{
+        discover::SourceFile,
+        merge::At,
+        problem::{Code, quoted},
+        resolve::PLANNED,
+        schema::SchemaName,
+        spanned::Spanned,
+        validate::similar,
+    },
+    model::rule::Layer,
+};
+
+/// Folders that hold kits by name.
+const PLACES: [&str; 2] = [".cofferdam/kits", "kits"];
+/// Beginnings and ends of kits that lie elsewhere.
+const REMOTE: [&str; 5] = ["git+", "https://", "http://", "oci://", "file://"];
+const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"];
+
+impl Shelf<'_> {
+    /// The kit of a kind that a file names at `at`. A built-in kit names others by name only.
+    pub(super) fn find(
+        &mut self,
+        kind: SchemaName,
+        name: &Spanned<String>,
+        at: &At,
+        from: Option<&SourceFile>,
+    ) -> Option<usize> {
+        let text = name.value.as_str();
+        let remote = REMOTE.iter().any(|prefix| text.starts_with(prefix));
+        if remote || ARCHIVES.iter().any(|suffix| text.ends_with(suffix)) {
+            let message = format!("kits from elsewhere ({}) are not available yet", quoted(text));
+            let help = "put the kit's folder into this repository: kits/NAME";
+            self.push(at.problem(Code::NotAvailable, message).label("not available yet").help(help));
+            return None;
+        }
+        match from {
+            Some(from) if text.contains('/') || matches!(text, "." | ".." | "~") => {
+                self.by_path(kind, text, at, from)
+            }
+            _ => self.by_name(kind, text, at, from),
+        }
+    }
+
+    fn by_path(&mut self, kind: SchemaName, text: &str, at: &At, from: &SourceFile) -> Option<usize> {
+        let relative = lexical(&below(from).join(text)).filter(|_| !text.starts_with(['~', '/']));
+        let Some(relative) = relative else {
+            let message = format!("{} does not lie in this repository", quoted(text));
+            let help = "a kit's path begins at this file and stays in the repository: ./kits/review";
+            self.push(at.problem(Code::Kit, message).help(help));
+            return None;
+        };
+        let shown = shown(from, &relative);
+        let place = Place { base: from.base.clone(), relative, shown, layer: at.layer };
+        match self.look(&place, at) {
+            Looked::Wrong => None,
+            Looked::Nothing => {
+                let message = format!("there is no kit in {}", quoted(text));
+                self.push(at.problem(Code::Kit, message).help("a kit is a folder with a kit.yaml"));
+                None
+            }
+            Looked::Kits(ids) => {
+                let of_kind: Vec<_> = ids.iter().filter(|id| self.kits[**id].kind == kind).collect();
+                if let [only] = of_kind[..] {
+                    return Some(*only);
+                }
+                let found = of_kind.len();
+                let message =
+                    format!("{} holds {found} kits of kind {kind:?}, and one is needed", quoted(text));
+                self.push(at.problem(Code::Kit, message).help(which_kind(kind)));
+                None
+            }
+        }
+    }
+
+    fn by_name(&mut self, kind: SchemaName, text: &str, at: &At, from: Option<&SourceFile>) -> Option<usize> {
+        let key = (kind, text.to_owned());
+        if let Some(id) = self.written.get(&key) {
+            return Some(*id);
+        }
+        let plain = |sign: u8| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == b'-';
+        if (1..=63).contains(&text.len()) && text.bytes().all(plain) {
+            for place in self.places(text, at, from) {
+                match self.look(&place, at) {
+                    Looked::Nothing => {}
+                    Looked::Wrong => return None,
+                    Looked::Kits(ids) => return self.named(&key, &ids, &place, at),
+                }
+            }
+        }
+        if let Some(id) = self.lying.get(&key).or_else(|| self.built_in.get(&key)) {
+            return Some(*id);
+        }
+        self.unknown(&key, at);
+        None
+    }
+
+    /// The folders that may hold a kit of this name: upwards from the file, then the user's.
+    fn places(&self, name: &str, at: &At, from: Option<&SourceFile>) -> Vec<Place> {
+        let mut places = Vec::new();
+        if let Some(from) = from {
+            for folder in below(from).ancestors() {
+                for kits in PLACES {
+                    let relative = folder.join(kits).join(name);
+                    let shown = shown(from, &relative);
+                    places.push(Place { base: from.base.clone(), relative, shown, layer: at.layer });
+                }
+            }
+        }
+        if let Some(folder) = &self.context.user_folder {
+            let base = folder.join("kits");
+            let shown = base.join(name);
+            places.push(Place { base, relative: name.into(), shown, layer: Layer::User });
+        }
+        places
+    }
+
+    fn named(
+        &mut self,
+        (kind, name): &(SchemaName, String),
+        ids: &[usize],
+        place: &Place,
+        at: &At,
+    ) -> Option<usize> {
+        let fits = |id: &&usize| self.kits[**id].kind == *kind && self.kits[**id].name == *name;
+        if let Some(id) = ids.iter().find(fits) {
+            return Some(*id);
+        }
+        let file = place.shown.join("kit.yaml");
+        let file = quoted(&file.to_string_lossy());
+        let message = format!("{file} holds no document of kind {kind:?} with the name {}", quoted(name));
+        self.push(at.problem(Code::Kit, message).help(which_kind(*kind)));
+        None
+    }
+
+    fn unknown(&mut self, (kind, name): &(SchemaName, String), at: &At) {
+        let maps = [&self.written, &self.lying, &self.built_in];
+        let keys = maps.iter().flat_map(|map| map.keys()).filter(|key| key.0 == *kind);
+        let known: std::collections::BTreeSet<String> = keys.map(|key| key.1.clone()).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let listed = known.join(", ");
+        let agent = *kind == SchemaName::Agent;
+        let planned = PLANNED.into_iter().filter(|_| agent);
+        let problem = if planned.clone().any(|planned| planned == name) {
+            let message = format!("the agent {} is not available yet", quoted(name));
+            at.problem(Code::NotAvailable, message).help(format!("available: {listed}"))
+        } else {
+            let what = if agent { "agent" } else { "mixin" };
+            let problem = at.problem(Code::UnknownName, format!("no {what} is named {}", quoted(name)));
+            match similar(name, known.iter().copied().chain(planned)) {
+                Some(near) => problem.help(format!("did you mean `{near}`?")),
+                None if known.is_empty() => problem.help("a mixin is a folder kits/NAME with a kit.yaml"),
+                None => problem.help(format!("available: {listed}")),
+            }
+        };
+        self.push(problem);
+    }
+}
+
+fn which_kind(kind: SchemaName) -> &'static str {
+    match kind {
+        SchemaName::Agent => "under `agent` stands a kit of kind Agent; mixins stand under `kits`",
+        _ => "under `kits` stand kits of kind Mixin; an agent stands under `agent`",
+    }
+}
+
+/// The folder of a file, from its repository's root.
+fn below(file: &SourceFile) -> &Path {
+    file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""))
+}
+
+/// A path below the repository as its user knows it: from its root, outside of one whole.
+fn shown(from: &SourceFile, relative: &Path) -> PathBuf {
+    if Path::new(&from.name).is_absolute() { from.base.join(relative) } else { relative.to_owned() }
+}
+
+/// A relative path without `.` and `..`; none where it leads out.
+fn lexical(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::CurDir => {}
+            Component::ParentDir if plain.pop() => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(plain)
+}

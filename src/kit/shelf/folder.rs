@@ -1,0 +1,138 @@
+//! A kit's folder: `kit.yaml`, and the files that it puts into a sandbox.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::{Shelf, arguments::Values, fill::fill_file};
+use crate::{
+    kit::{
+        discover::{FoundFile, SourceFile, Unread, files_beneath, read_beneath},
+        document::read,
+        findings::Findings,
+        merge::{At, Placed},
+        parse::FILE_MAX,
+        problem::Code,
+        resolve::{WORKSPACE, is_of_the_guest},
+    },
+    model::{
+        desired::{File, FileMerge},
+        rule::Layer,
+    },
+};
+
+/// A kit's own file.
+pub(super) const KIT_FILE: &str = "kit.yaml";
+/// That of kits for Docker Sandboxes.
+const FOREIGN_FILE: &str = "spec.yaml";
+
+/// A folder that may be a kit.
+pub(super) struct Place {
+    /// Folder below which everything lies.
+    pub(super) base: PathBuf,
+    /// From there.
+    pub(super) relative: PathBuf,
+    /// As its user knows it.
+    pub(super) shown: PathBuf,
+    pub(super) layer: Layer,
+}
+
+/// What a folder is found to be.
+pub(super) enum Looked {
+    /// There is no kit.
+    Nothing,
+    /// These kits.
+    Kits(Vec<usize>),
+    /// Something is wrong, which was said.
+    Wrong,
+}
+
+impl Shelf<'_> {
+    /// Looks for a kit in a folder, for whoever names it at `at`.
+    pub(super) fn look(&mut self, place: &Place, at: &At) -> Looked {
+        let folder: PathBuf = place.base.join(&place.relative).components().collect();
+        if let Some(ids) = self.folders.get(&folder) {
+            return if ids.is_empty() { Looked::Nothing } else { Looked::Kits(ids.clone()) };
+        }
+        let name = place.shown.join(KIT_FILE).to_string_lossy().into_owned();
+        let bytes = match read_beneath(&place.base, &place.relative.join(KIT_FILE), FILE_MAX) {
+            Ok(bytes) => bytes,
+            Err(Unread::NotThere) => return self.look_for_foreign(place, folder, at),
+            Err(Unread::Refused(reason)) => {
+                let problem = at.problem(Code::Kit, format!("{name}: {reason}"));
+                self.push(problem.help("a kit is a folder of regular files"));
+                return Looked::Wrong;
+            }
+        };
+        if !self.budget.take(bytes.len()) {
+            self.push(at.problem(Code::TooLarge, "the kits of these files are too large together"));
+            return Looked::Wrong;
+        }
+        let mut found = read(&name, &bytes);
+        let file = SourceFile::new(&name, folder.join(KIT_FILE), &place.base, bytes, None);
+        self.add_services(&mut found);
+        let ids = self.add_kits(&mut found, &file, place.layer);
+        self.report(found.findings);
+        for id in &ids {
+            self.check(*id);
+        }
+        Looked::Kits(ids)
+    }
+
+    fn look_for_foreign(&mut self, place: &Place, folder: PathBuf, at: &At) -> Looked {
+        let foreign = place.relative.join(FOREIGN_FILE);
+        if matches!(read_beneath(&place.base, &foreign, FILE_MAX), Err(Unread::NotThere)) {
+            self.folders.insert(folder, Vec::new());
+            return Looked::Nothing;
+        }
+        let shown = place.shown.join(FOREIGN_FILE);
+        let problem =
+            at.problem(Code::NotAvailable, format!("{} is a kit of Docker Sandboxes", shown.display()));
+        self.push(problem.help("`cofferdam kit import` makes a kit of this format of it"));
+        Looked::Wrong
+    }
+
+    /// The files that lie in a kit's folder, for the guest.
+    pub(super) fn files_of(
+        &self,
+        file: &SourceFile,
+        values: &Values,
+        at: &At,
+        hasher: &mut Sha256,
+        findings: &mut Findings,
+    ) -> Vec<Placed<File>> {
+        let below = file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""));
+        let mut files = Vec::new();
+        for (part, start) in [("home", "~"), ("workspace", WORKSPACE)] {
+            let found = match files_beneath(&file.base, &below.join("files").join(part)) {
+                Ok(found) => found,
+                Err(Unread::NotThere) => continue,
+                Err(Unread::Refused(reason)) => {
+                    let problem = at.problem(Code::File, format!("files/{part} of this kit: {reason}"));
+                    findings.push(problem.help("a kit's files are regular files"));
+                    continue;
+                }
+            };
+            for FoundFile { path, executable, bytes } in found {
+                for part in [path.as_bytes(), &bytes] {
+                    hasher.update((part.len() as u64).to_le_bytes());
+                    hasher.update(part);
+                }
+                let content = fill_file(bytes, values);
+                if !self.budget.take(content.len()) {
+                    findings.push(at.problem(Code::TooLarge, "the files of kits are too large together"));
+                    return files;
+                }
+                let path = format!("{start}/{path}");
+                if !is_of_the_guest(&path, at, findings) {
+                    continue;
+                }
+                let mode = executable.then_some(0o755);
+                let (merge, origin) = (FileMerge::Replace, at.origin());
+                let value = File { path, content, merge, placeholders: false, mode, origin };
+                files.push(Placed { value, at: at.clone() });
+            }
+        }
+        files
+    }
+}
