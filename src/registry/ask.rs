@@ -1,5 +1,6 @@
 //! Asks a client: the one place here that runs a program. It runs in `/`, with an environment of three variables and
-//! no home, so that no file of a workspace or of the user says what the client's own default is.
+//! an empty home that is removed afterwards, so that no file of a workspace or of the user says what the client's own
+//! default is, and nothing that it writes stays.
 
 use std::{
     io::{self, Read},
@@ -39,10 +40,11 @@ fn run(
     variables: &[(&str, &str)],
 ) -> io::Result<Option<String>> {
     let path = std::env::join_paths(&here.search).unwrap_or_default();
+    let home = tempfile::Builder::new().prefix("cofferdam-ask-").tempdir()?;
     let mut start = Start::new(program)
         .folder("/")
         .variable("PATH", path)
-        .variable("HOME", "/nonexistent")
+        .variable("HOME", home.path())
         .variable("LC_ALL", "C")
         .stdout(Stdio::piped())
         .new_session();

@@ -85,10 +85,8 @@ fn npm_says_it_in_its_file_or_by_itself() {
         &["https://env.example/"],
         "$NPM_CONFIG_REGISTRY",
     );
-    let asked = Fake::new().program(
-        "npm",
-        "pwd >&2\n[ \"$HOME\" = /nonexistent ] && [ \"$PWD\" = / ] && echo https://default.example/",
-    );
+    let asked = Fake::new()
+        .program("npm", "set -- \"$HOME\"/.n* \"$HOME\"/*; [ -d \"$HOME\" ] && [ ! -e \"$1$2\" ] && [ \"$PWD\" = / ] && echo https://default.example/");
     is(asked.found("npm"), &["https://default.example/"], "the default of npm on this host");
     // A scope of the user's is beside the default.
     let scoped = asked.file("home/.npmrc", "@acme:registry=https://acme.example/\n");
@@ -215,6 +213,15 @@ fn a_client_that_misbehaves_is_left() {
 }
 
 /// What an agent can write is no program of ours: folders of the repository, also over a link, and relative ones.
+#[test]
+fn what_a_client_writes_does_not_stay() {
+    let script = "echo x > \"$HOME/log\" && echo \"$HOME\" > \"$0.home\" && echo https://default.example/";
+    let asked = Fake::new().program("npm", script);
+    is(asked.found("npm"), &["https://default.example/"], "the default of npm on this host");
+    let home = fs::read_to_string(asked.folder.path().join("bin/npm.home")).unwrap();
+    assert!(!Path::new(home.trim()).exists(), "{home}");
+}
+
 #[test]
 fn programs_of_the_repository_are_not_run() {
     let folder = tempfile::tempdir().unwrap();
