@@ -170,3 +170,7 @@ fn replace(path: &Path, text: &str) -> Result<(), Failure> {
             .hint("`cofferdam update --dry-run` shows what it would hold; run update where the folder can be written")
     })
 }
+
+#[cfg(test)]
+#[path = "sets_tests.rs"]
+mod tests;

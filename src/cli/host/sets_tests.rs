@@ -1,0 +1,129 @@
+//! Registries and their lock file as a user meets them: a folder with a `sandbox.yaml`, and an operator who says where
+//! the registries are. No client of this machine is asked.
+
+use std::{ffi::OsString, fs, path::Path};
+
+use super::*;
+use crate::cli::ops::{Operations, RuleEdit, RuleScope};
+
+const FILE: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n  \
+                    workspace: {mode: read}\n  network:\n    rules:\n      - {allow: \"registry:npm\", why: dependencies}\n";
+
+/// A host of its own, below `folder`, whose operator names these registries.
+fn host(folder: &Path, registries: &str) -> Host {
+    for name in ["repo", "home", "state", "cache"] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    git2::Repository::init(folder.join("repo")).unwrap();
+    fs::write(folder.join("config.yaml"), format!("registries: {registries}\n")).unwrap();
+    fs::write(folder.join("repo/sandbox.yaml"), FILE).unwrap();
+    let env = |name: &str| -> Option<OsString> {
+        let below = match name {
+            "HOME" => "home",
+            "COFFERDAM_STATE" => "state",
+            "COFFERDAM_CACHE" => "cache",
+            "COFFERDAM_CONFIG" => "config.yaml",
+            _ => return None,
+        };
+        Some(folder.join(below).into())
+    };
+    Host::with(&env, &folder.join("repo")).unwrap()
+}
+
+#[test]
+fn a_lock_is_written_used_and_held_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("repo/sandbox.lock");
+    let one = host(folder.path(), "{npm: \"https://one.example/npm\"}");
+    let source = Source::Search;
+
+    let update = one.update_lock(&source, false).unwrap();
+    assert!(!update.written && !lock.exists(), "a dry run writes nothing");
+    let update = one.update_lock(&source, true).unwrap();
+    assert!(update.written && update.path.ends_with("repo/sandbox.lock"));
+    assert_eq!(update.changes[0].after.as_deref(), Some("https://one.example/npm/"));
+    assert_eq!(
+        update.consequences,
+        ["dev: allow GET,HEAD one.example below /npm (repository sandbox.yaml:9)"]
+    );
+    let text = fs::read_to_string(&lock).unwrap();
+    assert!(text.ends_with("registries:\n  npm:\n    - \"https://one.example/npm/\"\n"), "{text}");
+    assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o644);
+    assert!(one.update_lock(&source, true).unwrap().changes.is_empty());
+    assert!(one.check(&source).unwrap().warnings.iter().all(|warning| !warning.contains("sandbox.lock")));
+
+    // Another operator: the lock holds, and says so; its host does not borrow the set's name.
+    let two = host(folder.path(), "{npm: \"https://two.example/\"}");
+    let checked = two.check(&source).unwrap();
+    let told = checked.warnings.iter().find(|warning| warning.contains("sandbox.lock:4 pins `registry:npm`"));
+    assert!(
+        told.is_some_and(|told| told.contains("would take https://two.example/")),
+        "{:?}",
+        checked.warnings
+    );
+    let rule = &checked.sandboxes[0].network.rules[0];
+    assert_eq!((rule.host.to_string().as_str(), &rule.set), ("one.example", &None));
+    two.demand_locked();
+    assert_eq!(two.check(&source).unwrap().sandboxes[0].network.rules[0].host.to_string(), "one.example");
+
+    // Without its entry nothing is resolved anew, although the operator would know.
+    fs::write(&lock, "version: 1\n").unwrap();
+    let failure = two.check(&source).unwrap_err();
+    assert_eq!(
+        (failure.exit_code(), failure.object().hint.clone().unwrap()),
+        (3, "run `cofferdam update` and commit the file".to_owned())
+    );
+}
+
+#[test]
+fn a_damaged_lock_is_an_error_that_update_mends() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), "{npm: \"https://one.example/\"}");
+    let lock = folder.path().join("repo/sandbox.lock");
+    fs::write(&lock, "version: 1\nregistries: {npm: 5}\n").unwrap();
+    let failure = host.check(&Source::Search).unwrap_err();
+    let object = failure.object();
+    assert_eq!(
+        (failure.exit_code(), object.file.clone().unwrap().as_str(), object.line),
+        (3, "sandbox.lock", Some(2))
+    );
+    assert!(host.update_lock(&Source::Search, true).unwrap().written);
+    assert!(host.check(&Source::Search).is_ok());
+    // A link in its place is not followed, and not written through.
+    let other = folder.path().join("other");
+    fs::write(&other, "version: 1\n").unwrap();
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink(&other, &lock).unwrap();
+    assert_eq!(host.check(&Source::Search).unwrap_err().exit_code(), 3);
+}
+
+#[test]
+fn standard_input_has_no_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), "{npm: \"https://one.example/\"}");
+    let failure = host.update_lock(&Source::Text(FILE.to_owned()), true).unwrap_err();
+    assert_eq!((failure.exit_code(), failure.object().code.as_ref()), (2, "no_lock"));
+}
+
+#[test]
+fn a_set_on_the_command_line_is_written_live_and_removed_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), "{npm: [\"https://one.example/npm\", \"https://files.example\"]}");
+    let set = host.named_set("registry", "npm", Effect::Deny).unwrap();
+    assert_eq!(set.members.len(), 2);
+    assert_eq!(host.named_set("service", "github", Effect::Allow).unwrap().members.len(), 2);
+    assert_eq!(host.named_set("bundle", "nonsense", Effect::Deny).unwrap_err().exit_code(), 2);
+    // A name that no client has: nothing is asked, and the operator's way is named.
+    let failure = host.named_set("registry", "nobody-has-this", Effect::Allow).unwrap_err();
+    assert_eq!(failure.exit_code(), 8);
+    assert!(failure.object().hint.clone().unwrap().contains("registries: {nobody-has-this:"));
+
+    let loaded = host.check(&Source::Search).unwrap();
+    let rules = loaded.sandboxes[0].network.rules.clone();
+    assert_eq!(rules.len(), 2);
+    let added = host.edit_rules(&RuleScope::Here, RuleEdit::Add(rules)).unwrap().added;
+    assert!(added.iter().all(|rule| rule.set.as_deref() == Some("registry:npm")));
+    let removed =
+        host.edit_rules(&RuleScope::Here, RuleEdit::RemovePatterns(vec!["registry:npm".into()])).unwrap();
+    assert_eq!(removed.removed.len(), 2);
+}
