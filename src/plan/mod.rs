@@ -3,9 +3,23 @@
 //! Pure: the planner reads no file, no clock and no random number. Every field of a sandbox has a class: **live**
 //! fields are put in force while it runs, **restart** fields when it is started anew, **create-only** fields never.
 
+mod fields;
+mod file;
 pub mod grant;
+mod make;
+pub mod render;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod words;
 
-use serde::Serialize;
+pub use file::{FILE_MAX, FileError, input_from, input_text, plan_from, plan_text};
+pub use make::make;
+pub use snapshot::{Approvals, Noted, Plan, PlanInput, Planned, Reason, VERSION};
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::{
     desired::Sandbox,
@@ -15,7 +29,8 @@ use crate::model::{
 };
 
 /// One sandbox as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Observed {
     /// Its identity.
     pub id: SandboxId,
@@ -48,7 +63,7 @@ pub struct Step {
 }
 
 /// What is done for one sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     /// It does not exist: make it and start it.
@@ -70,17 +85,17 @@ pub enum Action {
 }
 
 /// One field that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Change {
     /// Its path in `spec`.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// When it takes effect.
     pub class: Class,
 }
 
 /// When a change takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Class {
     /// At once.
@@ -104,7 +119,7 @@ pub enum PlanError {
         /// Which sandbox.
         name: Name,
         /// Which field.
-        field: &'static str,
+        field: String,
     },
 }
 
@@ -134,11 +149,23 @@ fn step(
     let Some(observed) = observed else {
         return Ok(Step { name: wanted.name.clone(), id: None, action: Action::Create, changes: Vec::new() });
     };
-    let changes = changes(&observed.recorded, wanted);
+    let changes = fields::changes(&observed.recorded, wanted);
     if let Some(change) = changes.iter().find(|change| change.class == Class::CreateOnly) {
-        return Err(PlanError::CreateOnly { name: wanted.name.clone(), field: change.field });
+        return Err(PlanError::CreateOnly { name: wanted.name.clone(), field: change.field.to_string() });
     }
     let runs = matches!(observed.phase, Phase::Starting | Phase::Running);
+    let action = action(&changes, wanted, observed, runs, taken);
+    Ok(Step { name: wanted.name.clone(), id: Some(observed.id.clone()), action, changes })
+}
+
+/// What makes a sandbox what it shall be.
+fn action(
+    changes: &[Change],
+    wanted: &Sandbox,
+    observed: &Observed,
+    runs: bool,
+    taken: &dyn Fn(u16) -> bool,
+) -> Action {
     let needed = changes.iter().map(|change| change.class).max().and_then(|class| match class {
         Class::Live => Some(Unfinished::Enforce),
         Class::Restart => Some(Unfinished::Stop),
@@ -151,7 +178,7 @@ fn step(
         && ports.any(|port| !observed.ports.contains(&port) && taken(port));
     let needed = if contested { needed.max(Some(Unfinished::Stop)) } else { needed };
     // What an interrupted pass has left is done too, even where nothing differs any more.
-    let action = match (needed.max(observed.unfinished), runs) {
+    match (needed.max(observed.unfinished), runs) {
         (Some(Unfinished::Disks), _) => Action::Create,
         (Some(Unfinished::Renew), _) => Action::Replace,
         (Some(Unfinished::Stop), true) => Action::Restart,
@@ -160,8 +187,16 @@ fn step(
         (None, true) if observed.orphaned => Action::UpdateLive,
         (None, true) => Action::Nothing,
         (_, false) => Action::Start,
-    };
-    Ok(Step { name: wanted.name.clone(), id: Some(observed.id.clone()), action, changes })
+    }
+}
+
+/// What becomes of a sandbox whose document has disappeared.
+fn orphaned(observed: &Observed, prune: bool) -> Action {
+    match (prune, observed.orphaned && !matches!(observed.phase, Phase::Starting | Phase::Running)) {
+        (true, _) => Action::Remove,
+        (false, true) => Action::Nothing,
+        (false, false) => Action::Orphan,
+    }
 }
 
 /// Plans the sandboxes whose document has disappeared. `observed` holds those, and no others, that the files once
@@ -170,42 +205,8 @@ fn step(
 pub fn orphans(desired: &[Sandbox], observed: &[Observed], prune: bool) -> Vec<Step> {
     let gone = |it: &&Observed| desired.iter().all(|wanted| wanted.name != it.recorded.name);
     let step = |it: &Observed| {
-        let action = match (prune, it.orphaned && !matches!(it.phase, Phase::Starting | Phase::Running)) {
-            (true, _) => Action::Remove,
-            (false, true) => Action::Nothing,
-            (false, false) => Action::Orphan,
-        };
+        let action = orphaned(it, prune);
         Step { name: it.recorded.name.clone(), id: Some(it.id.clone()), action, changes: Vec::new() }
     };
     observed.iter().filter(gone).map(step).collect()
-}
-
-fn changes(from: &Sandbox, to: &Sandbox) -> Vec<Change> {
-    use Class::{CreateOnly, Live, Restart};
-    let path = |sandbox: &Sandbox| sandbox.workspace.as_ref().map(|workspace| workspace.path.clone());
-    let mode = |sandbox: &Sandbox| sandbox.workspace.as_ref().map(|workspace| workspace.mode);
-    let fields = [
-        ("metadata.labels", Live, from.labels != to.labels),
-        ("agent", Restart, from.agent != to.agent),
-        ("template", Class::Replace, from.template != to.template),
-        ("workspace.path", CreateOnly, path(from) != path(to)),
-        ("workspace.mode", Restart, mode(from) != mode(to)),
-        ("mounts", Restart, from.mounts != to.mounts),
-        ("workingDir", Restart, from.working_dir != to.working_dir),
-        ("env", Restart, from.env != to.env),
-        ("network", Live, from.network != to.network),
-        ("secrets", Restart, from.secrets != to.secrets),
-        ("ports", Live, from.ports != to.ports),
-        ("resources.cpus", Restart, from.resources.cpus != to.resources.cpus),
-        ("resources.memory", Restart, from.resources.memory != to.resources.memory),
-        ("resources.disk", CreateOnly, from.resources.disk != to.resources.disk),
-        ("isolation", Restart, from.isolation != to.isolation),
-        // Events name the file and commit that a decision was made under.
-        ("provenance", Live, from.provenance != to.provenance),
-    ];
-    fields
-        .into_iter()
-        .filter(|(.., differs)| *differs)
-        .map(|(field, class, _)| Change { field, class })
-        .collect()
 }

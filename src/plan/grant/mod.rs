@@ -38,7 +38,7 @@ pub use derive::{Granted, Ground, granted};
 pub use place::Place;
 pub use reach::{Methods, PathPattern, Reach, Scope, SetName};
 pub use read::{GRANT_MAX, GrantError};
-pub use restrict::{Restricted, Waits, restrict};
+pub use restrict::{Restricted, Waits, restrict, restrict_by};
 pub use set::GrantSet;
 
 /// One consequence of a desired state.

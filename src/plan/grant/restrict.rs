@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Grant, GrantSet, Net,
@@ -27,7 +27,7 @@ pub struct Restricted<'a> {
 }
 
 /// Why a whole sandbox waits: what is not approved cannot be left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Waits {
     /// Its workspace is not approved, and is fixed when the sandbox is created.
@@ -40,6 +40,13 @@ pub enum Waits {
 /// that was approved for reading is mounted for reading.
 #[must_use]
 pub fn restrict<'a>(desired: &'a Sandbox, approved: &GrantSet, ground: &Ground) -> Restricted<'a> {
+    restrict_by(desired, &[approved], ground)
+}
+
+/// As [`restrict`], with approvals of several sources.
+#[must_use]
+pub fn restrict_by<'a>(desired: &'a Sandbox, approved: &[&GrantSet], ground: &Ground) -> Restricted<'a> {
+    let approved = &Approved(approved);
     let wanted = granted(desired, ground);
     if wanted.iter().all(|wanted| approved.covers(&wanted.grant)) {
         return Restricted { sandbox: Cow::Borrowed(desired), parked: GrantSet::default(), waits: None };
@@ -70,8 +77,27 @@ pub fn restrict<'a>(desired: &'a Sandbox, approved: &GrantSet, ground: &Ground) 
     Restricted { sandbox: Cow::Owned(sandbox), parked, waits }
 }
 
+/// Approvals of several sources, not put together: that would cost more than most plans.
+struct Approved<'a>(&'a [&'a GrantSet]);
+
+impl Approved<'_> {
+    fn covers(&self, wanted: &Grant) -> bool {
+        self.0.iter().any(|set| set.covers(wanted))
+            || (self.0.len() > 1
+                && wanted.parts().iter().all(|part| self.0.iter().any(|set| set.covers(part))))
+    }
+
+    fn missing(&self, wanted: &GrantSet) -> GrantSet {
+        self.0.iter().fold(wanted.clone(), |open, set| set.missing(&open))
+    }
+
+    fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.0.iter().flat_map(|set| set.grants())
+    }
+}
+
 /// Keeps of a host service the requests that are approved; whether any are.
-fn keep_service(service: &mut HostService, approved: &GrantSet) -> bool {
+fn keep_service(service: &mut HostService, approved: &Approved<'_>) -> bool {
     let all = |service: &HostService| derive::of_service(service).iter().all(|grant| approved.covers(grant));
     if all(service) {
         return true;
@@ -83,13 +109,13 @@ fn keep_service(service: &mut HostService, approved: &GrantSet) -> bool {
 }
 
 /// Keeps of preset and rules what is approved.
-fn network(sandbox: &mut Sandbox, approved: &GrantSet) {
+fn network(sandbox: &mut Sandbox, approved: &Approved<'_>) {
     let denies = derive::denies(sandbox);
     let mut added = Vec::new();
     let preset = sandbox.network.preset;
     let wanted = Grant::preset(preset, denies.clone());
     if preset != Preset::LockedDown && !approved.covers(&wanted) {
-        let narrower = approved.grants().iter().filter_map(|grant| match grant {
+        let narrower = approved.grants().filter_map(|grant| match grant {
             Grant::Preset { preset, except } if wanted.covers(grant) => Some((*preset, except)),
             _ => None,
         });
@@ -132,10 +158,10 @@ fn same_deny(left: &NetworkRule, right: &NetworkRule) -> bool {
 }
 
 /// Of what a rule wants, the parts that are approved, and what is approved within them.
-fn approved_part(wanted: &[Grant], approved: &GrantSet) -> Vec<Net> {
+fn approved_part(wanted: &[Grant], approved: &Approved<'_>) -> Vec<Net> {
     let parts = wanted.iter().flat_map(Grant::parts);
     let covered = parts.filter(|part| approved.covers(part));
-    let within = approved.grants().iter().filter(|own| wanted.iter().any(|wanted| wanted.covers(own)));
+    let within = approved.grants().filter(|own| wanted.iter().any(|wanted| wanted.covers(own)));
     let asks = matches!(wanted.first(), Some(Grant::Ask(_)));
     let kept: GrantSet = covered.chain(within.cloned()).collect();
     let net = |grant: &Grant| match grant {

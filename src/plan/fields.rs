@@ -1,0 +1,123 @@
+//! Every field of a sandbox with its class. Where a field stands, and why, is no difference: a comment above a mount
+//! starts no machine anew.
+
+use std::borrow::Cow;
+
+use super::{Change, Class};
+use crate::model::desired::{File, Mount, Sandbox, SetupStep, Workspace};
+
+/// A field: its path in `spec`, its class, and whether it differs.
+type Field = (&'static str, Class, fn(&Sandbox, &Sandbox) -> bool);
+
+const FIELDS: [Field; 22] = {
+    use Class::{CreateOnly, Live, Replace, Restart};
+    [
+        ("metadata.labels", Live, |from, to| from.labels != to.labels),
+        ("start", Live, |from, to| from.start != to.start),
+        ("kits", Live, |from, to| from.kits != to.kits),
+        ("network", Live, |from, to| from.network != to.network),
+        ("ports", Live, |from, to| from.ports != to.ports),
+        ("agent", Restart, |from, to| from.agent != to.agent),
+        ("workingDir", Restart, |from, to| from.working_dir != to.working_dir),
+        ("env", Restart, |from, to| from.env != to.env),
+        ("files", Restart, |from, to| differ(&from.files, &to.files, file)),
+        ("setup.start", Restart, |from, to| differ(&from.setup.start, &to.setup.start, setup)),
+        ("mounts", Restart, |from, to| differ(&from.mounts, &to.mounts, mount)),
+        // Values are handed in as sealed memory when the machine starts.
+        ("secrets", Restart, |from, to| {
+            differ(&from.secrets, &to.secrets, |it| {
+                (&it.name, &it.env, &it.placeholder, it.required, &it.inject)
+            })
+        }),
+        ("resources.cpus", Restart, |from, to| from.resources.cpus != to.resources.cpus),
+        ("resources.memory", Restart, |from, to| from.resources.memory != to.resources.memory),
+        ("isolation", Restart, |from, to| from.isolation != to.isolation),
+        ("template.image", Replace, |from, to| from.template.image != to.template.image),
+        ("template.packages", Replace, |from, to| from.template.packages != to.template.packages),
+        ("template.run", Replace, |from, to| differ(&from.template.steps, &to.template.steps, |it| &it.run)),
+        ("setup.create", Replace, |from, to| differ(&from.setup.create, &to.setup.create, setup)),
+        ("workspace", CreateOnly, |from, to| workspace(from) != workspace(to)),
+        ("resources.disk", CreateOnly, |from, to| from.resources.disk != to.resources.disk),
+        // What the fields above leave out: places, reasons, the commit. Events name them.
+        ("provenance", Live, |_, _| true),
+    ]
+};
+
+/// The fields that differ.
+pub(super) fn changes(from: &Sandbox, to: &Sandbox) -> Vec<Change> {
+    if from == to {
+        return Vec::new();
+    }
+    let differing = FIELDS
+        .iter()
+        .filter(|(field, _, differs)| differs(from, to) && (*field != "provenance" || elsewhere(from, to)));
+    differing.map(|(field, class, _)| Change { field: Cow::Borrowed(*field), class: *class }).collect()
+}
+
+/// Whether anything but the fields with a class of their own differs.
+fn elsewhere(from: &Sandbox, to: &Sandbox) -> bool {
+    let mut like = to.clone();
+    for (field, _, differs) in &FIELDS {
+        if *field != "provenance" && differs(from, &like) {
+            take(&mut like, from, field);
+        }
+    }
+    like != *from
+}
+
+/// Makes a field of `to` what it is in `from`.
+pub(super) fn take(to: &mut Sandbox, from: &Sandbox, field: &str) {
+    match field {
+        "metadata.labels" => to.labels.clone_from(&from.labels),
+        "start" => to.start = from.start,
+        "kits" => to.kits.clone_from(&from.kits),
+        "network" => to.network.clone_from(&from.network),
+        "ports" => to.ports.clone_from(&from.ports),
+        "agent" => to.agent.clone_from(&from.agent),
+        "workingDir" => to.working_dir.clone_from(&from.working_dir),
+        "env" => to.env.clone_from(&from.env),
+        "files" => to.files.clone_from(&from.files),
+        "setup.start" => to.setup.start.clone_from(&from.setup.start),
+        "mounts" => to.mounts.clone_from(&from.mounts),
+        "secrets" => to.secrets.clone_from(&from.secrets),
+        "resources.cpus" => to.resources.cpus = from.resources.cpus,
+        "resources.memory" => to.resources.memory = from.resources.memory,
+        "isolation" => to.isolation = from.isolation,
+        "template.image" => to.template.image.clone_from(&from.template.image),
+        "template.packages" => to.template.packages.clone_from(&from.template.packages),
+        "template.run" => to.template.steps.clone_from(&from.template.steps),
+        "setup.create" => to.setup.create.clone_from(&from.setup.create),
+        "workspace" => to.workspace.clone_from(&from.workspace),
+        "resources.disk" => to.resources.disk = from.resources.disk,
+        _ => {}
+    }
+}
+
+/// Every field of this class or a later one of `to` made what it is in `from`.
+pub(super) fn hold(to: &mut Sandbox, from: &Sandbox, class: Class) {
+    for (field, _, _) in FIELDS.iter().filter(|(_, own, _)| *own >= class) {
+        take(to, from, field);
+    }
+}
+
+fn differ<'a, T, K: PartialEq>(from: &'a [T], to: &'a [T], key: impl Fn(&'a T) -> K) -> bool {
+    from.len() != to.len() || from.iter().zip(to).any(|(from, to)| key(from) != key(to))
+}
+
+fn file(file: &File) -> impl PartialEq + '_ {
+    // Everything but its place, whatever fields there will be.
+    let File { origin: _, path, content, merge, mode, .. } = file;
+    (path, content, merge, mode)
+}
+
+fn mount(mount: &Mount) -> (&std::path::Path, &str, crate::model::desired::Access) {
+    (&mount.source, &mount.target, mount.access)
+}
+
+fn setup(step: &SetupStep) -> (&str, &str, u64, bool, Option<u16>) {
+    (&step.name, &step.run, step.timeout_s, step.background, step.ready_port)
+}
+
+fn workspace(sandbox: &Sandbox) -> Option<(&std::path::Path, crate::model::desired::WorkspaceMode)> {
+    sandbox.workspace.as_ref().map(|Workspace { path, mode, .. }| (path.as_path(), *mode))
+}

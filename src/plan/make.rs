@@ -1,0 +1,237 @@
+//! Makes the plan. One snapshot in, one plan out; the order of documents and records changes nothing.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
+
+use super::{
+    Action, Class, Observed, fields,
+    grant::{Grant, GrantSet, Granted, Ground, Restricted, granted, restrict_by},
+    snapshot::{Noted, Plan, PlanInput, Planned, Reason},
+};
+use crate::model::{
+    desired::{Sandbox, Start},
+    name::Name,
+    status::Phase,
+};
+
+/// Plans everything that the input speaks of.
+#[must_use]
+pub fn make(input: &PlanInput) -> Plan {
+    let desired: BTreeMap<&Name, &Sandbox> =
+        input.desired.iter().map(|wanted| (&wanted.name, wanted)).collect();
+    let observed: HashMap<&Name, &Observed> =
+        input.observed.iter().map(|observed| (&observed.recorded.name, observed)).collect();
+    let planner = Planner { input, ports: ports(&input.observed) };
+    let mut gone: Vec<Planned> = input
+        .observed
+        .iter()
+        .filter(|observed| {
+            !desired.contains_key(&observed.recorded.name) && input.defined(&observed.recorded)
+        })
+        .map(|observed| planner.orphan(observed))
+        .collect();
+    gone.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+    let others = desired.values().map(|wanted| match observed.get(&wanted.name) {
+        Some(observed) => planner.existing(wanted, observed),
+        None => planner.new_one(wanted),
+    });
+    let mut steps = gone;
+    steps.extend(others);
+    Plan { ground: input.ground.clone(), steps }
+}
+
+impl PlanInput {
+    /// Whether the files that were read would define it: what a command line made is nobody's orphan.
+    fn defined(&self, recorded: &Sandbox) -> bool {
+        let file = recorded.provenance.file.as_ref();
+        file.is_some_and(|file| self.scope.iter().any(|scope| file.starts_with(scope)))
+    }
+}
+
+/// Who has which port of the host.
+fn ports(observed: &[Observed]) -> HashMap<u16, Vec<&Name>> {
+    let mut ports: HashMap<u16, Vec<&Name>> = HashMap::new();
+    for it in observed {
+        for port in &it.ports {
+            ports.entry(*port).or_default().push(&it.recorded.name);
+        }
+    }
+    ports
+}
+
+struct Planner<'a> {
+    input: &'a PlanInput,
+    ports: HashMap<u16, Vec<&'a Name>>,
+}
+
+impl Planner<'_> {
+    fn ground(&self) -> &Ground {
+        &self.input.ground
+    }
+
+    fn restricted<'s>(&self, wanted: &'s Sandbox) -> Restricted<'s> {
+        let approvals = &self.input.approvals;
+        let own = approvals.definitions.get(&wanted.name);
+        let sets: Vec<&GrantSet> = own.into_iter().chain([&approvals.baseline]).collect();
+        restrict_by(wanted, &sets, self.ground())
+    }
+
+    fn new_one(&self, wanted: &Sandbox) -> Planned {
+        let Restricted { sandbox, parked, waits } = self.restricted(wanted);
+        let mut planned = bare(wanted.name.clone(), Action::Create);
+        planned.parked = self.noted(&parked, wanted);
+        if wanted.start == Start::OnDemand {
+            planned.action = Action::Nothing;
+            planned.reasons.push(Reason::StartOnDemand);
+        } else if let Some(waits) = waits {
+            planned.action = Action::Nothing;
+            planned.reasons.push(Reason::WaitingForApproval { waits });
+        } else {
+            if !parked.is_empty() {
+                planned.reasons.push(Reason::Parked);
+            }
+            planned.grants = self.noted(&self.set(&sandbox), &sandbox);
+            planned.wanted = Some(Box::new(sandbox.into_owned()));
+        }
+        planned
+    }
+
+    fn existing(&self, wanted: &Sandbox, observed: &Observed) -> Planned {
+        let mut planned = bare(wanted.name.clone(), Action::Nothing);
+        planned.id = Some(observed.id.clone());
+        planned.generation = Some(observed.generation);
+        planned.sessions = self.input.sessions.get(&observed.id).copied().unwrap_or_default();
+        if self.input.suspended.contains(&observed.id) {
+            planned.reasons.push(Reason::Suspended);
+            return planned;
+        }
+        let Restricted { mut sandbox, parked, waits } = self.restricted(wanted);
+        if !parked.is_empty() {
+            planned.parked = self.noted(&parked, wanted);
+        }
+        if let Some(waits) = waits {
+            // What cannot be left out stays as it is, where that is approved.
+            fields::take(sandbox.to_mut(), &observed.recorded, "workspace");
+            fields::take(sandbox.to_mut(), &observed.recorded, "isolation");
+            if let Some(still) = self.restricted(&sandbox).waits {
+                planned.reasons.push(Reason::WaitingForApproval { waits: still });
+                return planned;
+            }
+            planned.reasons.push(Reason::WaitingForApproval { waits });
+        } else if !parked.is_empty() {
+            planned.reasons.push(Reason::Parked);
+        }
+        self.settle(planned, sandbox, observed)
+    }
+
+    /// What is done now, and what of it waits.
+    fn settle(&self, mut planned: Planned, mut sandbox: Cow<'_, Sandbox>, observed: &Observed) -> Planned {
+        let mut changes = fields::changes(&observed.recorded, &sandbox);
+        for change in changes.iter().filter(|change| change.class == Class::CreateOnly) {
+            fields::take(sandbox.to_mut(), &observed.recorded, &change.field);
+            planned.reasons.push(Reason::CreateOnly { field: change.field.to_string() });
+        }
+        changes.retain(|change| change.class != Class::CreateOnly);
+        let runs = matches!(observed.phase, Phase::Starting | Phase::Running);
+        if !runs && sandbox.start == Start::OnDemand && observed.unfinished.is_none() {
+            planned.changes = changes;
+            planned.reasons.push(Reason::StartOnDemand);
+            return planned;
+        }
+        let mut action = self.action(&changes, &sandbox, observed, runs);
+        let busy = planned.sessions > 0 && runs && !self.input.now;
+        if busy && matches!(action, Action::Restart | Action::Replace) {
+            planned.reasons.push(Reason::Busy { sessions: planned.sessions, then: action });
+            fields::hold(sandbox.to_mut(), &observed.recorded, Class::Restart);
+            changes.retain(|change| change.class == Class::Live);
+            action = if changes.is_empty() { Action::Nothing } else { Action::UpdateLive };
+        } else if action != Action::Nothing && changes.is_empty() && observed.unfinished.is_some() {
+            planned.reasons.push(Reason::Unfinished);
+        }
+        planned.action = action;
+        planned.changes = changes;
+        if action == Action::Nothing {
+            if planned.reasons.is_empty() {
+                planned.reasons.push(Reason::InSync);
+            }
+            return planned;
+        }
+        if !planned.changes.is_empty() {
+            let (before, after) = (self.set(&observed.recorded), self.set(&sandbox));
+            planned.grants = self.noted(&before.missing(&after), &sandbox);
+            planned.narrows = self.noted(&after.missing(&before), &observed.recorded);
+        }
+        planned.wanted = Some(Box::new(sandbox.into_owned()));
+        planned
+    }
+
+    fn action(&self, changes: &[super::Change], wanted: &Sandbox, observed: &Observed, runs: bool) -> Action {
+        let taken = |port: u16| {
+            self.ports.get(&port).is_some_and(|names| names.iter().any(|name| **name != wanted.name))
+        };
+        super::action(changes, wanted, observed, runs, &taken)
+    }
+
+    fn orphan(&self, observed: &Observed) -> Planned {
+        let mut planned = bare(observed.recorded.name.clone(), super::orphaned(observed, self.input.prune));
+        planned.id = Some(observed.id.clone());
+        planned.generation = Some(observed.generation);
+        planned.sessions = self.input.sessions.get(&observed.id).copied().unwrap_or_default();
+        planned.reasons.push(Reason::Orphaned);
+        if self.input.suspended.contains(&observed.id) {
+            planned.action = Action::Nothing;
+            planned.reasons = vec![Reason::Suspended];
+        }
+        planned
+    }
+
+    fn set(&self, sandbox: &Sandbox) -> GrantSet {
+        granted(sandbox, self.ground()).into_iter().map(|granted| granted.grant).collect()
+    }
+
+    /// Grants with the reason and the place that `sandbox` gives for them.
+    fn noted(&self, grants: &GrantSet, sandbox: &Sandbox) -> Vec<Noted> {
+        if grants.is_empty() {
+            return Vec::new();
+        }
+        noted(grants, &granted(sandbox, self.ground()))
+    }
+}
+
+/// Grants with their reason and place.
+pub(super) fn noted(grants: &GrantSet, sources: &[Granted<'_>]) -> Vec<Noted> {
+    let source = |grant: &Grant| {
+        let whole = sources.iter().find(|source| source.grant.covers(grant));
+        // One that was folded of several rules has the place of the first.
+        whole.or_else(|| sources.iter().find(|source| grant.covers(&source.grant)))
+    };
+    let note = |grant: &Grant| {
+        let source = source(grant);
+        let origin = source.and_then(|source| source.origin);
+        Noted {
+            grant: grant.clone(),
+            why: source.map(|source| source.why.to_owned()).unwrap_or_default(),
+            file: origin.and_then(|origin| origin.file.clone()),
+            line: origin.and_then(|origin| origin.line),
+        }
+    };
+    grants.grants().iter().map(note).collect()
+}
+
+fn bare(name: Name, action: Action) -> Planned {
+    Planned {
+        name,
+        id: None,
+        generation: None,
+        action,
+        changes: Vec::new(),
+        wanted: None,
+        grants: Vec::new(),
+        narrows: Vec::new(),
+        parked: Vec::new(),
+        reasons: Vec::new(),
+        sessions: 0,
+    }
+}

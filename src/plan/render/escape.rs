@@ -1,0 +1,60 @@
+//! What a file brought, made harmless for where it is shown.
+
+use std::fmt::Write as _;
+
+/// Whether a character moves a cursor, reorders or hides text: controls, separators of lines, bidirectional and
+/// zero-width characters, tags, variation selectors.
+fn drives(sign: char) -> bool {
+    sign.is_control()
+        || matches!(sign,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// On one line, with every such character shown as `\u{…}`.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for sign in text.chars() {
+        if drives(sign) {
+            let _ = write!(shown, "{}", sign.escape_default());
+        } else {
+            shown.push(sign);
+        }
+    }
+    shown
+}
+
+/// The first `max` characters, and a sign that there were more.
+pub(super) fn short(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// Text within Markdown prose: nothing of it is markup, a mention, a reference or a link. Everything but letters,
+/// digits, spaces and a few signs becomes a character reference, which no Markdown reads as markup; signs that join
+/// words to links (`.`, `:`, `/`, `@`, `#`) among them.
+pub(super) fn prose(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() * 2);
+    for sign in visible(text).chars() {
+        match sign {
+            // `www.` and `http` begin a link only with the signs that are escaped; a lone word begins none.
+            ' ' | ',' | ';' | '…' | '→' => escaped.push(sign),
+            sign if sign.is_alphanumeric() => escaped.push(sign),
+            sign => {
+                let _ = write!(escaped, "&#{};", u32::from(sign));
+            }
+        }
+    }
+    escaped
+}
+
+/// Text in a `code` element of HTML, which Markdown leaves alone but for references and what looks like a line of
+/// its own.
+pub(super) fn code(text: &str) -> String {
+    format!("<code>{}</code>", prose(text))
+}

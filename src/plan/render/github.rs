@@ -1,0 +1,63 @@
+//! For the log of a workflow on GitHub: its annotation commands. A line that a file could end would be another command.
+
+use std::fmt::Write as _;
+
+use super::{View, escape::visible};
+use crate::plan::{Noted, Reason};
+
+/// Most annotations: a forge shows ten of a kind.
+const ANNOTATIONS_MAX: usize = 50;
+
+/// One annotation a line: what widens and what cannot be done first, then what narrows, then the summary.
+#[must_use]
+pub fn github(view: &View<'_>) -> String {
+    let (mut loud, mut quiet) = (Vec::new(), Vec::new());
+    for step in view.loud() {
+        let add = |to: &mut Vec<String>, level: &str, words: &str, all: &[Noted]| {
+            to.extend(all.iter().map(|noted| {
+                let why = if noted.why.is_empty() { String::new() } else { format!(" ({})", noted.why) };
+                let title = format!("{} {words}", step.name);
+                annotation(level, noted.file.as_deref(), noted.line, &title, &format!("{}{why}", noted.grant))
+            }));
+        };
+        add(&mut loud, "warning", "may now", &step.grants);
+        add(&mut loud, "warning", "asks for", &step.parked);
+        add(&mut quiet, "notice", "may no longer", &step.narrows);
+        for reason in &step.reasons {
+            if let Reason::CreateOnly { field } = reason {
+                let text = format!("{field} is fixed when the sandbox is made");
+                loud.push(annotation("error", None, None, step.name.as_str(), &text));
+            }
+        }
+    }
+    loud.extend(quiet);
+    let more = loud.len().saturating_sub(ANNOTATIONS_MAX);
+    loud.truncate(ANNOTATIONS_MAX);
+    if more > 0 {
+        loud.push(annotation("warning", None, None, "cofferdam", &format!("{more} more are not shown")));
+    }
+    loud.push(annotation("notice", None, None, "cofferdam plan", &view.summary()));
+    loud.concat()
+}
+
+fn annotation(level: &str, file: Option<&str>, line: Option<u32>, title: &str, text: &str) -> String {
+    let mut out = format!("::{level} ");
+    if let Some(file) = file {
+        let _ = write!(out, "file={},", property(file));
+        if let Some(line) = line {
+            let _ = write!(out, "line={line},");
+        }
+    }
+    let _ = writeln!(out, "title={}::{}", property(title), data(text));
+    out
+}
+
+/// As the runner decodes what follows `::`.
+fn data(text: &str) -> String {
+    visible(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// As the runner decodes a property, which `:` and `,` would end.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

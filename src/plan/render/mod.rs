@@ -1,0 +1,106 @@
+//! A plan for whoever reads it: a terminal, a program, a pull request, a code scanner, a workflow's log.
+//!
+//! What a repository's file brought is hostile to each of them in its own way, so each renderer escapes for itself:
+//! `text` makes control characters visible, `markdown` leaves nothing of the file's own to be markup, `github` keeps
+//! a line a line. JSON is [`json`].
+
+mod escape;
+mod github;
+mod markdown;
+mod sarif;
+mod text;
+
+pub use escape::visible;
+pub use github::github;
+pub use markdown::{MARKDOWN_MAX, MARKER, markdown};
+pub use sarif::sarif;
+pub use text::text;
+
+use serde_json::{Value, json};
+
+use super::{Action, Noted, Plan, Planned};
+
+/// A plan with what it was made for.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The reference that it is compared with; none: what runs.
+    pub against: Option<&'a str>,
+    /// What the files' author should know.
+    pub warnings: &'a [String],
+}
+
+/// How serious what a step brings is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// It permits more, or would.
+    Widens,
+    /// It changes, and permits no more.
+    Changes,
+}
+
+impl View<'_> {
+    /// Steps that there is something to say of: what widens first, then in the plan's order.
+    fn loud(&self) -> Vec<&Planned> {
+        let mut loud: Vec<&Planned> = self.plan.steps.iter().filter(|step| !step.is_quiet()).collect();
+        loud.sort_by_key(|step| !widens(step));
+        loud
+    }
+
+    /// One line: how many change, widen, wait.
+    fn summary(&self) -> String {
+        let count = |test: &dyn Fn(&&Planned) -> bool| self.plan.steps.iter().filter(test).count();
+        let total = self.plan.steps.len();
+        let changing = count(&|step| step.action != Action::Nothing);
+        let widening = count(&|step| widens(step));
+        let waiting = count(&|step| !step.parked.is_empty());
+        let sandboxes = if total == 1 { "1 sandbox".to_owned() } else { format!("{total} sandboxes") };
+        if changing == 0 && waiting == 0 {
+            return format!("{sandboxes}, nothing changes");
+        }
+        let mut parts = vec![sandboxes, format!("{changing} change")];
+        if widening > 0 {
+            parts.push(format!("{widening} widen"));
+        }
+        if waiting > 0 {
+            parts.push(format!("{waiting} wait for an approval"));
+        }
+        parts.join(", ")
+    }
+}
+
+fn widens(step: &Planned) -> bool {
+    !step.grants.is_empty() || !step.parked.is_empty()
+}
+
+/// The plan for programs. Stable: `docs/plan.md` has its fields.
+#[must_use]
+pub fn json(view: &View<'_>) -> Value {
+    let noted = |noted: &[Noted]| serde_json::to_value(noted).unwrap_or_default();
+    let step = |step: &Planned| {
+        json!({
+            "sandbox": step.name,
+            "action": step.action,
+            "headline": step.headline(),
+            "consequences": step.consequences(),
+            "changes": step.changes,
+            "grants": noted(&step.grants),
+            "narrows": noted(&step.narrows),
+            "parked": noted(&step.parked),
+            "reasons": step.reasons,
+            "sessions": step.sessions,
+            "generation": step.generation,
+        })
+    };
+    json!({
+        "version": super::VERSION,
+        "against": view.against,
+        "summary": view.summary(),
+        "changes": view.plan.changes_something(),
+        "widens": view.plan.widens(),
+        "pending": view.plan.is_pending(),
+        "steps": view.plan.steps.iter().map(step).collect::<Vec<_>>(),
+        "warnings": view.warnings,
+    })
+}

@@ -1,0 +1,88 @@
+//! For code scanners: SARIF 2.1.0.
+
+use serde_json::{Value, json};
+
+use super::{View, escape::visible};
+use crate::plan::{Noted, Planned, Reason};
+
+const SCHEMA: &str =
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+
+/// The plan's widenings, narrowings and what cannot be done as results.
+#[must_use]
+pub fn sarif(view: &View<'_>) -> Value {
+    let results: Vec<Value> = view.loud().into_iter().flat_map(results).collect();
+    let rule = |id: &str, text: &str| json!({ "id": id, "shortDescription": { "text": text } });
+    json!({
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": "cofferdam",
+                "version": env!("CARGO_PKG_VERSION"),
+                "rules": [
+                    rule("grant", "The sandbox may do more than before"),
+                    rule("parked", "The file asks for more than is approved"),
+                    rule("narrow", "The sandbox may do less than before"),
+                    rule("create-only", "The field is fixed when a sandbox is made"),
+                ],
+            } },
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    })
+}
+
+fn results(step: &Planned) -> Vec<Value> {
+    let many = |rule: &'static str, level: &'static str, words: &'static str, all: &[Noted]| -> Vec<Value> {
+        let one = |noted: &Noted| {
+            let why = if noted.why.is_empty() { String::new() } else { format!(" ({})", noted.why) };
+            let text = format!("{} {words} {}{why}", step.name, noted.grant);
+            let mut result = json!({
+                "ruleId": rule,
+                "level": level,
+                "message": { "text": visible(&text) },
+                "partialFingerprints": { "grant/v1": format!("{}: {}", step.name, visible(&noted.grant.to_string())) },
+            });
+            if let Some(file) = &noted.file {
+                result["locations"] = location(file, noted.line);
+            }
+            result
+        };
+        all.iter().map(one).collect()
+    };
+    let mut results = many("grant", "warning", "may now", &step.grants);
+    results.extend(many("parked", "warning", "asks for", &step.parked));
+    results.extend(many("narrow", "note", "may no longer", &step.narrows));
+    results.extend(step.reasons.iter().filter_map(|reason| match reason {
+        Reason::CreateOnly { field } => Some(json!({
+            "ruleId": "create-only",
+            "level": "error",
+            "message": { "text": format!("{}: {field} is fixed when the sandbox is made", step.name) },
+        })),
+        _ => None,
+    }));
+    results
+}
+
+fn location(file: &str, line: Option<u32>) -> Value {
+    let mut place = json!({ "artifactLocation": { "uri": uri(file), "uriBaseId": "%SRCROOT%" } });
+    if let Some(line) = line {
+        place["region"] = json!({ "startLine": line });
+    }
+    json!([{ "physicalLocation": place }])
+}
+
+/// A path as a relative reference (RFC 3986): everything but unreserved characters and slashes is encoded.
+fn uri(path: &str) -> String {
+    let mut uri = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                uri.push(char::from(byte))
+            }
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
+}

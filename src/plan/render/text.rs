@@ -1,0 +1,48 @@
+//! For a terminal.
+
+use std::fmt::Write as _;
+
+use super::{View, escape::visible};
+use crate::plan::Noted;
+
+/// The plan as lines; what widens first.
+#[must_use]
+pub fn text(view: &View<'_>) -> String {
+    let mut text = String::new();
+    for step in view.loud() {
+        let _ = writeln!(text, "{} {}", step.name, step.headline());
+        noted(&mut text, "grants", &step.grants);
+        noted(&mut text, "waits for approval", &step.parked);
+        noted(&mut text, "narrows", &step.narrows);
+        for line in step.consequences() {
+            let _ = writeln!(text, "  {}", visible(&line));
+        }
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    if let Some(against) = view.against {
+        let _ = write!(text, "compared with {}: ", visible(against));
+    }
+    let _ = writeln!(text, "{}", view.summary());
+    text
+}
+
+fn noted(text: &mut String, word: &str, grants: &[Noted]) {
+    for noted in grants {
+        let _ = write!(text, "  {word}: {}", visible(&noted.grant.to_string()));
+        if !noted.why.is_empty() {
+            let _ = write!(text, "  ({})", visible(&noted.why));
+        }
+        if let Some(place) = place(noted) {
+            let _ = write!(text, "  {}", visible(&place));
+        }
+        text.push('\n');
+    }
+}
+
+/// `file:line`, or the file.
+pub(super) fn place(noted: &Noted) -> Option<String> {
+    let file = noted.file.as_ref()?;
+    Some(noted.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")))
+}

@@ -1,0 +1,392 @@
+//! What the planner decides, and that it always decides the same.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::{
+    model::{
+        desired::{
+            BuildStep, IsolationWish, Mount, Port, Sandbox, SetupStep, Start, Workspace, WorkspaceMode,
+        },
+        name::{Name, SandboxId},
+        rule::{Addresses, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol},
+        status::Phase,
+        unit::Bytes,
+    },
+    plan::{
+        Action, Approvals, Observed, PlanInput, Reason,
+        grant::{GrantSet, Ground, Waits, granted, restrict},
+        input_from, input_text, make, plan_from, plan_text,
+    },
+};
+
+pub(super) fn ground() -> Ground {
+    Ground { root: "/home/ann/web".into(), home: "/home/ann".into() }
+}
+
+pub(super) fn origin(line: u32) -> Origin {
+    Origin { layer: Layer::Repository, file: Some("sandbox.yaml".to_owned()), line: Some(line) }
+}
+
+pub(super) fn allow(host: &str) -> NetworkRule {
+    NetworkRule {
+        id: format!("dev/{host}"),
+        effect: Effect::Allow,
+        host: HostPattern::Exact(host.to_owned()),
+        ports: Ports::one(443),
+        protocol: Some(Protocol::Https),
+        http: Vec::new(),
+        addresses: Addresses::Public,
+        set: None,
+        why: "the service that we work on".to_owned(),
+        origin: origin(9),
+    }
+}
+
+pub(super) fn sandbox(name: &str) -> Sandbox {
+    let mut sandbox = Sandbox::smallest(name);
+    sandbox.isolation = IsolationWish::Hardware;
+    sandbox.provenance.file = Some("/home/ann/web/sandbox.yaml".into());
+    sandbox.network.rules = vec![allow("api.example")];
+    sandbox
+}
+
+fn id(number: u8) -> SandboxId {
+    SandboxId::from_bytes([number; 6])
+}
+
+pub(super) fn running(sandbox: &Sandbox, number: u8) -> Observed {
+    Observed {
+        id: id(number),
+        recorded: sandbox.clone(),
+        generation: 3,
+        phase: Phase::Running,
+        unfinished: None,
+        orphaned: false,
+        ports: std::collections::BTreeSet::new(),
+    }
+}
+
+pub(super) fn input(desired: Vec<Sandbox>, observed: Vec<Observed>) -> PlanInput {
+    let approve = |sandbox: &Sandbox| {
+        let set: GrantSet = granted(sandbox, &ground()).into_iter().map(|it| it.grant).collect();
+        (sandbox.name.clone(), set)
+    };
+    let definitions: BTreeMap<Name, GrantSet> = desired.iter().map(approve).collect();
+    PlanInput {
+        ground: ground(),
+        scope: vec!["/home/ann/web".into()],
+        desired,
+        observed,
+        sessions: BTreeMap::new(),
+        suspended: std::collections::BTreeSet::new(),
+        approvals: Approvals { baseline: GrantSet::default(), definitions },
+        now: false,
+        prune: false,
+    }
+}
+
+/// The action for `dev` when `change` was made to its file.
+fn after(change: impl FnOnce(&mut Sandbox)) -> (Action, Vec<Reason>) {
+    let before = sandbox("dev");
+    let mut wanted = before.clone();
+    change(&mut wanted);
+    let mut plan = make(&input(vec![wanted], vec![running(&before, 1)]));
+    assert_eq!(plan.steps.len(), 1);
+    let step = plan.steps.remove(0);
+    (step.action, step.reasons)
+}
+
+#[test]
+fn each_field_has_its_class() {
+    let step = |run: &str| SetupStep {
+        name: run.to_owned(),
+        run: run.to_owned(),
+        timeout_s: 60,
+        background: false,
+        ready_port: None,
+        origin: origin(1),
+    };
+    let mount = Mount {
+        source: "/home/ann/data".into(),
+        target: "/data".to_owned(),
+        access: crate::model::desired::Access::Read,
+        why: "data".to_owned(),
+        origin: origin(1),
+    };
+    assert_eq!(after(|_| {}), (Action::Nothing, vec![Reason::InSync]));
+    assert_eq!(after(|it| it.labels.extend([("a".to_owned(), "b".to_owned())])).0, Action::UpdateLive);
+    assert_eq!(after(|it| it.network.rules.push(allow("b.example"))).0, Action::UpdateLive);
+    assert_eq!(after(|it| it.network.rules[0].origin.line = Some(30)).0, Action::UpdateLive);
+    let port = Port { guest: 80, host: None, fixed: false, origin: origin(1) };
+    assert_eq!(after(|it| it.ports.push(port)).0, Action::UpdateLive);
+    assert_eq!(after(|it| it.resources.cpus = 4).0, Action::Restart);
+    assert_eq!(after(|it| it.env.extend([("A".to_owned(), "b".to_owned())])).0, Action::Restart);
+    assert_eq!(after(|it| it.mounts.push(mount)).0, Action::Restart);
+    assert_eq!(after(|it| it.setup.start.push(step("npm start"))).0, Action::Restart);
+    assert_eq!(after(|it| it.setup.create.push(step("npm ci"))).0, Action::Replace);
+    assert_eq!(after(|it| it.template.packages.push("jq".to_owned())).0, Action::Replace);
+    let build = BuildStep { run: "npm i -g x".to_owned(), origin: origin(1) };
+    assert_eq!(after(|it| it.template.steps.push(build)).0, Action::Replace);
+    let fixed = |field: &str| (Action::Nothing, vec![Reason::CreateOnly { field: field.to_owned() }]);
+    assert_eq!(after(|it| it.resources.disk = Bytes::gib(9)), fixed("resources.disk"));
+    let workspace = Workspace { path: "/home/ann/web".into(), mode: WorkspaceMode::Read, origin: origin(1) };
+    assert_eq!(after(|it| it.workspace = Some(workspace)), fixed("workspace"));
+}
+
+#[test]
+fn where_something_stands_starts_nothing_anew() {
+    let mount = |line| Mount {
+        source: "/home/ann/data".into(),
+        target: "/data".to_owned(),
+        access: crate::model::desired::Access::Read,
+        why: format!("reason {line}"),
+        origin: origin(line),
+    };
+    let mut before = sandbox("dev");
+    before.mounts.push(mount(4));
+    let mut wanted = before.clone();
+    wanted.mounts = vec![mount(5)];
+    let plan = make(&input(vec![wanted], vec![running(&before, 1)]));
+    assert_eq!(plan.steps[0].action, Action::UpdateLive);
+    assert_eq!(plan.steps[0].consequences(), ["at once: the places and reasons that events name"]);
+}
+
+#[test]
+fn a_fixed_field_keeps_the_others_moving() {
+    let before = sandbox("dev");
+    let mut wanted = before.clone();
+    wanted.resources.disk = Bytes::gib(9);
+    wanted.resources.cpus = 8;
+    let plan = make(&input(vec![wanted], vec![running(&before, 1)]));
+    let step = &plan.steps[0];
+    let recorded = step.wanted.as_ref().expect("something changes");
+    assert_eq!(
+        (step.action, recorded.resources.disk, recorded.resources.cpus),
+        (Action::Restart, before.resources.disk, 8)
+    );
+    assert_eq!(step.reasons, [Reason::CreateOnly { field: "resources.disk".to_owned() }]);
+}
+
+#[test]
+fn a_busy_sandbox_is_not_started_anew() {
+    let before = sandbox("dev");
+    let mut wanted = before.clone();
+    wanted.resources.cpus = 4;
+    wanted.network.rules.clear();
+    let mut input = input(vec![wanted], vec![running(&before, 1)]);
+    input.sessions.insert(id(1), 2);
+    let step = make(&input).steps.remove(0);
+    assert_eq!(step.action, Action::UpdateLive, "what tightens applies at once");
+    assert_eq!(step.reasons, [Reason::Busy { sessions: 2, then: Action::Restart }]);
+    assert_eq!(step.wanted.expect("rules change").resources.cpus, 2);
+    assert_eq!(step.narrows[0].grant.to_string(), "net * api.example:443");
+    input.now = true;
+    let step = make(&input).steps.remove(0);
+    assert_eq!(step.action, Action::Restart);
+    assert_eq!(step.headline(), "is started anew: 2 sessions are open and end");
+}
+
+#[test]
+fn what_is_not_approved_waits_and_the_rest_is_done() {
+    let before = sandbox("dev");
+    let mut wanted = before.clone();
+    wanted.network.rules.push(allow("paste.example"));
+    wanted.resources.cpus = 4;
+    let mut input = input(vec![before.clone()], vec![running(&before, 1)]);
+    input.desired = vec![wanted];
+    let step = make(&input).steps.remove(0);
+    assert_eq!((step.action, step.reasons.as_slice()), (Action::Restart, [Reason::Parked].as_slice()));
+    assert_eq!(step.parked[0].grant.to_string(), "net * paste.example:443");
+    assert!(step.grants.is_empty());
+    assert_eq!(step.wanted.expect("cpus change").network, before.network);
+}
+
+#[test]
+fn a_sandbox_waits_for_what_cannot_be_left_out() {
+    let mut wanted = sandbox("dev");
+    wanted.isolation = IsolationWish::EmulationOk;
+    let mut input = input(vec![wanted], Vec::new());
+    input.approvals = Approvals::default();
+    let step = make(&input).steps.remove(0);
+    let [Reason::WaitingForApproval { waits: Waits::Isolation(_) }] = step.reasons.as_slice() else {
+        panic!("{:?}", step.reasons)
+    };
+    assert_eq!((step.action, step.wanted), (Action::Nothing, None));
+    // One that runs with less goes on, and takes what tightens.
+    let before = sandbox("dev");
+    input.observed = vec![running(&before, 1)];
+    let step = make(&input).steps.remove(0);
+    assert_eq!(step.action, Action::UpdateLive);
+    let wanted = step.wanted.expect("its rules are no longer approved");
+    assert_eq!((wanted.isolation, wanted.network.rules.len()), (IsolationWish::Hardware, 0));
+}
+
+#[test]
+fn an_orphan_is_stopped_and_a_stranger_left_alone() {
+    let (gone, mut typed) = (sandbox("gone"), sandbox("typed"));
+    typed.provenance.file = None;
+    let mut all = input(Vec::new(), vec![running(&gone, 1), running(&typed, 2)]);
+    let plan = make(&all);
+    assert_eq!(plan.steps.len(), 1);
+    assert_eq!((plan.steps[0].name.as_str(), plan.steps[0].action), ("gone", Action::Orphan));
+    all.scope = vec!["/home/ann/web/other.yaml".into()];
+    assert!(make(&all).steps.is_empty(), "other files were read");
+    all.scope = vec!["/home/ann/web".into()];
+    all.suspended.insert(id(1));
+    assert_eq!(make(&all).steps[0].reasons, [Reason::Suspended]);
+}
+
+#[test]
+fn on_demand_is_left_to_run() {
+    let mut wanted = sandbox("dev");
+    wanted.start = Start::OnDemand;
+    let step = make(&input(vec![wanted], Vec::new())).steps.remove(0);
+    assert_eq!((step.action, step.reasons), (Action::Nothing, vec![Reason::StartOnDemand]));
+}
+
+#[test]
+fn files_read_back_and_nothing_else_is_read() {
+    let before = sandbox("dev");
+    let mut wanted = before.clone();
+    wanted.resources.cpus = 4;
+    let input = input(vec![wanted, sandbox("new")], vec![running(&before, 1)]);
+    let plan = make(&input);
+    let (text, saved) = (plan_text(&plan), input_text(&input));
+    assert_eq!(plan_from(text.as_bytes()).expect("it was just written"), plan);
+    assert_eq!(make(&input_from(saved.as_bytes()).expect("it was just written")), plan, "replayed");
+    for (bad, why) in [
+        (saved.clone(), "this is `cofferdam-plan-input`"),
+        (text.replace("\"version\": 1", "\"version\": 2"), "version 2"),
+        (text.replace("\"version\": 1", "\"version\": 1, \"more\": 1"), "not a saved plan"),
+        (text.replace("\"action\": \"create\"", "\"action\": \"remove\""), "not one that a planner makes"),
+        (text.replace("\"generation\": 3,", ""), "not one that a planner makes"),
+        (text.replace("net * api.example:443", "net  * api.example:443"), "not a saved plan"),
+        (String::new(), "not a saved plan"),
+        ("[".repeat(1 << 20), "not a saved plan"),
+    ] {
+        let error = plan_from(bad.as_bytes()).expect_err(why).to_string();
+        assert!(error.contains(why), "{why}: {error}");
+    }
+}
+
+fn any_sandbox() -> impl Strategy<Value = Sandbox> {
+    let name = prop::sample::select(vec!["a", "b", "c", "d"]);
+    let hosts =
+        prop::collection::vec(prop::sample::select(vec!["x.example", "y.example", "z.example"]), 0..3);
+    (name, hosts, 1..4_u8, 1..3_u64, any::<[bool; 4]>()).prop_map(|(name, hosts, cpus, disk, flags)| {
+        let mut sandbox = sandbox(name);
+        sandbox.network.rules = hosts.into_iter().map(allow).collect();
+        sandbox.resources.cpus = cpus;
+        sandbox.resources.disk = Bytes::gib(disk);
+        if flags[0] {
+            sandbox.template.packages.push("jq".to_owned())
+        }
+        if flags[1] {
+            sandbox.start = Start::OnDemand
+        }
+        if flags[2] {
+            sandbox.isolation = IsolationWish::EmulationOk
+        }
+        if flags[3] {
+            sandbox.env.extend([("A".to_owned(), cpus.to_string())])
+        }
+        sandbox
+    })
+}
+
+fn any_input() -> impl Strategy<Value = PlanInput> {
+    let desired = prop::collection::vec(any_sandbox(), 0..4);
+    let observed = prop::collection::vec((any_sandbox(), any::<bool>(), 0..3_u32), 0..4);
+    (desired, observed, any::<[bool; 3]>()).prop_map(|(desired, observed, flags)| {
+        let unique = |all: Vec<Sandbox>| -> Vec<Sandbox> {
+            let by_name: BTreeMap<Name, Sandbox> = all.into_iter().map(|it| (it.name.clone(), it)).collect();
+            by_name.into_values().collect()
+        };
+        let mut made = input(unique(desired), Vec::new());
+        if flags[0] {
+            made.approvals.definitions.retain(|name, _| name.as_str() != "a")
+        }
+        made.now = flags[1];
+        for (number, (sandbox, stopped, sessions)) in observed.into_iter().enumerate() {
+            if made.observed.iter().any(|it| it.recorded.name == sandbox.name) {
+                continue;
+            }
+            let number = u8::try_from(number).unwrap_or_default();
+            let mut it = running(&sandbox, number);
+            if stopped {
+                it.phase = Phase::Stopped
+            } else {
+                made.sessions.insert(id(number), sessions);
+            }
+            made.observed.push(it);
+        }
+        made
+    })
+}
+
+/// The world as it is when a plan was carried out.
+fn carried_out(input: &PlanInput) -> PlanInput {
+    let mut next = input.clone();
+    for step in make(input).steps {
+        let at = next.observed.iter().position(|it| it.recorded.name == step.name);
+        match (step.action, at, step.wanted) {
+            (Action::Nothing, ..) => {}
+            (Action::Orphan, Some(at), _) => {
+                next.observed[at].phase = Phase::Stopped;
+                next.observed[at].orphaned = true;
+            }
+            (_, Some(at), Some(wanted)) => {
+                next.observed[at].recorded = *wanted;
+                next.observed[at].phase = Phase::Running;
+                next.observed[at].generation += 1;
+            }
+            (_, None, Some(wanted)) => {
+                let number = u8::try_from(100 + next.observed.len()).unwrap_or_default();
+                next.observed.push(running(&wanted, number));
+            }
+            (action, ..) => panic!("{action:?} without what it needs"),
+        }
+    }
+    next
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn planning_the_planned_state_is_empty(input in any_input()) {
+        let again = make(&carried_out(&input));
+        prop_assert!(!again.changes_something(), "{again:#?}");
+    }
+
+    #[test]
+    fn the_order_of_documents_changes_nothing(input in any_input()) {
+        let mut turned = input.clone();
+        turned.desired.reverse();
+        turned.observed.reverse();
+        prop_assert_eq!(make(&turned), make(&input));
+    }
+
+    #[test]
+    fn nothing_is_recorded_that_is_not_approved(input in any_input()) {
+        for step in make(&input).steps {
+            let Some(wanted) = step.wanted else { continue };
+            let approved = input.approvals.definitions.get(&wanted.name).cloned().unwrap_or_default();
+            // What it has already, and loses only with a restart that waits, is no news.
+            let has = input.observed.iter().find(|it| it.recorded.name == wanted.name);
+            let has = has.into_iter().flat_map(|it| granted(&it.recorded, &input.ground)).map(|it| it.grant);
+            let busy = step.reasons.iter().any(|reason| matches!(reason, Reason::Busy { .. }));
+            let approved = if busy { approved.union(&has.collect()) } else { approved };
+            let restricted = restrict(&wanted, &approved, &input.ground);
+            prop_assert!(restricted.parked.is_empty(), "{}", restricted.parked);
+        }
+    }
+
+    #[test]
+    fn a_saved_input_plans_the_same(input in any_input()) {
+        let saved = input_from(input_text(&input).as_bytes()).expect("it was just written");
+        prop_assert_eq!(make(&saved), make(&input));
+    }
+}
