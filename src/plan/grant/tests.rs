@@ -444,7 +444,7 @@ fn parts(sandbox: &Sandbox) -> Vec<Grant> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn covering_is_a_partial_order(a in any_sandbox(), b in any_sandbox(), c in any_sandbox()) {

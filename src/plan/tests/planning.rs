@@ -353,7 +353,7 @@ fn carried_out(input: &PlanInput) -> PlanInput {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn planning_the_planned_state_is_empty(input in any_input()) {
