@@ -2,13 +2,14 @@
 
 use super::{
     client::{self, Client},
-    failure::{CommandResult, Failure, Outcome},
-    ops::{Found, Operations, Progress, Proposal, Source},
+    failure::{CommandResult, Failure, Kind, Outcome},
+    ops::{Found, Operations, Progress, Proposal, Source, Wish},
     output::Output,
     progress::Bars,
     prompt::Prompt,
 };
 use crate::model::status::{Phase, SandboxStatus};
+use crate::store::How;
 
 /// Streams, somebody to ask, and the rest of the program.
 pub struct Context<'a> {
@@ -69,35 +70,58 @@ impl Context<'_> {
         }
     }
 
-    /// Shows a proposal, asks where it widens, and carries it out.
+    /// Shows a proposal, asks for what nobody has approved, and carries out what is; the rest is parked.
     ///
     /// # Errors
-    /// Kind `Pending` when nobody can be asked or the answer was no.
-    pub fn carry_out(&self, source: &Source, yes: bool, wait: bool) -> Result<Carried, Failure> {
-        let proposal = self.ops.propose(source)?;
+    /// Kind `Pending` where everything was to be approved first and is not.
+    pub fn carry_out(&self, source: &Source, wish: &Wish) -> Result<Carried, Failure> {
+        let proposal = self.ops.propose(source, wish)?;
         for warning in &proposal.warnings {
             self.out.say(format!("warning: {warning}"));
         }
-        if !proposal.changes_something() {
-            return Ok(Carried { statuses: self.ops.apply(&proposal, wait, &*self.progress())?, proposal });
+        let proposal = self.ask(proposal, wish)?;
+        self.carry_out_planned(proposal, wish)
+    }
+
+    /// Carries out a proposal that was looked at before.
+    ///
+    /// # Errors
+    /// As [`Self::carry_out`].
+    pub fn carry_out_planned(&self, proposal: Proposal, wish: &Wish) -> Result<Carried, Failure> {
+        if wish.require_approved && !proposal.asked.is_empty() {
+            self.ops.park(&proposal)?;
+            self.out.say(super::render::asked(&proposal.asked));
+            return Err(pending("nothing was started: not everything is approved"));
         }
-        self.out.say(super::render::proposal(&proposal));
-        if proposal.widens() && !yes {
-            let agreed = self.prompt.confirm("Grant this and go on?", || {
-                super::failure::Failure::new(
-                    super::failure::Kind::Pending,
-                    "approval_pending",
-                    "this needs an approval, and there is nobody to ask",
-                )
-                .hint("look at what it grants above, then pass --yes")
-            })?;
-            if !agreed {
-                let message = "not approved; nothing was changed";
-                return Err(Failure::new(super::failure::Kind::Pending, "not_approved", message));
-            }
+        if proposal.changes_something() {
+            self.out.say(super::render::proposal(&proposal));
         }
-        let statuses = self.ops.apply(&proposal, wait, &*self.progress())?;
+        let statuses = self.ops.apply(&proposal, wish, &*self.progress())?;
+        if !proposal.asked.is_empty() {
+            self.out.say(super::render::parked(&proposal.asked));
+        }
         Ok(Carried { statuses, proposal })
+    }
+
+    /// Gets answers for what nobody has approved: from `--yes`, else from a person, else none.
+    fn ask(&self, proposal: Proposal, wish: &Wish) -> Result<Proposal, Failure> {
+        if proposal.asked.is_empty() {
+            return Ok(proposal);
+        }
+        let (ids, how): (Vec<String>, How) = if wish.yes {
+            let covered = proposal.asked.iter().filter(|asked| asked.yes);
+            (covered.map(|asked| asked.id.clone()).collect(), How::Yes)
+        } else if self.prompt.is_interactive() {
+            self.out.say(super::render::asked(&proposal.asked));
+            let question = "Approve all of this? Without it the rest starts, and this waits.";
+            if !self.prompt.confirm(question, || pending("there is nobody to ask"))? {
+                return Ok(proposal);
+            }
+            (proposal.asked.iter().map(|asked| asked.id.clone()).collect(), How::Asked)
+        } else {
+            return Ok(proposal);
+        };
+        if ids.is_empty() { Ok(proposal) } else { self.ops.approve(&proposal, &ids, how) }
     }
 
     /// Prints where sandboxes stand.
@@ -121,10 +145,23 @@ fn waiting(status: &SandboxStatus) -> String {
     }
 }
 
+fn pending(message: &str) -> Failure {
+    Failure::new(Kind::Pending, "approval_pending", message)
+        .hint("cofferdam pending shows what waits, cofferdam approve NAME approves it")
+}
+
 /// What came of a proposal.
 pub struct Carried {
     /// What was proposed.
     pub proposal: Proposal,
     /// Where its sandboxes stand.
     pub statuses: Vec<crate::model::status::SandboxStatus>,
+}
+
+impl Carried {
+    /// Exit code 5 when something was parked.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        if self.proposal.asked.is_empty() { Outcome::Done } else { Outcome::Answer(Kind::Pending) }
+    }
 }

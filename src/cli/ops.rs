@@ -19,6 +19,8 @@ use crate::model::{
 };
 use crate::{
     kit::{Expansion, LockChange},
+    plan::{Plan, PlanInput},
+    store::{Approval, How, Owner, Rejection},
     template::doctor::Hardware,
 };
 
@@ -56,6 +58,8 @@ pub enum Action {
     Update,
     /// Stopped and started with other settings.
     Restart,
+    /// Stopped and started with a new system disk.
+    Replace,
     /// Started.
     Start,
     /// Stopped, its disks kept.
@@ -64,6 +68,82 @@ pub enum Action {
     Keep,
     /// Stopped and removed.
     Delete,
+}
+
+/// How a proposal is made and carried out.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Approve what the operator lets `--yes` approve.
+    pub yes: bool,
+    /// Start nothing before everything is approved.
+    pub require_approved: bool,
+    /// Wait until every guest answers, or has failed.
+    pub wait: bool,
+    /// No longer than this.
+    pub timeout: Option<Duration>,
+    /// Remove sandboxes whose document has disappeared, with their disks.
+    pub prune: bool,
+    /// Start busy sandboxes anew, too.
+    pub now: bool,
+    /// Of the definitions only this one, and an instance of it even where none is kept.
+    pub only: Option<String>,
+}
+
+/// A grant that nobody has answered for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// What `approve` and `reject` call it: the beginning of a digest of the grant's text.
+    pub id: String,
+    /// The definition that asks for it.
+    pub sandbox: String,
+    /// Canonical text.
+    pub grant: String,
+    /// What its file says about it.
+    pub why: String,
+    /// Where it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Whether `--yes` approves it.
+    pub yes: bool,
+    /// Since when it waits, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Commit of the file that asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+/// What waits and what was answered for one definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Inbox {
+    /// Whose it is.
+    #[serde(skip)]
+    pub owner: Owner,
+    /// The folder that people know it by.
+    pub place: String,
+    /// The definition.
+    pub sandbox: String,
+    /// What waits.
+    pub asked: Vec<Asked>,
+    /// Texts of the approvals that count now.
+    #[serde(skip)]
+    pub in_force: Vec<String>,
+    /// What was approved.
+    pub approved: Vec<Approval>,
+    /// What was rejected, and is not asked for again.
+    pub rejected: Vec<Rejection>,
+}
+
+/// An answer about grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// They may.
+    Approve {
+        /// Until this time, RFC 3339 in UTC.
+        until: Option<String>,
+    },
+    /// They may not; an approval is withdrawn.
+    Reject,
 }
 
 /// One line of a proposal.
@@ -86,9 +166,23 @@ pub struct Proposal {
     pub changes: Vec<Change>,
     /// Of the documents.
     pub warnings: Vec<String>,
+    /// What the documents ask for, which nobody has answered. The rest is done without it.
+    pub asked: Vec<Asked>,
     /// What they ask for.
     #[serde(skip)]
     pub desired: Vec<Sandbox>,
+    /// What is done; none where sandboxes are removed by name.
+    #[serde(skip)]
+    pub plan: Option<Plan>,
+    /// What the plan was made from.
+    #[serde(skip)]
+    pub input: Option<PlanInput>,
+    /// Whose the sandboxes are.
+    #[serde(skip)]
+    pub owner: Option<Owner>,
+    /// Whether the document stands on the command line.
+    #[serde(skip)]
+    pub typed: bool,
 }
 
 impl Proposal {
@@ -96,12 +190,6 @@ impl Proposal {
     #[must_use]
     pub fn changes_something(&self) -> bool {
         self.changes.iter().any(|change| change.action != Action::Keep)
-    }
-
-    /// Whether something would be permitted that is not now.
-    #[must_use]
-    pub fn widens(&self) -> bool {
-        self.changes.iter().any(|change| !change.grants.is_empty())
     }
 }
 
@@ -310,7 +398,37 @@ pub trait Operations {
     ///
     /// # Errors
     /// Findings; a mount that policy denies.
-    fn propose(&self, source: &Source) -> Result<Proposal, Failure>;
+    fn propose(&self, source: &Source, wish: &Wish) -> Result<Proposal, Failure>;
+
+    /// Records that the questions of these ids are answered with yes, and plans the same documents again.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    fn approve(&self, proposal: &Proposal, ids: &[String], how: How) -> Result<Proposal, Failure>;
+
+    /// Remembers what a proposal asks for, so that it can be answered later; changes no machine.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    fn park(&self, proposal: &Proposal) -> Result<(), Failure>;
+
+    /// What waits and what was answered: of the definition that `reference` names, or of all of this user's.
+    ///
+    /// # Errors
+    /// Kind `NotFound` when nothing was ever asked for that name.
+    fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure>;
+
+    /// Records an answer about grants, and carries out at once what it changes in a sandbox that exists.
+    ///
+    /// # Errors
+    /// When the state cannot be written, or the sandbox does not follow.
+    fn answer(
+        &self,
+        inbox: &Inbox,
+        grants: &[String],
+        answer: &Answer,
+        on: &dyn Progress,
+    ) -> Result<(), Failure>;
 
     /// What `delete -f` would remove.
     ///
@@ -318,14 +436,14 @@ pub trait Operations {
     /// Findings.
     fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure>;
 
-    /// Carries a proposal out. Without `wait` it returns when every machine has been started.
+    /// Carries a proposal out: what is approved; the rest is parked.
     ///
     /// # Errors
     /// What the first machine failed with; the others are carried on.
     fn apply(
         &self,
         proposal: &Proposal,
-        wait: bool,
+        wish: &Wish,
         on: &dyn Progress,
     ) -> Result<Vec<SandboxStatus>, Failure>;
 

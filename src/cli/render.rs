@@ -3,12 +3,16 @@
 use std::fmt::Write as _;
 
 use super::{
-    ops::{Action, Proposal},
+    ops::{Action, Asked, Inbox, Proposal},
     output::{Table, visible},
 };
 use crate::model::{
     rule::{Effect, NetworkRule, Origin},
     status::{SandboxStatus, SetupState},
+};
+use crate::{
+    plan::render::{self as plan_render, View},
+    store::approvals,
 };
 
 /// Where sandboxes stand, a line each, with the reason below where there is one.
@@ -36,6 +40,11 @@ pub fn statuses(statuses: &[SandboxStatus]) -> String {
         }
         for note in status.reason.iter().chain(&status.notes) {
             let _ = writeln!(text, "{}: {}", visible(&status.name), visible(note));
+        }
+        for condition in &status.conditions {
+            let Some(message) = &condition.message else { continue };
+            let word = condition.reason.as_ref().unwrap_or(&condition.condition);
+            let _ = writeln!(text, "{}: {}: {}", visible(&status.name), visible(word), visible(message));
         }
         if !status.jail_missing.is_empty() {
             let missing = status.jail_missing.join(", ");
@@ -70,17 +79,13 @@ fn ports(status: &SandboxStatus) -> String {
 /// What would happen, and what it grants.
 #[must_use]
 pub fn proposal(proposal: &Proposal) -> String {
+    if let Some(plan) = &proposal.plan {
+        let text = plan_render::text(&View { plan, against: None, warnings: &[] });
+        return text.trim_end().to_owned();
+    }
     let mut text = String::new();
-    for change in &proposal.changes {
-        let word = match change.action {
-            Action::Create => "create",
-            Action::Update => "update",
-            Action::Restart => "restart",
-            Action::Start => "start",
-            Action::Stop => "stop",
-            Action::Keep => continue,
-            Action::Delete => "delete",
-        };
+    for change in proposal.changes.iter().filter(|change| change.action != Action::Keep) {
+        let word = if change.action == Action::Delete { "delete" } else { "change" };
         let _ = writeln!(text, "{word} {}", visible(&change.sandbox));
         for grant in &change.grants {
             let _ = writeln!(text, "  grants {}", visible(grant));
@@ -91,6 +96,107 @@ pub fn proposal(proposal: &Proposal) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// The whole list of what nobody has approved, grouped by sandbox and by the kit or file that asks.
+#[must_use]
+pub fn asked(asked: &[Asked]) -> String {
+    let mut text = String::new();
+    let mut sandboxes: Vec<&str> = asked.iter().map(|asked| asked.sandbox.as_str()).collect();
+    sandboxes.dedup();
+    for sandbox in sandboxes {
+        let _ = writeln!(text, "{} asks for", visible(sandbox));
+        let own: Vec<&Asked> = asked.iter().filter(|asked| asked.sandbox == sandbox).collect();
+        let mut kits: Vec<&str> = own.iter().map(|asked| kit(asked)).collect();
+        kits.sort_unstable();
+        kits.dedup();
+        for name in kits {
+            let _ = writeln!(text, "  {}", visible(name));
+            for asked in own.iter().filter(|asked| kit(asked) == name) {
+                let _ = writeln!(text, "    {}", question(asked));
+            }
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// What was parked, and what to do about it.
+#[must_use]
+pub fn parked(asked: &[Asked]) -> String {
+    let mut names: Vec<&str> = asked.iter().map(|asked| asked.sandbox.as_str()).collect();
+    names.dedup();
+    let (count, word) = (asked.len(), if asked.len() == 1 { "grant waits" } else { "grants wait" });
+    let commands: Vec<String> = names.iter().map(|name| format!("`cofferdam approve {name}`")).collect();
+    format!(
+        "{count} {word} for an approval: `cofferdam pending` shows what, {} (or --yes) approves",
+        commands.join(", ")
+    )
+}
+
+/// What waits, and what was answered.
+#[must_use]
+pub fn inboxes(inboxes: &[Inbox]) -> String {
+    let mut text = String::new();
+    for inbox in inboxes {
+        let _ = writeln!(text, "{}/{}", visible(&inbox.place), visible(&inbox.sandbox));
+        for asked in &inbox.asked {
+            let _ = writeln!(text, "  {}", question(asked));
+        }
+        for approval in &inbox.approved {
+            let id = approvals::id(&approval.grant);
+            let ended = if inbox.in_force.contains(&approval.grant) { "" } else { ", ended" };
+            let until =
+                approval.until.as_ref().map_or_else(String::new, |until| format!(" until {until}{ended}"));
+            let _ = writeln!(
+                text,
+                "  {id}  approved  {}  by {} at {}{until}",
+                visible(&approval.grant),
+                visible(&approval.by),
+                visible(&approval.at),
+            );
+        }
+        for rejection in &inbox.rejected {
+            let id = approvals::id(&rejection.grant);
+            let _ = writeln!(
+                text,
+                "  {id}  rejected  {}  by {} at {}",
+                visible(&rejection.grant),
+                visible(&rejection.by),
+                visible(&rejection.at)
+            );
+        }
+    }
+    text
+}
+
+/// The file or kit that asks, without its line; a grant without one follows from what nobody wrote.
+fn kit(asked: &Asked) -> &str {
+    let Some(from) = asked.from.as_deref() else { return "by default" };
+    match from.rsplit_once(':') {
+        Some((file, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => file,
+        _ => from,
+    }
+}
+
+fn question(asked: &Asked) -> String {
+    let mut text = format!("{}  {}", asked.id, visible(&asked.grant));
+    if !asked.why.is_empty() {
+        let _ = write!(text, "  ({})", visible(&asked.why));
+    }
+    if let Some(from) = &asked.from {
+        let _ = write!(text, "  {}", visible(from));
+    }
+    if !asked.yes {
+        text.push_str("  [not covered by --yes]");
+    }
+    text
+}
+
+/// One line that a file brought.
+#[must_use]
+pub fn line(text: &str) -> String {
+    visible(text).into_owned()
 }
 
 /// The word for an effect.

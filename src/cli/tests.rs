@@ -58,6 +58,13 @@ fn the_forms_that_scripts_rely_on_are_read() {
         "check -f sandbox.yaml",
         "check -f -",
         "apply -f . --yes --wait",
+        "apply plan.json",
+        "apply --wait --timeout 10m --prune --now --require-approved",
+        "pending",
+        "pending web/dev --all -o json",
+        "approve dev 0123456789ab --until 2026-12-31",
+        "approve dev --yes",
+        "reject dev 0123456789ab",
         "status",
         "template build",
         "template build -f . dev",
@@ -191,16 +198,69 @@ fn of_several_failures_the_documented_code_counts() {
 }
 
 #[test]
-fn a_grant_asks_and_waits_where_nobody_answers() {
-    let ops = Scripted { grants: vec!["mount ~/datasets read".into()], ..Scripted::default() };
-    let (code, out, err) = cofferdam(&ops, "apply");
+fn what_nobody_approved_is_parked_and_the_rest_starts() {
+    let grants = vec!["mount ~/datasets read".into(), "reveal anthropic".into()];
+    let ops = Scripted { grants: grants.clone(), ..Scripted::default() };
+    let (code, out, err) = cofferdam(&ops, "apply -o json");
+    assert_eq!((code, err.as_str()), (5, ""));
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["sandboxes"][0]["phase"], "running");
+    assert_eq!(answer["pending"].as_array().map(Vec::len), Some(2));
+    // --yes covers what the operator lets it cover, and no more.
+    let (code, _, err) = cofferdam(&ops, "apply --yes --wait");
+    assert_eq!(code, 5);
+    assert!(err.contains("1 grant waits for an approval"), "{err}");
+    let id = crate::store::approvals::id("mount ~/datasets read");
+    let expected = ["apply wait=false".to_owned(), format!("approve {id} Yes"), "apply wait=true".to_owned()];
+    assert_eq!(*ops.calls.borrow(), expected);
+    let ops = Scripted { grants: grants[..1].to_vec(), ..Scripted::default() };
+    assert_eq!(cofferdam(&ops, "apply --yes").0, 0);
+}
+
+#[test]
+fn who_requires_approval_starts_nothing_without_it() {
+    let ops = Scripted { grants: vec!["port 3000".into()], ..Scripted::default() };
+    let (code, out, err) = cofferdam(&ops, "apply --require-approved");
     assert_eq!((code, out.as_str()), (5, ""));
-    assert!(err.contains("grants mount ~/datasets read") && err.contains("--yes"), "{err}");
-    assert_eq!(*ops.calls.borrow(), Vec::<String>::new(), "nothing happened");
-    let (code, out, _) = cofferdam(&ops, "apply --yes --wait -o json");
-    assert_eq!(code, 0);
-    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["sandboxes"][0]["phase"], "running");
-    assert_eq!(*ops.calls.borrow(), ["apply wait=true"]);
+    assert!(
+        err.contains("port 3000  (tests)  sandbox.yaml:7") && err.contains("nothing was started"),
+        "{err}"
+    );
+    assert_eq!(*ops.calls.borrow(), ["park"]);
+}
+
+#[test]
+fn the_inbox_is_answered_by_id() {
+    let grants = vec!["port 3000".to_owned(), "reveal anthropic".to_owned()];
+    let id = crate::store::approvals::id;
+    let ops = Scripted { grants: grants.clone(), ..Scripted::default() };
+    let (code, out, _) = cofferdam(&ops, "pending");
+    let expected = format!(
+        "/src/web/dev\n  {}  port 3000  (tests)  sandbox.yaml:7\n  {}  reveal anthropic  (tests)  sandbox.yaml:7  [not covered by --yes]\n",
+        id(&grants[0]),
+        id(&grants[1])
+    );
+    assert_eq!((code, out), (0, expected));
+    assert_eq!(cofferdam(&ops, &format!("approve dev {} --until 2026-12-31", id(&grants[1]))).0, 0);
+    assert_eq!(cofferdam(&ops, "approve dev --yes").0, 5);
+    assert_eq!(cofferdam(&ops, &format!("reject dev {}", id(&grants[0]))).0, 0);
+    assert_eq!(cofferdam(&ops, "reject dev").0, 0);
+    let calls = [
+        "Approve { until: Some(\"2027-01-01T00:00:00Z\") } reveal anthropic",
+        "Approve { until: None } port 3000",
+        "Reject port 3000",
+        "Reject port 3000 | reveal anthropic",
+    ];
+    assert_eq!(*ops.calls.borrow(), calls);
+    for (line, code) in [
+        ("approve dev 000000000000", 6),
+        ("approve nothing", 6),
+        ("approve dev", 2),
+        ("approve dev --commit", 2),
+        ("reject dev 000000000000", 6),
+    ] {
+        assert_eq!(cofferdam(&ops, line).0, code, "{line}");
+    }
 }
 
 #[test]

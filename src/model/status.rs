@@ -49,6 +49,20 @@ impl std::fmt::Display for Isolation {
     }
 }
 
+/// One thing that is true of a sandbox (`KIT.md`, section 3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// `Ready`, `Reconciling`, `Stalled`, `PendingApproval`.
+    pub condition: String,
+    /// For `Stalled` and `Reconciling` why, as one word: `Orphaned`, `Failed`, `Interrupted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What to do about it, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
 /// One line of `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,6 +75,9 @@ pub struct SandboxStatus {
     pub agent: String,
     /// Where the machine stands.
     pub phase: Phase,
+    /// What is true of it; what its keeper says of itself has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// Why, when that needs a word: the last line of a failure, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -3,9 +3,10 @@
 //! An approval is bound to the owner (path, device and inode of the repository) and the definition's name, and to
 //! nothing that a repository's file can say. No guest reaches this directory: the floor denies it to every mount.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::model::desired::Sandbox;
 
@@ -59,6 +60,9 @@ pub struct Definition {
     /// somebody else may have changed meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Box<Sandbox>>,
+    /// The repository's root as it was then; outside of one the folder that stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
 }
 
 /// How an approval was given.
@@ -155,17 +159,30 @@ impl Definition {
         self.parked = parked;
     }
 
-    /// Texts of the approvals that count at `now`. Both times are RFC 3339 in UTC with a `Z`, so their order is that of
-    /// their texts, to the second.
-    pub fn in_force<'a>(&'a self, now: &'a str) -> impl Iterator<Item = &'a str> {
+    /// The approvals that count at `now`. Both times are RFC 3339 in UTC with a `Z`, so their order is that of their
+    /// texts, to the second.
+    pub fn in_force<'a>(&'a self, now: &'a str) -> impl Iterator<Item = &'a Approval> {
         let counts =
             |approval: &&Approval| approval.until.as_deref().is_none_or(|until| second(now) < second(until));
-        self.approved.iter().filter(counts).map(|approval| approval.grant.as_str())
+        self.approved.iter().filter(counts)
+    }
+
+    /// Whether it is a command line's: something of it was typed.
+    #[must_use]
+    pub fn is_typed(&self) -> bool {
+        self.approved.iter().any(|approval| approval.how == How::Typed)
     }
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What people call a grant: the first 12 hexadecimal digits of its text's SHA-256. Whoever would have an approval of
+/// one grant taken for another has to find a second text with the same 48 bits before the first is answered.
+#[must_use]
+pub fn id(grant: &str) -> String {
+    Sha256::digest(grant).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `2026-12-31T00:00:00` of a time with or without fractions of a second.

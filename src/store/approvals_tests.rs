@@ -30,7 +30,7 @@ fn rejection(grant: &str) -> Rejection {
 fn in_force(store: &Store, place: &str, definition: &str) -> Vec<String> {
     let approvals = store.approvals(&owner(place)).unwrap();
     let found = approvals.definitions.get(definition).cloned().unwrap_or_default();
-    found.in_force("2026-06-01T12:00:00.5Z").map(str::to_owned).collect()
+    found.in_force("2026-06-01T12:00:00.5Z").map(|approval| approval.grant.clone()).collect()
 }
 
 #[test]

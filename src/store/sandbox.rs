@@ -60,6 +60,7 @@ impl Record {
             id: self.id.to_string(),
             agent: desired.agent.kit.clone(),
             phase,
+            conditions: Vec::new(),
             reason: None,
             isolation: None,
             jail_missing: Vec::new(),

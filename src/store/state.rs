@@ -284,6 +284,7 @@ mod tests {
             id: "010101010101".into(),
             agent: "shell".into(),
             phase: crate::model::status::Phase::Running,
+            conditions: Vec::new(),
             reason: None,
             isolation: None,
             jail_missing: Vec::new(),

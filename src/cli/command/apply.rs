@@ -1,18 +1,47 @@
 //! `apply`: makes the machines what the files say.
 
-use crate::cli::{args::FileArg, context::Context, failure::CommandResult};
+use std::{path::PathBuf, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    cli::{
+        args::{self, FileArg},
+        context::Context,
+        failure::{CommandResult, Failure, Kind},
+        ops::{Proposal, Wish},
+        render,
+    },
+    model::name::Name,
+    plan::{self, FILE_MAX},
+    store::file,
+};
 
 /// Arguments of `apply`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// A plan that `plan --out` saved: exactly it is carried out, or nothing
+    plan: Option<PathBuf>,
     #[command(flatten)]
     files: FileArg,
-    /// Grant what the files ask for without a question
-    #[arg(short, long)]
+    /// Approve what the files ask for, as far as `approvals.yes` of the configuration goes
+    #[arg(short, long, conflicts_with = "plan")]
     yes: bool,
+    /// Start nothing before everything is approved
+    #[arg(long)]
+    require_approved: bool,
     /// Return when every guest answers, or has failed
     #[arg(long)]
     wait: bool,
+    /// Begin nothing more after this time (exit 7)
+    #[arg(long, value_name = "TIME", value_parser = args::duration, requires = "wait")]
+    timeout: Option<Duration>,
+    /// Remove sandboxes whose document has disappeared, with their disks
+    #[arg(long)]
+    prune: bool,
+    /// Start sandboxes anew that are in use, too
+    #[arg(long)]
+    now: bool,
 }
 
 /// Runs the command.
@@ -20,9 +49,56 @@ pub struct Args {
 /// # Errors
 /// Findings, a denial, an approval that is missing, a machine that does not start.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let carried = context.carry_out(&args.files.source(), args.yes, args.wait)?;
+    let wish = Wish {
+        yes: args.yes,
+        require_approved: args.require_approved,
+        wait: args.wait,
+        timeout: args.timeout,
+        prune: args.prune,
+        now: args.now,
+        only: None,
+    };
+    let carried = match &args.plan {
+        None => context.carry_out(&args.files.source(), &wish)?,
+        Some(file) => {
+            let proposal = context.ops.propose(&args.files.source(), &wish)?;
+            refuse_another(file, &proposal)?;
+            context.carry_out_planned(proposal, &wish)?
+        }
+    };
     if !carried.proposal.changes_something() {
         context.out.say("nothing to change");
     }
-    context.show_statuses(&carried.statuses)
+    let value = json!({ "sandboxes": carried.statuses, "pending": carried.proposal.asked });
+    context.out.data(&value, || render::statuses(&carried.statuses))?;
+    Ok(carried.outcome())
+}
+
+/// Refuses when what was saved is not what would be done now: files, records or approvals have moved, or somebody has
+/// written the saved plan. Nothing of it is believed beyond that it is the same.
+fn refuse_another(path: &std::path::Path, proposal: &Proposal) -> Result<(), Failure> {
+    let unreadable = |message: String| {
+        Failure::new(Kind::File, "plan_file", message)
+            .at(path, None, None)
+            .hint("cofferdam plan --out FILE writes one")
+    };
+    let bytes = file::read_bounded(path, FILE_MAX as u64)
+        .map_err(|error| unreadable(format!("cannot read the plan: {error}")))?
+        .ok_or_else(|| {
+            Failure::new(Kind::NotFound, "plan_file", format!("{}: there is no such plan", path.display()))
+        })?;
+    let saved = plan::plan_from(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let Some(now) = &proposal.plan else { return Ok(()) };
+    if saved == *now {
+        return Ok(());
+    }
+    let names = saved.steps.iter().chain(&now.steps).map(|step| &step.name);
+    let step = |plan: &plan::Plan, name: &Name| plan.steps.iter().find(|step| step.name == *name).cloned();
+    let differs = names.into_iter().find(|name| step(&saved, name) != step(now, name));
+    let what = differs.map_or_else(|| "the repository".to_owned(), |name| format!("sandbox {name}"));
+    let message = format!(
+        "the plan is stale: {what} would not become what it says; files, sandboxes or approvals have changed, or it was made with another -f"
+    );
+    Err(Failure::new(Kind::Failed, "stale_plan", message)
+        .hint("cofferdam plan --out FILE, look at it, and apply that"))
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::cli::{
     command::launch::LaunchArgs,
     context::Context,
-    failure::{CommandResult, Outcome},
-    ops::Source,
+    failure::CommandResult,
+    ops::{Source, Wish},
 };
 
 /// Arguments of `create`.
@@ -29,8 +29,9 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let document = args.launch.document(&args.agent, &args.paths)?;
     let source = Source::CommandLine(Box::new(document));
-    let carried = context.carry_out(&source, args.launch.yes, true)?;
+    let carried =
+        context.carry_out(&source, &Wish { yes: args.launch.yes, wait: true, ..Wish::default() })?;
     let names: Vec<String> = carried.statuses.iter().map(|status| status.name.clone()).collect();
     context.out.data(&json!({ "sandboxes": carried.statuses }), || names.join("\n") + "\n")?;
-    Ok(Outcome::Done)
+    Ok(carried.outcome())
 }

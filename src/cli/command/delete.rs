@@ -6,7 +6,7 @@ use crate::cli::{
     args::FileArg,
     context::Context,
     failure::{CommandResult, Failure, Outcome},
-    ops::{Action, Source},
+    ops::{Action, Source, Wish},
     render,
 };
 
@@ -43,7 +43,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         context.out.say(render::proposal(&proposal));
         super::confirm_loss(context, "Remove them with everything on their disks?", "--yes")?;
     }
-    context.ops.apply(&proposal, true, &*context.progress())?;
+    context.ops.apply(&proposal, &Wish { wait: true, ..Wish::default() }, &*context.progress())?;
     context
         .out
         .data(&json!({ "removed": doomed }), || doomed.iter().map(|name| format!("{name}\n")).collect())?;

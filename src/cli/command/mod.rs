@@ -2,6 +2,7 @@
 //! changes a machine is behind [`super::ops`].
 
 pub mod apply;
+pub mod approve;
 pub mod attach;
 pub mod audit;
 pub mod check;
@@ -17,8 +18,10 @@ pub mod kit;
 pub mod launch;
 pub mod logs;
 pub mod ls;
+pub mod pending;
 pub mod policy;
 pub mod ports;
+pub mod reject;
 pub mod restart;
 pub mod rm;
 pub mod run;
@@ -37,12 +40,19 @@ use super::{
     failure::{CommandResult, Failure, Kind},
     ops::Found,
 };
+use crate::store::approvals;
 
 /// Every command.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Make the machines what the files say
     Apply(apply::Args),
+    /// Show what waits for an approval
+    Pending(pending::Args),
+    /// Approve what waits
+    Approve(approve::Args),
+    /// Reject what waits, or withdraw an approval
+    Reject(reject::Args),
     /// Show where sandboxes stand
     Status(status::Args),
     /// List sandboxes
@@ -105,6 +115,9 @@ impl Command {
     pub fn run(self, context: &Context<'_>) -> CommandResult {
         match self {
             Self::Apply(args) => apply::run(&args, context),
+            Self::Pending(args) => pending::run(&args, context),
+            Self::Approve(args) => approve::run(&args, context),
+            Self::Reject(args) => reject::run(&args, context),
             Self::Status(args) => status::run(&args, context),
             Self::Ls(args) => ls::run(&args, context),
             Self::Create(args) => create::run(&args, context),
@@ -150,6 +163,22 @@ fn for_each<T>(names: &[String], each: impl FnMut(&String) -> Result<T, Failure>
 /// The sandbox that is named, where one is.
 fn find_named(name: Option<&String>, context: &Context<'_>) -> Result<Option<Found>, Failure> {
     name.map(|name| context.ops.find(name)).transpose()
+}
+
+/// The grant that has this id.
+fn pick<'a>(id: &str, grants: impl Iterator<Item = &'a String>, definition: &str) -> Result<String, Failure> {
+    let mut found = grants.filter(|grant| approvals::id(grant) == id);
+    match (found.next(), found.next()) {
+        (Some(grant), None) => Ok(grant.clone()),
+        // Somebody has looked for two texts of one id.
+        (Some(_), Some(_)) => {
+            Err(Failure::usage("several_grants", format!("several grants have the id `{id}`")))
+        }
+        (None, _) => {
+            let message = format!("nothing of {definition} has the id `{id}`");
+            Err(Failure::new(Kind::NotFound, "no_such_grant", message).hint("cofferdam pending --all"))
+        }
+    }
 }
 
 /// Asks before something is destroyed; `flag` answers where nobody can be asked.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use crate::cli::{
     command::{attach, launch::LaunchArgs, task},
-    context::Context,
+    context::{Carried, Context},
     failure::{CommandResult, Failure, Kind, Outcome},
-    ops::{Found, Source},
+    ops::{Found, Source, Wish},
 };
 
 /// Arguments of `run`.
@@ -77,8 +77,10 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {
     }
     if context.ops.is_defined(&args.what) {
         context.out.say(format!("{} is defined here", args.what));
-        context.carry_out(&Source::Search, args.launch.yes, true)?;
-        return context.ops.find(&args.what);
+        let only = Some(args.what.clone());
+        let wish = Wish { yes: args.launch.yes, wait: true, only, ..Wish::default() };
+        let carried = context.carry_out(&Source::Search, &wish)?;
+        return made(&args.what, &carried, context);
     }
     if !context.ops.has_agent_kit(&args.what) {
         let message = format!("`{}` is no sandbox, no definition here, and no agent kit", args.what);
@@ -90,8 +92,21 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {
     let paths = if args.paths.is_empty() { &here[..] } else { &args.paths[..] };
     let document = args.launch.document(&args.what, paths)?;
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    context.carry_out(&Source::CommandLine(Box::new(document)), args.launch.yes, true)?;
-    context.ops.find(&name)
+    let wish = Wish { yes: args.launch.yes, wait: true, ..Wish::default() };
+    let carried = context.carry_out(&Source::CommandLine(Box::new(document)), &wish)?;
+    made(&name, &carried, context)
+}
+
+/// The sandbox that was to be made; where all of it waits for an approval, that.
+fn made(name: &str, carried: &Carried, context: &Context<'_>) -> Result<Found, Failure> {
+    match context.ops.find(name) {
+        Err(failure) if failure.kind() == Kind::NotFound && !carried.proposal.asked.is_empty() => {
+            let message = format!("{name} waits for an approval, and does not start without it");
+            Err(Failure::new(Kind::Pending, "approval_pending", message)
+                .hint(format!("cofferdam approve {name}")))
+        }
+        other => other,
+    }
 }
 
 fn command(own: &[String], given: &[String]) -> Vec<String> {

@@ -19,7 +19,7 @@ use crate::{
         client::{self, Client},
         failure::{Failure, Kind},
         host::Host,
-        ops::{Found, Operations, Progress, Source},
+        ops::{Found, Operations, Progress, Source, Wish},
         session::{Ended, Output, Session},
     },
     model::{event::Event, redacted::Redacted, status::SandboxStatus},
@@ -156,8 +156,8 @@ impl Stage {
 
     /// Makes and starts the sandbox, as `apply --yes` does.
     pub(super) fn start(&self, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
-        let proposal = self.host.propose(&self.document(json!({})))?;
-        let statuses = self.host.apply(&proposal, true, on)?;
+        let proposal = self.host.propose(&self.document(json!({})), &Wish::default())?;
+        let statuses = self.host.apply(&proposal, &Wish::default(), on)?;
         statuses
             .into_iter()
             .next()

@@ -6,7 +6,7 @@ use super::stage::{Attack, KEY_HEADER, KEY_VARIABLE, MODEL, PASTE, Stage, TOOLS,
 use crate::{
     cli::{
         failure::{Failure, Kind},
-        ops::Operations,
+        ops::{Operations, Wish},
     },
     model::event::Decision,
 };
@@ -16,7 +16,7 @@ pub(super) fn stolen_mount(stage: &Stage) -> Result<Attack, Failure> {
     let source = stage.home.join(".ssh");
     let mounts =
         json!({ "mounts": [{ "source": source, "target": "/keys", "access": "read", "why": "curiosity" }] });
-    let (denied, evidence) = match stage.host.propose(&stage.document(mounts)) {
+    let (denied, evidence) = match stage.host.propose(&stage.document(mounts), &Wish::default()) {
         Err(failure) if failure.kind() == Kind::Denied => {
             let rule = "floor.fs.ssh";
             (

@@ -1,21 +1,24 @@
 //! What files and command lines say: read, checked, and compared with what is.
 
-use std::io::Read;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    path::{Path, PathBuf},
+};
 
-use super::Host;
+use super::{Host, approval};
 use crate::{
     cli::{
         failure::{ErrorObject, Failure, Kind},
-        ops::{Action, Change, Proposal, Source},
+        ops::{Action, Change, Proposal, Source, Wish},
     },
     kit::{LoadError, Problem, Selection},
     model::{
-        desired::{Access, Sandbox, WorkspaceMode},
-        rule::Effect,
+        desired::{Sandbox, Start},
         unit::Bytes,
     },
-    plan,
-    store::Record,
+    plan::{self, PlanInput, Planned, grant::Ground},
+    store::{Owner, Record},
 };
 
 /// Longest document on standard input, in bytes.
@@ -27,7 +30,12 @@ const MEMORY_MOST: Bytes = Bytes::gib(4);
 pub(super) struct Documents {
     pub sandboxes: Vec<Sandbox>,
     pub warnings: Vec<String>,
+    /// The repository's root; outside of one the folder that stands for it.
+    pub base: PathBuf,
 }
+
+/// What a document is called that lay in no file.
+pub(super) const STANDARD_INPUT: &str = "standard input";
 
 impl Host {
     pub(super) fn load(&self, source: &Source) -> Result<Documents, Failure> {
@@ -35,35 +43,103 @@ impl Host {
         Ok(Documents {
             sandboxes: loaded.sandboxes,
             warnings: loaded.warnings.iter().map(Problem::to_line).collect(),
+            base: loaded.base,
         })
     }
 
     /// What it would take to make the documents true. Folders are judged here, before anybody is asked.
-    pub(super) fn propose_apply(&self, source: &Source) -> Result<Proposal, Failure> {
+    pub(super) fn propose_apply(&self, source: &Source, wish: &Wish) -> Result<Proposal, Failure> {
         let documents = self.load(source)?;
         let denied: Vec<Failure> =
             documents.sandboxes.iter().filter_map(|sandbox| self.judge(sandbox).err()).collect();
         if let Some(failure) = Failure::several(denied) {
             return Err(failure);
         }
-        let steps = plan::plan(&documents.sandboxes, &self.observed()?)
-            .map_err(|error| Failure::new(Kind::Usage, "create_only", error.to_string()))?;
-        let records = self.own_records()?;
-        let changes = steps
-            .iter()
-            .filter_map(|step| {
-                let wanted = documents.sandboxes.iter().find(|sandbox| sandbox.name == step.name)?;
-                let before =
-                    records.iter().find(|record| record.name == step.name).map(|record| &record.desired);
-                Some(change(step, wanted, before))
-            })
-            .collect();
-        Ok(Proposal { changes, warnings: documents.warnings, desired: documents.sandboxes })
+        let typed = matches!(source, Source::CommandLine(_));
+        let owner = self.owner_of(source, &documents.base)?;
+        let mut desired = documents.sandboxes;
+        let mut scope = scope(source, &self.folder, &desired);
+        if let Some(only) = &wish.only {
+            desired.retain(|sandbox| sandbox.name.as_str() == only);
+            desired.iter_mut().for_each(|sandbox| sandbox.start = Start::Always);
+            scope.clear();
+        }
+        let input = PlanInput {
+            ground: self.ground(&documents.base),
+            scope,
+            observed: self.observed(&owner)?,
+            sessions: BTreeMap::new(),
+            suspended: BTreeSet::new(),
+            approvals: plan::Approvals::default(),
+            now: wish.now,
+            prune: wish.prune,
+            desired,
+        };
+        self.proposal(input, owner, typed, documents.warnings)
+    }
+
+    /// Plans with what is approved now. What stands on a command line is approved by whoever typed it.
+    pub(super) fn proposal(
+        &self,
+        input: PlanInput,
+        owner: Owner,
+        typed: bool,
+        warnings: Vec<String>,
+    ) -> Result<Proposal, Failure> {
+        self.proposal_of(input, owner, typed, typed, warnings)
+    }
+
+    /// As [`Self::proposal`]; `anew`: whether what is typed counts although no approval of it is recorded.
+    pub(super) fn proposal_of(
+        &self,
+        mut input: PlanInput,
+        owner: Owner,
+        typed: bool,
+        anew: bool,
+        warnings: Vec<String>,
+    ) -> Result<Proposal, Failure> {
+        let mut definitions = self.approved(&owner, typed)?;
+        for wanted in input.desired.iter().filter(|_| anew) {
+            let own = approval::typed(wanted, &input.ground);
+            let known = definitions.entry(wanted.name.clone()).or_default();
+            *known = known.union(&own);
+        }
+        input.approvals = plan::Approvals { baseline: self.standing.baseline.clone(), definitions };
+        let plan = plan::make(&input);
+        let asked = self.asked(&plan, &owner)?;
+        let changes = plan.steps.iter().map(change).collect();
+        let desired = input.desired.clone();
+        Ok(Proposal {
+            changes,
+            warnings,
+            desired,
+            asked,
+            plan: Some(plan),
+            input: Some(input),
+            owner: Some(owner),
+            typed,
+        })
+    }
+
+    /// Whose the sandboxes of a source are: the repository's that holds the files, wherever the command runs.
+    fn owner_of(&self, source: &Source, base: &Path) -> Result<Owner, Failure> {
+        match source {
+            Source::Stdin | Source::Text(_) | Source::CommandLine(_) => Ok(self.here.clone()),
+            Source::Path(_) | Source::Search => Owner::discover(base).map_err(|error| {
+                Failure::new(Kind::Failed, "no_folder", format!("{}: {error}", base.display()))
+            }),
+        }
+    }
+
+    pub(super) fn ground(&self, root: &Path) -> Ground {
+        let home = self.home.canonicalize().unwrap_or_else(|_| self.home.clone());
+        Ground { root: root.to_owned(), home }
     }
 
     pub(super) fn propose_removal(&self, source: &Source) -> Result<Proposal, Failure> {
         let documents = self.load(source)?;
-        let records = self.own_records()?;
+        let owner = self.owner_of(source, &documents.base)?;
+        let records = self.records_of(&owner)?;
         let known = |sandbox: &&Sandbox| records.iter().any(|record| record.name == sandbox.name);
         let desired: Vec<Sandbox> = documents.sandboxes.iter().filter(known).cloned().collect();
         let changes = desired
@@ -75,79 +151,55 @@ impl Host {
                 notes: vec!["its disks are removed".to_owned()],
             })
             .collect();
-        Ok(Proposal { changes, warnings: documents.warnings, desired })
+        Ok(Proposal {
+            changes,
+            warnings: documents.warnings,
+            desired,
+            owner: Some(owner),
+            ..Proposal::default()
+        })
     }
 
     /// Records of the repository that this command runs in.
     pub(super) fn own_records(&self) -> Result<Vec<Record>, Failure> {
-        Ok(self.records()?.into_iter().filter(|record| record.owner == self.here).collect())
+        self.records_of(&self.here)
+    }
+
+    pub(super) fn records_of(&self, owner: &Owner) -> Result<Vec<Record>, Failure> {
+        Ok(self.records()?.into_iter().filter(|record| record.owner == *owner).collect())
     }
 }
 
-fn change(step: &plan::Step, wanted: &Sandbox, before: Option<&Sandbox>) -> Change {
-    let held: Vec<String> = before.map(grants).unwrap_or_default();
-    let new = grants(wanted).into_iter().filter(|grant| !held.contains(grant)).collect();
+/// One line of the proposal for one step of the plan.
+fn change(step: &Planned) -> Change {
     let action = match step.action {
         plan::Action::Create => Action::Create,
         plan::Action::Start => Action::Start,
         plan::Action::UpdateLive => Action::Update,
-        plan::Action::Restart | plan::Action::Replace => Action::Restart,
+        plan::Action::Restart => Action::Restart,
+        plan::Action::Replace => Action::Replace,
         plan::Action::Orphan => Action::Stop,
         plan::Action::Remove => Action::Delete,
         plan::Action::Nothing => Action::Keep,
     };
-    let notes = step.changes.iter().map(|change| match change.class {
-        plan::Class::Live => format!("{} changes, at once", change.field),
-        plan::Class::Restart => format!("{} changes, with a restart", change.field),
-        plan::Class::Replace => format!("{} changes, with a new system disk", change.field),
-        plan::Class::CreateOnly => format!("{} changes", change.field),
-    });
-    Change { sandbox: wanted.name.to_string(), action, grants: new, notes: notes.collect() }
+    let grants = step.grants.iter().map(|noted| noted.grant.to_string()).collect();
+    Change { sandbox: step.name.to_string(), action, grants, notes: step.consequences() }
 }
 
-/// What a sandbox may do, in canonical form (`KIT.md`, section 2).
-fn grants(sandbox: &Sandbox) -> Vec<String> {
-    let mut grants = Vec::new();
-    if let Some(workspace) = &sandbox.workspace {
-        let mode = match workspace.mode {
-            WorkspaceMode::Direct => "write",
-            WorkspaceMode::Read => "read",
-        };
-        grants.push(format!("workspace {} {mode}", workspace.path.display()));
-    }
-    for mount in &sandbox.mounts {
-        let access = match mount.access {
-            Access::Read => "read",
-            Access::Write => "write",
-        };
-        grants.push(format!("mount {} {access}", mount.source.display()));
-    }
-    grants.push(format!("preset {}", preset_word(sandbox)));
-    for rule in sandbox.network.rules.iter().filter(|rule| rule.effect != Effect::Deny) {
-        let methods: Vec<&str> =
-            rule.http.iter().flat_map(|it| it.methods.iter().map(String::as_str)).collect();
-        let paths: Vec<&str> = rule.http.iter().flat_map(|it| it.paths.iter().map(String::as_str)).collect();
-        let words = ["net".to_owned(), methods.join(","), rule.pattern(), paths.join(" ")];
-        grants.push(words.iter().filter(|word| !word.is_empty()).cloned().collect::<Vec<_>>().join(" "));
-    }
-    for service in &sandbox.network.host_services {
-        grants.push(format!("host service {} port {}", service.name, service.port));
-    }
-    for secret in &sandbox.secrets {
-        for place in &secret.inject {
-            grants.push(format!("secret {} → {}:{} {}", secret.name, place.host, place.port, place.header));
+/// The files and folders that were read: a sandbox that came from one of them and is not there any more is an orphan.
+fn scope(source: &Source, folder: &Path, sandboxes: &[Sandbox]) -> Vec<PathBuf> {
+    match source {
+        Source::Path(path) => folder.join(path).canonicalize().into_iter().collect(),
+        Source::Stdin | Source::Text(_) | Source::CommandLine(_) => Vec::new(),
+        Source::Search => {
+            let files = sandboxes.iter().filter_map(|sandbox| sandbox.provenance.file.as_deref());
+            let scope = |file: &Path| match file.parent() {
+                Some(parent) if parent.ends_with(".cofferdam") => parent.to_owned(),
+                _ => file.to_owned(),
+            };
+            files.map(scope).collect::<BTreeSet<_>>().into_iter().collect()
         }
     }
-    // Nothing of its own to approve: it is the default, and shown by `policy ls`.
-    grants.retain(|grant| grant != "preset locked-down");
-    grants
-}
-
-fn preset_word(sandbox: &Sandbox) -> String {
-    serde_json::to_value(sandbox.network.preset)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }
 
 /// Everything that is wrong with files, as one failure.

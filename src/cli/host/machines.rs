@@ -21,7 +21,7 @@ use crate::{
         status::{Phase, SandboxStatus, SetupState},
     },
     policy::fs as floor,
-    store::{CreateError, FindError, NewSandbox, Record, RemoveError},
+    store::{CreateError, FindError, NewSandbox, Owner, Record, RemoveError},
     template,
 };
 
@@ -74,6 +74,12 @@ impl Host {
 
     /// Where a sandbox stands: asked of its keeper, else what that noted last.
     pub(super) fn status_of(&self, record: &Record) -> Result<SandboxStatus, Failure> {
+        let mut status = self.asked_status(record)?;
+        status.conditions = self.conditions(record, status.phase)?;
+        Ok(status)
+    }
+
+    fn asked_status(&self, record: &Record) -> Result<SandboxStatus, Failure> {
         let client = Client::new(self.socket(&record.id)?);
         match client::block_on(async { Ok(client.status().await) })? {
             Ok(status) => Ok(status),
@@ -104,14 +110,19 @@ impl Host {
     }
 
     /// Makes a sandbox's record: asks the policy, and builds what it will boot from. Its disks are still to be made.
-    pub(super) fn create_record(&self, wanted: &Sandbox, on: &dyn Progress) -> Result<Record, Failure> {
+    pub(super) fn create_record(
+        &self,
+        wanted: &Sandbox,
+        owner: &Owner,
+        on: &dyn Progress,
+    ) -> Result<Record, Failure> {
         self.judge(wanted)?;
         self.judge_memory(wanted)?;
         let stack = self.ensure_stack(wanted, None, on)?;
         on.step("making disks", None, "");
         let new = NewSandbox {
             name: wanted.name.clone(),
-            owner: self.here.clone(),
+            owner: owner.clone(),
             created_at: Timestamp::now().to_string(),
             desired: wanted.clone(),
         };
@@ -266,6 +277,7 @@ impl Host {
         let head = verify::directory(&dir.audit(), None).map(|report| report.head).ok();
         dir.remove_sockets().map_err(state_failure)?;
         self.store.remove(&record.id).map_err(remove_failure)?;
+        self.forget_typed(&record.owner, record.name.as_str())?;
         let draft = Draft {
             time: Timestamp::now().to_string(),
             action: "sandbox.remove".to_owned(),

@@ -4,6 +4,7 @@
 //! Read `documents` (what files say), `world` (what the reconciler may do), `machines`, `launch`, `root` (templates) and
 //! `rules`.
 
+mod approval;
 mod documents;
 pub use documents::problems;
 mod hardware;
@@ -33,8 +34,9 @@ use super::{
     demo,
     failure::{Failure, Kind},
     ops::{
-        BuiltTemplate, Checked, CheckedKit, Found, KeptTemplate, LockUpdate, Operations, PortEdit, Progress,
-        Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, WrittenKit,
+        Answer, BuiltTemplate, Checked, CheckedKit, Found, Inbox, KeptTemplate, LockUpdate, Operations,
+        PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, Wish,
+        WrittenKit,
     },
 };
 use crate::{
@@ -55,7 +57,7 @@ use crate::{
         status::{PublishedPort, SandboxStatus},
     },
     policy::fs as floor,
-    store::{Owner, Places, Store},
+    store::{How, Owner, Places, Store},
     template::{self, Boot, Cache, EnsureError, doctor::Hardware},
 };
 
@@ -70,6 +72,8 @@ pub struct Host {
     places: Places,
     store: Store,
     config: OperatorConfig,
+    /// What the operator answered once for all.
+    standing: approval::Standing,
     /// Whose sandboxes a bare name means first.
     here: Owner,
     folder: PathBuf,
@@ -108,6 +112,7 @@ impl Host {
         let places =
             Places::from_env(env, uid, &home).map_err(|error| Failure::usage("places", error.to_string()))?;
         let config = read_config(&places, &home)?;
+        let standing = approval::Standing::of(&config, &places.config)?;
         let store = Store::open(&places.state).map_err(state_failure)?;
         let here = Owner::discover(folder).map_err(|error| {
             Failure::new(Kind::Failed, "no_folder", format!("{}: {error}", folder.display()))
@@ -120,6 +125,7 @@ impl Host {
             places,
             store,
             config,
+            standing,
             here,
             folder: folder.to_owned(),
             home,
@@ -313,8 +319,30 @@ impl Operations for Host {
         self.renew_lock(source, write)
     }
 
-    fn propose(&self, source: &Source) -> Result<Proposal, Failure> {
-        self.propose_apply(source)
+    fn propose(&self, source: &Source, wish: &Wish) -> Result<Proposal, Failure> {
+        self.propose_apply(source, wish)
+    }
+
+    fn approve(&self, proposal: &Proposal, ids: &[String], how: How) -> Result<Proposal, Failure> {
+        self.approve_of(proposal, ids, how)
+    }
+
+    fn park(&self, proposal: &Proposal) -> Result<(), Failure> {
+        self.remember(proposal, proposal.typed)
+    }
+
+    fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure> {
+        Self::inboxes(self, reference)
+    }
+
+    fn answer(
+        &self,
+        inbox: &Inbox,
+        grants: &[String],
+        answer: &Answer,
+        on: &dyn Progress,
+    ) -> Result<(), Failure> {
+        self.answer_to(inbox, grants, answer, on)
     }
 
     fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure> {
@@ -324,10 +352,10 @@ impl Operations for Host {
     fn apply(
         &self,
         proposal: &Proposal,
-        wait: bool,
+        wish: &Wish,
         on: &dyn Progress,
     ) -> Result<Vec<SandboxStatus>, Failure> {
-        self.carry_out(proposal, wait, on)
+        self.carry_out(proposal, wish, on)
     }
 
     fn find(&self, reference: &str) -> Result<Found, Failure> {

@@ -13,8 +13,9 @@ use crate::{
         args::Publish,
         failure::{Failure, Kind},
         ops::{
-            Action, BuiltTemplate, Change, Checked, CheckedKit, Found, KeptTemplate, LockUpdate, Operations,
-            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, WrittenKit,
+            Action, Answer, Asked, BuiltTemplate, Change, Checked, CheckedKit, Found, Inbox, KeptTemplate,
+            LockUpdate, Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope,
+            SecretListing, Source, Wish, WrittenKit,
         },
     },
     kit::{Expansion, LockChange, Member},
@@ -25,6 +26,7 @@ use crate::{
         rule::{Effect, HostPattern, HttpMatch, Ports, Protocol},
         status::{Phase, PublishedPort, SandboxStatus},
     },
+    store::{How, Owner},
     template::doctor::Hardware,
 };
 
@@ -39,6 +41,21 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
+    /// The grants, as questions. `--yes` covers all but those that reveal something.
+    fn asked(&self) -> Vec<Asked> {
+        let asked = |grant: &String| Asked {
+            id: crate::store::approvals::id(grant),
+            sandbox: "dev".into(),
+            grant: grant.clone(),
+            why: "tests".into(),
+            from: Some("sandbox.yaml:7".into()),
+            yes: !grant.starts_with("reveal"),
+            since: None,
+            commit: None,
+        };
+        self.grants.iter().map(asked).collect()
+    }
+
     fn note(&self, call: impl Into<String>) {
         self.calls.borrow_mut().push(call.into());
     }
@@ -133,13 +150,12 @@ impl Operations for Scripted {
         })
     }
 
-    fn propose(&self, source: &Source) -> Result<Proposal, Failure> {
+    fn propose(&self, source: &Source, _: &Wish) -> Result<Proposal, Failure> {
         if let Source::CommandLine(document) = source {
             self.note(format!("propose {document}"));
         }
-        let change = |action, grants| Change { sandbox: "dev".into(), action, grants, notes: vec![] };
-        let changes = vec![change(Action::Create, self.grants.clone())];
-        Ok(Proposal { changes, ..Proposal::default() })
+        let change = Change { sandbox: "dev".into(), action: Action::Create, grants: vec![], notes: vec![] };
+        Ok(Proposal { changes: vec![change], asked: self.asked(), ..Proposal::default() })
     }
 
     fn propose_delete(&self, _: &Source) -> Result<Proposal, Failure> {
@@ -147,7 +163,34 @@ impl Operations for Scripted {
         Ok(Proposal { changes: vec![change], ..Proposal::default() })
     }
 
-    fn apply(&self, _: &Proposal, wait: bool, _: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure> {
+    fn approve(&self, proposal: &Proposal, ids: &[String], how: How) -> Result<Proposal, Failure> {
+        self.note(format!("approve {} {how:?}", ids.join(" ")));
+        let asked = proposal.asked.iter().filter(|asked| !ids.contains(&asked.id)).cloned().collect();
+        Ok(Proposal { asked, ..proposal.clone() })
+    }
+
+    fn park(&self, _: &Proposal) -> Result<(), Failure> {
+        self.note("park");
+        Ok(())
+    }
+
+    fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure> {
+        if reference.is_some_and(|reference| reference != "dev") {
+            return Err(Failure::new(Kind::NotFound, "nothing_asked", "nothing was ever asked"));
+        }
+        let owner = Owner::Folder { path: "/src/web".into(), dev: 1, ino: 1 };
+        let (sandbox, place) = ("dev".to_owned(), owner.to_string());
+        let (in_force, approved, rejected) = (vec![], vec![], vec![]);
+        Ok(vec![Inbox { owner, place, sandbox, asked: self.asked(), in_force, approved, rejected }])
+    }
+
+    fn answer(&self, _: &Inbox, grants: &[String], answer: &Answer, _: &dyn Progress) -> Result<(), Failure> {
+        self.note(format!("{answer:?} {}", grants.join(" | ")));
+        Ok(())
+    }
+
+    fn apply(&self, _: &Proposal, wish: &Wish, _: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure> {
+        let wait = wish.wait;
         self.note(format!("apply wait={wait}"));
         Ok(vec![status("dev", Phase::Running)])
     }

@@ -93,6 +93,7 @@ impl Host {
             home: self.home.clone(),
             homes: self.homes.clone(),
             user: self.user.clone(),
+            standing: self.standing.clone(),
             lifeline: Some(Lifeline::new().map_err(|error| local(&error))?),
             locked: self.locked.clone(),
         })

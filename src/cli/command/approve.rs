@@ -1,0 +1,110 @@
+//! `approve`: says yes to grants that wait, and has what exists follow at once.
+
+use jiff::{Span, civil::Date, tz::TimeZone};
+use serde_json::json;
+
+use crate::cli::{
+    context::Context,
+    failure::{CommandResult, Failure, Kind, Outcome},
+    ops::{Answer, Inbox},
+    render,
+};
+
+/// Arguments of `approve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Definition, as `dev` or `web/dev`
+    name: String,
+    /// What to approve, as `pending` shows it; default: all of it, after a question
+    ids: Vec<String>,
+    /// Without a question, as far as `approvals.yes` of the configuration goes
+    #[arg(short, long, conflicts_with = "ids")]
+    yes: bool,
+    /// Last day (UTC) on which it counts, as 2026-12-31
+    #[arg(long, value_name = "DATE", value_parser = until)]
+    until: Option<String>,
+    /// Write it to `.cofferdam/approvals.yaml` (not available yet)
+    #[arg(long, hide = true)]
+    commit: bool,
+}
+
+/// The first moment after the day, RFC 3339.
+fn until(text: &str) -> Result<String, String> {
+    let wrong = |_| format!("`{text}` is not a day; write for example 2026-12-31");
+    let day: Date = text.parse().map_err(wrong)?;
+    let next = day.checked_add(Span::new().days(1)).map_err(wrong)?;
+    let end = next.to_zoned(TimeZone::UTC).map_err(wrong)?.timestamp();
+    Ok(end.to_string())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A name that nothing was asked for, an id that does not wait, nobody to ask, a sandbox that does not follow.
+pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    if args.commit {
+        return Err(Failure::not_available("--commit"));
+    }
+    let [inbox] = <[Inbox; 1]>::try_from(context.ops.inboxes(Some(&args.name))?)
+        .map_err(|_| Failure::usage("several_sandboxes", "name one definition"))?;
+    let grants = chosen(args, &inbox, context)?;
+    if grants.is_empty() {
+        context.out.say("nothing waits");
+        return context.out.data(&json!({ "approved": [] }), String::new).map(|()| Outcome::Done);
+    }
+    let answer = Answer::Approve { until: args.until.clone() };
+    context.ops.answer(&inbox, &grants, &answer, &*context.progress())?;
+    context.out.data(&json!({ "approved": grants }), || {
+        grants.iter().map(|grant| format!("approved {}\n", render::line(grant))).collect()
+    })?;
+    let left = inbox.asked.len() - inbox.asked.iter().filter(|asked| grants.contains(&asked.grant)).count();
+    if args.yes && left > 0 {
+        context.out.say(format!("{left} more wait: --yes does not cover them; approve them by id"));
+        return Ok(Outcome::Answer(Kind::Pending));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Texts of the grants that are to be approved.
+fn chosen(args: &Args, inbox: &Inbox, context: &Context<'_>) -> Result<Vec<String>, Failure> {
+    if !args.ids.is_empty() {
+        return super::for_each(&args.ids, |id| grant_of(id, inbox));
+    }
+    let all = || inbox.asked.iter().map(|asked| asked.grant.clone());
+    if args.yes {
+        return Ok(inbox.asked.iter().filter(|asked| asked.yes).map(|asked| asked.grant.clone()).collect());
+    }
+    if inbox.asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    context.out.say(render::asked(&inbox.asked));
+    let agreed = context.prompt.confirm("Approve all of this?", || {
+        Failure::usage("needs_ids", "there is nobody to ask")
+            .hint("name the ids that `cofferdam pending` shows, or pass --yes")
+    })?;
+    if agreed {
+        Ok(all().collect())
+    } else {
+        Err(Failure::new(Kind::Pending, "not_approved", "not approved; nothing was changed"))
+    }
+}
+
+/// The grant that an id means: one that waits, or one that was rejected.
+fn grant_of(id: &str, inbox: &Inbox) -> Result<String, Failure> {
+    let waiting = inbox.asked.iter().map(|asked| &asked.grant);
+    let rejected = inbox.rejected.iter().map(|rejection| &rejection.grant);
+    super::pick(id, waiting.chain(rejected), &inbox.sandbox)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_day_counts_whole() {
+        assert_eq!(until("2026-12-31").as_deref(), Ok("2027-01-01T00:00:00Z"));
+        for wrong in ["", "tomorrow", "2026-02-30", "9999-12-31"] {
+            assert!(until(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! What needs a question, what was answered, and what an answer changes at once.
+//!
+//! A plan is made from three things: the documents, what there is, and what was approved for their owner and name. The
+//! files of a repository contribute to the first alone. The time is read here and enters as data: an approval that has
+//! ended is not there.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, json};
+
+use super::{Host, machines::state_failure};
+use crate::{
+    cli::{
+        failure::{Failure, Kind},
+        ops::{Answer, Asked, Inbox, Proposal},
+    },
+    model::{
+        config::{OperatorConfig, WrittenGrant, YesApproves},
+        desired::Sandbox,
+        event::{Decision, Draft},
+        name::Name,
+        rule::Origin,
+        status::{Condition, Phase},
+    },
+    plan::{
+        Noted, Plan,
+        grant::{Grant, GrantSet, Ground, granted},
+    },
+    store::{Approval, ApprovalsError, Definition, How, Owner, Parked, Record, Rejection, approvals},
+};
+
+/// The operator's answers to questions that are not asked.
+#[derive(Clone)]
+pub(super) struct Standing {
+    yes: YesApproves,
+    pub(super) baseline: GrantSet,
+    never: GrantSet,
+}
+
+impl Standing {
+    /// Reads the grants that the configuration names.
+    pub(super) fn of(config: &OperatorConfig, file: &std::path::Path) -> Result<Self, Failure> {
+        let set = |written: &[WrittenGrant]| {
+            let grant = |grant: &WrittenGrant| {
+                grant.text.parse::<Grant>().map_err(|error| {
+                    Failure::new(Kind::File, "grant", error.to_string()).at(
+                        file,
+                        Some(grant.line),
+                        Some(grant.column),
+                    )
+                })
+            };
+            written.iter().map(grant).collect::<Result<GrantSet, _>>()
+        };
+        let approvals = &config.approvals;
+        Ok(Self { yes: approvals.yes, baseline: set(&approvals.baseline)?, never: set(&approvals.never)? })
+    }
+
+    /// Whether `--yes` approves it.
+    fn yes_covers(&self, grant: &Grant) -> bool {
+        match self.yes {
+            YesApproves::Any => true,
+            YesApproves::None => false,
+            // What is wider than a listed grant would bring it along.
+            YesApproves::Personal => {
+                !self.never.grants().iter().any(|never| never.covers(grant) || grant.covers(never))
+            }
+        }
+    }
+}
+
+/// Whether a grant stands on the command line, or in a kit of our own that it names. What a file of the repository says
+/// was typed by nobody here.
+pub(super) fn is_typed(origin: Option<&Origin>) -> bool {
+    let Some(file) = origin.and_then(|origin| origin.file.as_deref()) else { return true };
+    let built_in = file.strip_prefix("kit ").is_some_and(|name| name.parse::<Name>().is_ok());
+    file == super::documents::STANDARD_INPUT || built_in
+}
+
+/// The grants of a command line's document that its author wrote there.
+pub(super) fn typed(sandbox: &Sandbox, ground: &Ground) -> GrantSet {
+    granted(sandbox, ground)
+        .into_iter()
+        .filter(|granted| is_typed(granted.origin))
+        .map(|granted| granted.grant)
+        .collect()
+}
+
+impl Host {
+    /// What counts as approved now for the sandboxes of `owner`. A grant that this release cannot read is none.
+    /// What was typed for a sandbox of a command line counts for that one, and not for a file's of the same name.
+    pub(super) fn approved(&self, owner: &Owner, typed: bool) -> Result<BTreeMap<Name, GrantSet>, Failure> {
+        let (now, known) = (now(), self.store.approvals(owner).map_err(state_failure)?);
+        let set = |(name, definition): (&String, &Definition)| {
+            let counting = definition.in_force(&now).filter(|approval| typed || approval.how != How::Typed);
+            let grants = counting.filter_map(|approval| approval.grant.parse::<Grant>().ok());
+            Some((name.parse().ok()?, grants.collect()))
+        };
+        Ok(known.definitions.iter().filter_map(set).collect())
+    }
+
+    /// What a plan asks for and nobody has answered.
+    pub(super) fn asked(&self, plan: &Plan, owner: &Owner) -> Result<Vec<Asked>, Failure> {
+        let known = self.store.approvals(owner).map_err(state_failure)?;
+        let mut asked = Vec::new();
+        for step in &plan.steps {
+            let rejected = known.definitions.get(step.name.as_str()).map(|it| it.rejected.as_slice());
+            let open = step.parked.iter().filter(|noted| {
+                let text = noted.grant.to_string();
+                rejected.is_none_or(|rejected| rejected.iter().all(|rejection| rejection.grant != text))
+            });
+            asked.extend(open.map(|noted| self.question(step.name.as_str(), noted)));
+        }
+        Ok(asked)
+    }
+
+    fn question(&self, sandbox: &str, noted: &Noted) -> Asked {
+        let grant = noted.grant.to_string();
+        Asked {
+            id: approvals::id(&grant),
+            sandbox: sandbox.to_owned(),
+            why: noted.why.clone(),
+            from: noted.file.as_ref().map(|file| match noted.line {
+                Some(line) => format!("{file}:{line}"),
+                None => file.clone(),
+            }),
+            yes: self.standing.yes_covers(&noted.grant),
+            grant,
+            since: None,
+            commit: None,
+        }
+    }
+
+    /// Remembers what a proposal asks for and has not got, with the documents: an answer needs no second look at files.
+    pub(super) fn remember(&self, proposal: &Proposal, anew: bool) -> Result<(), Failure> {
+        let (Some(owner), Some(input)) = (&proposal.owner, &proposal.input) else { return Ok(()) };
+        let now = now();
+        for wanted in &input.desired {
+            let asked = proposal.asked.iter().filter(|asked| asked.sandbox == wanted.name.as_str());
+            let parked: Vec<Parked> = asked
+                .map(|asked| Parked {
+                    grant: asked.grant.clone(),
+                    why: asked.why.clone(),
+                    from: asked.from.clone(),
+                    since: now.clone(),
+                    commit: wanted.provenance.commit.clone(),
+                })
+                .collect();
+            let typed: Vec<String> = if anew { texts(&typed(wanted, &input.ground)) } else { Vec::new() };
+            self.edit_definition(owner, wanted.name.as_str(), |definition| {
+                if !proposal.typed {
+                    // What somebody typed for another sandbox of this name says nothing about the file's.
+                    definition.approved.retain(|approval| approval.how != How::Typed);
+                }
+                let missing = typed
+                    .into_iter()
+                    .filter(|grant| definition.approved.iter().all(|approval| approval.grant != *grant));
+                let missing: Vec<Approval> =
+                    missing.map(|grant| self.approval(grant, How::Typed, wanted, None)).collect();
+                definition.approve(missing);
+                definition.park(parked);
+                definition.root = Some(input.ground.root.clone());
+                definition.wanted = Some(Box::new(wanted.clone()));
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Records answers to questions of a proposal, and plans the same documents again.
+    pub(super) fn approve_of(
+        &self,
+        proposal: &Proposal,
+        ids: &[String],
+        how: How,
+    ) -> Result<Proposal, Failure> {
+        let (Some(owner), Some(input)) = (&proposal.owner, &proposal.input) else {
+            return Ok(proposal.clone());
+        };
+        for wanted in &input.desired {
+            let chosen: Vec<&Asked> = proposal
+                .asked
+                .iter()
+                .filter(|asked| asked.sandbox == wanted.name.as_str() && ids.contains(&asked.id))
+                .collect();
+            if chosen.is_empty() {
+                continue;
+            }
+            let given: Vec<Approval> =
+                chosen.iter().map(|asked| self.approval(asked.grant.clone(), how, wanted, None)).collect();
+            self.edit_definition(owner, wanted.name.as_str(), |definition| definition.approve(given))?;
+            for asked in chosen {
+                self.note_answer("approve", owner, wanted, &asked.grant, None)?;
+            }
+        }
+        self.proposal(input.clone(), owner.clone(), proposal.typed, proposal.warnings.clone())
+    }
+
+    /// What waits, of one definition or of all of this user's.
+    pub(super) fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure> {
+        let now = now();
+        let mut inboxes = Vec::new();
+        for known in self.store.all_approvals().map_err(state_failure)? {
+            let Some(owner) = known.owner.clone() else { continue };
+            for (name, definition) in &known.definitions {
+                inboxes.push(self.inbox(&owner, name, definition, &now));
+            }
+        }
+        let Some(reference) = reference else { return Ok(inboxes) };
+        let (place, name) = match reference.rsplit_once('/') {
+            Some((place, name)) => (Some(place), name),
+            None => (None, reference),
+        };
+        inboxes
+            .retain(|inbox| inbox.sandbox == name && place.is_none_or(|place| inbox.owner.is_called(place)));
+        if place.is_none() && inboxes.iter().any(|inbox| inbox.owner == self.here) {
+            inboxes.retain(|inbox| inbox.owner == self.here);
+        }
+        match inboxes.len() {
+            1 => Ok(inboxes),
+            0 => Err(Failure::new(
+                Kind::NotFound,
+                "nothing_asked",
+                format!("nothing was ever asked for `{reference}`"),
+            )
+            .hint("`cofferdam pending` shows what waits; `cofferdam apply` asks")),
+            _ => {
+                let candidates: Vec<String> =
+                    inboxes.iter().map(|inbox| format!("{}/{}", inbox.owner, inbox.sandbox)).collect();
+                let message =
+                    format!("`{reference}` is the name of several; write one of {}", candidates.join(", "));
+                Err(Failure::usage("several_sandboxes", message))
+            }
+        }
+    }
+
+    fn inbox(&self, owner: &Owner, name: &str, definition: &Definition, now: &str) -> Inbox {
+        let parked = |parked: &Parked| Asked {
+            id: approvals::id(&parked.grant),
+            sandbox: name.to_owned(),
+            why: parked.why.clone(),
+            from: parked.from.clone(),
+            yes: parked.grant.parse::<Grant>().is_ok_and(|grant| self.standing.yes_covers(&grant)),
+            grant: parked.grant.clone(),
+            since: Some(parked.since.clone()),
+            commit: parked.commit.clone(),
+        };
+        Inbox {
+            owner: owner.clone(),
+            place: owner.to_string(),
+            sandbox: name.to_owned(),
+            asked: definition.parked.iter().map(parked).collect(),
+            in_force: definition.in_force(now).map(|approval| approval.grant.clone()).collect(),
+            approved: definition.approved.clone(),
+            rejected: definition.rejected.clone(),
+        }
+    }
+
+    /// Records an answer about grants of one definition, and carries out at once what it changes in a sandbox that
+    /// exists.
+    pub(super) fn answer_to(
+        &self,
+        inbox: &Inbox,
+        grants: &[String],
+        answer: &Answer,
+        on: &dyn crate::cli::ops::Progress,
+    ) -> Result<(), Failure> {
+        let now = now();
+        let known = self.store.approvals(&inbox.owner).map_err(state_failure)?;
+        let definition = known.definitions.get(&inbox.sandbox).cloned().unwrap_or_default();
+        let Some(wanted) = definition.wanted.as_deref() else {
+            return Err(Failure::new(
+                Kind::NotFound,
+                "nothing_asked",
+                "what was asked is not there any more",
+            )
+            .hint("cofferdam apply"));
+        };
+        let (word, until) = match answer {
+            Answer::Approve { until } => ("approve", until.clone()),
+            Answer::Reject => ("reject", None),
+        };
+        self.edit_definition(&inbox.owner, &inbox.sandbox, |definition| match answer {
+            Answer::Approve { .. } => definition.approve(
+                grants.iter().map(|grant| self.approval(grant.clone(), How::Asked, wanted, until.clone())),
+            ),
+            Answer::Reject => definition.reject(grants.iter().map(|grant| Rejection {
+                grant: grant.clone(),
+                by: self.user.clone(),
+                at: now.clone(),
+            })),
+        })?;
+        for grant in grants {
+            self.note_answer(word, &inbox.owner, wanted, grant, until.as_deref())?;
+        }
+        let root = definition.root.clone().unwrap_or_else(|| inbox.owner.place().to_owned());
+        self.follow(&inbox.owner, &root, wanted, on)
+    }
+
+    /// Forgets what was typed and what waits for a sandbox that was removed; what a person approved for the definition
+    /// stays.
+    pub(super) fn forget_typed(&self, owner: &Owner, name: &str) -> Result<(), Failure> {
+        self.edit_definition(owner, name, |definition| {
+            definition.approved.retain(|approval| approval.how != How::Typed);
+            definition.parked.clear();
+            definition.wanted = None;
+            definition.root = None;
+        })
+    }
+
+    fn edit_definition(
+        &self,
+        owner: &Owner,
+        name: &str,
+        change: impl FnOnce(&mut Definition),
+    ) -> Result<(), Failure> {
+        self.store.edit_approvals(owner, name, change).map_err(|error| match error {
+            ApprovalsError::Store(error) => state_failure(error),
+            other => Failure::new(Kind::File, "too_many_grants", other.to_string()),
+        })
+    }
+
+    fn approval(&self, grant: String, how: How, wanted: &Sandbox, until: Option<String>) -> Approval {
+        let commit = wanted.provenance.commit.clone();
+        Approval { grant, by: self.user.clone(), at: now(), how, commit, until }
+    }
+
+    fn note_answer(
+        &self,
+        action: &str,
+        owner: &Owner,
+        wanted: &Sandbox,
+        grant: &str,
+        until: Option<&str>,
+    ) -> Result<(), Failure> {
+        let draft = Draft {
+            time: now(),
+            action: action.to_owned(),
+            resource: grant.to_owned(),
+            decision: if action == "approve" { Decision::Allow } else { Decision::Deny },
+            rule: None,
+            reason: action.to_owned(),
+            detail: Map::from_iter([
+                ("grant_id".to_owned(), json!(approvals::id(grant))),
+                ("owner".to_owned(), json!(owner.to_string())),
+                ("until".to_owned(), json!(until)),
+            ]),
+        };
+        self.note(draft, Some(wanted))
+    }
+
+    /// What is true of a sandbox, beyond what its keeper says.
+    pub(super) fn conditions(&self, record: &Record, phase: Phase) -> Result<Vec<Condition>, Failure> {
+        let known = self.store.approvals(&record.owner).map_err(state_failure)?;
+        let waiting = known.definitions.get(record.name.as_str()).map_or(0, |it| it.parked.len());
+        let (name, unfinished) = (&record.name, record.unfinished);
+        let mut conditions = Vec::new();
+        let mut add = |condition: &str, reason: Option<&str>, message: Option<String>| {
+            let (condition, reason) = (condition.to_owned(), reason.map(str::to_owned));
+            conditions.push(Condition { condition, reason, message });
+        };
+        match phase {
+            Phase::Running if unfinished.is_none() => add("Ready", None, None),
+            Phase::Starting | Phase::Stopping => add("Reconciling", None, None),
+            Phase::Failed => add("Stalled", Some("Failed"), Some(format!("cofferdam logs {name}"))),
+            Phase::Running | Phase::Stopped => {}
+        }
+        if let Some(left) = unfinished
+            && !matches!(phase, Phase::Starting)
+        {
+            let message = format!("still to be done: {left}; cofferdam apply goes on");
+            add("Reconciling", Some("Interrupted"), Some(message));
+        }
+        if let Some(since) = &record.orphaned_since {
+            let message = format!(
+                "its document is gone since {since}; its disks are kept, `cofferdam apply --prune` or `cofferdam rm {name}` removes them"
+            );
+            add("Stalled", Some("Orphaned"), Some(message));
+        }
+        if waiting > 0 {
+            let grants =
+                if waiting == 1 { "1 grant waits".to_owned() } else { format!("{waiting} grants wait") };
+            add("PendingApproval", None, Some(format!("{grants}: cofferdam pending {name}")));
+        }
+        Ok(conditions)
+    }
+}
+
+fn texts(set: &GrantSet) -> Vec<String> {
+    set.grants().iter().map(ToString::to_string).collect()
+}
+
+/// RFC 3339 in UTC.
+pub(super) fn now() -> String {
+    Timestamp::now().to_string()
+}
+
+#[cfg(test)]
+#[path = "approval_tests.rs"]
+mod tests;

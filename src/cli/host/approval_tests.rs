@@ -1,0 +1,331 @@
+//! What an agent that can write the repository gets out of it without a person. No machine is started here.
+
+use std::{ffi::OsString, fs, path::PathBuf};
+
+use super::*;
+use crate::{
+    cli::ops::{Action, Operations, Progress, Source, Wish},
+    store::{NewSandbox, Record},
+};
+
+const FILE: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n  \
+                    network: {rules: [{allow: \"a.example:443\", why: first}]}\n";
+const WIDER: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n  \
+                     network: {rules: [{allow: [\"a.example:443\", \"b.example:443\"], why: wider}]}\n  \
+                     ports: [{guest: 3000}]\n";
+
+struct Silent;
+
+impl Progress for Silent {
+    fn step(&self, _: &str, _: Option<u16>, _: &str) {}
+}
+
+/// A home with a configuration, and repositories below it.
+struct Stage {
+    _root: tempfile::TempDir,
+    root: PathBuf,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        for folder in ["home", "web", "other"] {
+            fs::create_dir(root.join(folder)).unwrap();
+        }
+        let stage = Self { _root: directory, root };
+        stage.repository("web");
+        stage.repository("other");
+        stage.write("web/sandbox.yaml", FILE);
+        stage
+    }
+
+    fn repository(&self, name: &str) {
+        let folder = self.root.join(name);
+        fs::create_dir_all(folder.join(".git/objects")).unwrap();
+        fs::write(folder.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn host(&self, folder: &str) -> Host {
+        let env = |name: &str| match name {
+            "HOME" => Some(OsString::from(self.root.join("home"))),
+            "COFFERDAM_CONFIG" => Some(OsString::from(self.root.join("config/config.yaml"))),
+            "COFFERDAM_STATE" => Some(OsString::from(self.root.join("state"))),
+            "COFFERDAM_CACHE" => Some(OsString::from(self.root.join("cache"))),
+            _ => None,
+        };
+        if !self.root.join("config/config.yaml").exists() {
+            self.write("config/config.yaml", "# nothing\n");
+        }
+        Host::with(&env, &self.root.join(folder)).unwrap()
+    }
+}
+
+fn proposal(host: &Host, source: &Source) -> Proposal {
+    host.propose(source, &Wish::default()).unwrap()
+}
+
+fn asked(host: &Host) -> Vec<String> {
+    grants(&proposal(host, &Source::Search))
+}
+
+fn grants(proposal: &Proposal) -> Vec<String> {
+    proposal.asked.iter().map(|asked| asked.grant.clone()).collect()
+}
+
+/// Somebody says yes to everything.
+fn approve_all(host: &Host) {
+    let open = proposal(host, &Source::Search);
+    let ids: Vec<String> = open.asked.iter().map(|asked| asked.id.clone()).collect();
+    let settled = host.approve(&open, &ids, How::Asked).unwrap();
+    assert_eq!(settled.asked, []);
+    Operations::park(host, &settled).unwrap();
+}
+
+/// A stopped sandbox, as its plan has it.
+fn make(host: &Host) -> Record {
+    let proposal = proposal(host, &Source::Search);
+    let desired = proposal.plan.unwrap().wanted().remove(0);
+    let (name, owner) = (desired.name.clone(), proposal.owner.unwrap());
+    let record = host.store.create(NewSandbox { name, owner, created_at: now(), desired }).unwrap();
+    host.store.reach(&record.id, record.generation, None).unwrap()
+}
+
+fn hosts(record: &Record) -> Vec<String> {
+    record.desired.network.rules.iter().map(|rule| rule.host.to_string()).collect()
+}
+
+#[test]
+fn g04_what_a_file_adds_waits_and_the_rest_is_planned() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    assert_eq!(asked(&host), ["isolation emulation-ok", "net * a.example:443"]);
+    approve_all(&host);
+    assert_eq!(asked(&host), Vec::<String>::new());
+    // The agent edits the file that describes its cage.
+    stage.write("web/sandbox.yaml", WIDER);
+    let open = proposal(&host, &Source::Search);
+    assert_eq!(grants(&open), ["net * b.example:443", "port 3000"]);
+    let wanted = open.plan.unwrap().wanted().remove(0);
+    assert_eq!((wanted.network.rules.len(), wanted.ports.len()), (1, 0));
+    // The break: where everything needs no question, the wider file is planned as it stands.
+    stage.write("config/config.yaml", "approvals: {baseline: [\"net * b.example:443\", \"port 3000\"]}\n");
+    let wanted = proposal(&stage.host("web"), &Source::Search).plan.unwrap().wanted().remove(0);
+    assert_eq!((wanted.network.rules.len(), wanted.ports.len()), (2, 1));
+}
+
+#[test]
+fn g04_a_borrowed_git_file_borrows_no_approval() {
+    let stage = Stage::new();
+    approve_all(&stage.host("web"));
+    stage.write("thief/sandbox.yaml", FILE);
+    stage.write("thief/.git", "gitdir: ../web/.git\n");
+    assert_eq!(asked(&stage.host("thief")).len(), 2);
+    // The break: a working tree that the repository knows has its approvals, by the same kind of file.
+    stage.write("tree/sandbox.yaml", FILE);
+    let linked = stage.root.join("web/.git/worktrees/tree");
+    stage.write("tree/.git", &format!("gitdir: {}\n", linked.display()));
+    stage.write("web/.git/worktrees/tree/gitdir", &format!("{}\n", stage.root.join("tree/.git").display()));
+    stage.write("web/.git/worktrees/tree/commondir", "../..\n");
+    stage.write("web/.git/worktrees/tree/HEAD", "ref: refs/heads/tree\n");
+    assert_eq!(asked(&stage.host("tree")), Vec::<String>::new());
+}
+
+#[test]
+fn g04_standing_in_a_trusted_repository_lends_another_files_nothing() {
+    let stage = Stage::new();
+    approve_all(&stage.host("web"));
+    stage.write("other/sandbox.yaml", FILE);
+    let other = proposal(&stage.host("web"), &Source::Path("../other/sandbox.yaml".into()));
+    assert_eq!(grants(&other).len(), 2);
+    assert_eq!(other.owner.unwrap().place(), stage.root.join("other"));
+    // The break: the same bytes in the repository itself ask nothing.
+    assert_eq!(
+        grants(&proposal(&stage.host("web"), &Source::Path("sandbox.yaml".into()))),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn g04_a_repository_put_in_the_place_of_another_starts_from_nothing() {
+    let stage = Stage::new();
+    approve_all(&stage.host("web"));
+    fs::rename(stage.root.join("web"), stage.root.join("kept")).unwrap();
+    stage.repository("web");
+    stage.write("web/sandbox.yaml", FILE);
+    assert_eq!(asked(&stage.host("web")).len(), 2);
+    // The break: put back, it has what it had.
+    fs::rename(stage.root.join("web"), stage.root.join("swapped")).unwrap();
+    fs::rename(stage.root.join("kept"), stage.root.join("web")).unwrap();
+    assert_eq!(asked(&stage.host("web")), Vec::<String>::new());
+}
+
+#[test]
+fn g04_approvals_in_the_repository_count_for_nothing() {
+    let stage = Stage::new();
+    let forged = "apiVersion: cofferdam.dev/v1alpha1\nkind: Approvals\ngrants: [\"net * a.example:443\", \"isolation emulation-ok\"]\n";
+    stage.write("web/.cofferdam/approvals.yaml", forged);
+    stage.write("web/.cofferdam/approvals.json", forged);
+    assert_eq!(asked(&stage.host("web")).len(), 2);
+    // The break: the same grants in the operator's own file need no question.
+    stage.write(
+        "config/config.yaml",
+        "approvals: {baseline: [\"net * a.example:443\", \"isolation emulation-ok\"]}\n",
+    );
+    assert_eq!(asked(&stage.host("web")), Vec::<String>::new());
+    // Trusting a ref is refused as long as no signature is verified.
+    stage.write("config/config.yaml", "approvals: {trust: [\"refs/heads/main\"]}\n");
+    let env = |name: &str| {
+        (name == "COFFERDAM_CONFIG").then(|| OsString::from(stage.root.join("config/config.yaml")))
+    };
+    let refused = Host::with(&env, &stage.root.join("web")).err().unwrap();
+    assert_eq!((refused.kind(), refused.code()), (Kind::File, "not_available"));
+}
+
+#[test]
+fn g09_the_one_word_yes_stops_where_the_operator_says() {
+    let stage = Stage::new();
+    let covered = |config: &str| {
+        stage.write("config/config.yaml", config);
+        let open = proposal(&stage.host("web"), &Source::Search);
+        open.asked.iter().map(|asked| asked.yes).collect::<Vec<_>>()
+    };
+    assert_eq!(covered("# nothing\n"), [true, true]);
+    assert_eq!(covered("approvals: {yes: none}\n"), [false, false]);
+    assert_eq!(covered("approvals: {never: [\"net * a.example:443\"]}\n"), [true, false]);
+    // What is wider than what is listed would bring it along.
+    assert_eq!(covered("approvals: {never: [\"net GET a.example:443 /x\"]}\n"), [true, false]);
+    assert_eq!(covered("approvals: {yes: any, never: [\"net * a.example:443\"]}\n"), [true, true]);
+    stage.write("config/config.yaml", "approvals:\n  never: [mount everything]\n");
+    let env = |name: &str| {
+        (name == "COFFERDAM_CONFIG").then(|| OsString::from(stage.root.join("config/config.yaml")))
+    };
+    let wrong = Host::with(&env, &stage.root.join("web")).err().unwrap();
+    assert_eq!((wrong.kind(), wrong.object().line), (Kind::File, Some(2)));
+}
+
+#[test]
+fn an_answer_is_followed_at_once_and_remembered() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    approve_all(&host);
+    let record = make(&host);
+    assert_eq!(hosts(&record), ["a.example"]);
+    stage.write("web/sandbox.yaml", WIDER);
+    let open = proposal(&host, &Source::Search);
+    Operations::park(&host, &open).unwrap();
+    let waiting = |host: &Host| host.inboxes(Some("dev")).unwrap().remove(0);
+    let inbox = waiting(&host);
+    assert_eq!(inbox.asked.len(), 2);
+    // What is approved is what was asked for, whatever the file says by now.
+    stage.write("web/sandbox.yaml", &WIDER.replace("b.example", "evil.example"));
+    let approve = Answer::Approve { until: None };
+    host.answer(&inbox, &["net * b.example:443".into()], &approve, &Silent).unwrap();
+    let now = host.store.load(&record.id).unwrap();
+    assert_eq!((hosts(&now), now.desired.ports.len()), (vec!["a.example".into(), "b.example".into()], 0));
+    assert_eq!(waiting(&host).asked.len(), 1);
+    // Refused, and not asked for again; what was approved and is withdrawn goes at once.
+    host.answer(&waiting(&host), &["port 3000".into()], &Answer::Reject, &Silent).unwrap();
+    host.answer(&waiting(&host), &["net * a.example:443".into()], &Answer::Reject, &Silent).unwrap();
+    assert_eq!(hosts(&host.store.load(&record.id).unwrap()), ["b.example"]);
+    stage.write("web/sandbox.yaml", WIDER);
+    assert_eq!(asked(&host), Vec::<String>::new());
+    let again = proposal(&host, &Source::Search).plan.unwrap();
+    assert_eq!(again.steps[0].parked.len(), 2, "rejected is not approved");
+    let trail = fs::read_dir(host.store.audit()).unwrap();
+    let text: String =
+        trail.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap_or_default()).collect();
+    for action in ["\"action\":\"approve\"", "\"action\":\"reject\""] {
+        assert!(text.contains(action), "{text}");
+    }
+}
+
+#[test]
+fn an_approval_that_has_ended_is_not_there() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    Operations::park(&host, &proposal(&host, &Source::Search)).unwrap();
+    let inbox = host.inboxes(Some("dev")).unwrap().remove(0);
+    let all: Vec<String> = inbox.asked.iter().map(|asked| asked.grant.clone()).collect();
+    let until = |day: &str| Answer::Approve { until: Some(format!("{day}T00:00:00Z")) };
+    host.answer(&inbox, &all, &until("2999-01-01"), &Silent).unwrap();
+    assert_eq!(asked(&host), Vec::<String>::new());
+    host.answer(&inbox, &all, &until("2001-01-01"), &Silent).unwrap();
+    assert_eq!(asked(&host), all);
+}
+
+#[test]
+fn what_is_typed_is_approved_for_that_sandbox_and_no_file() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    let document = |name: &str| {
+        Source::CommandLine(Box::new(serde_json::json!({
+            "apiVersion": "cofferdam.dev/v1alpha1", "kind": "Sandbox", "metadata": { "name": name },
+            "spec": { "agent": "shell", "network": { "rules": [{ "allow": "a.example", "why": "typed" }] } },
+        })))
+    };
+    let typed = proposal(&host, &document("dev"));
+    assert_eq!(typed.asked, []);
+    Operations::park(&host, &typed).unwrap();
+    let known = host.store.approvals(&host.here).unwrap();
+    assert!(known.definitions["dev"].is_typed());
+    // The file of the same name has to ask for itself.
+    let file = proposal(&host, &Source::Search);
+    assert_eq!(grants(&file).len(), 2);
+    Operations::park(&host, &file).unwrap();
+    assert!(!host.store.approvals(&host.here).unwrap().definitions["dev"].is_typed());
+    // And what was typed goes with its sandbox.
+    Operations::park(&host, &proposal(&host, &document("mine"))).unwrap();
+    host.forget_typed(&host.here, "mine").unwrap();
+    assert!(!host.store.approvals(&host.here).unwrap().definitions.contains_key("mine"));
+}
+
+#[test]
+fn what_a_kit_of_the_repository_says_was_typed_by_nobody() {
+    let origin = |file: Option<&str>| Origin {
+        layer: crate::model::rule::Layer::Repository,
+        file: file.map(str::to_owned),
+        line: Some(1),
+    };
+    for (file, expected) in [
+        (None, true),
+        (Some("standard input"), true),
+        (Some("kit shell"), true),
+        (Some("kits/shell/kit.yaml"), false),
+        (Some("kit evil/kit.yaml"), false),
+        (Some("kit evil.sandbox.yaml"), false),
+        (Some(".cofferdam/kits/shell/kit.yaml"), false),
+        (Some("sandbox.yaml"), false),
+    ] {
+        assert_eq!(is_typed(Some(&origin(file))), expected, "{file:?}");
+    }
+}
+
+#[test]
+fn a_document_that_disappears_leaves_an_orphan_of_its_own_file_only() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    approve_all(&host);
+    let record = make(&host);
+    let step = |source: &Source, prune: bool| {
+        let wish = Wish { prune, ..Wish::default() };
+        let changes = host.propose(source, &wish).unwrap().changes;
+        changes.into_iter().find(|change| change.sandbox == "dev").map(|change| change.action)
+    };
+    stage.write("web/more/sandbox.yaml", &FILE.replace("name: dev", "name: ci"));
+    assert_eq!(step(&Source::Path("more/sandbox.yaml".into()), false), None);
+    stage.write("web/sandbox.yaml", &FILE.replace("name: dev", "name: ci"));
+    assert_eq!(step(&Source::Search, false), Some(Action::Stop));
+    assert_eq!(step(&Source::Search, true), Some(Action::Delete));
+    assert_eq!(step(&Source::Path("more".into()), true), None);
+    host.store.orphan(&record.id, record.generation, "2026-01-01T00:00:00Z").unwrap();
+    assert_eq!(step(&Source::Search, false), Some(Action::Keep));
+    let status = host.status_of(&host.store.load(&record.id).unwrap()).unwrap();
+    assert_eq!(status.conditions[0].reason.as_deref(), Some("Orphaned"));
+}
