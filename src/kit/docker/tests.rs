@@ -186,3 +186,48 @@ fn damaged_kits_end_in_an_answer() {
         }
     }
 }
+
+/// A folder with a `spec.yaml` is a kit wherever one may be named.
+#[test]
+fn a_sandbox_uses_kits_of_docker_sandboxes_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let lab =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/docker-kits/draft.yaml"));
+    write("kits/lab/spec.yaml", &lab.unwrap());
+    write("kits/lab/files/home/.config/lab.toml", "a = 1\n");
+    write(
+        "kits/more/spec.yaml",
+        "schemaVersion: \"2\"\nkind: mixin\nname: more\nrequires: {agent: lab}\nenvironment: {variables: {MORE: yes}}\n",
+    );
+    write("kits/old/spec.yaml", "schemaVersion: \"1\"\nkind: agent\nname: old\n");
+    let sandbox = |kits: &str| {
+        format!(
+            "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {{name: dev}}\nspec:\n  agent: lab\n  kits: {kits}\n  workspace: {{mode: read}}\n"
+        )
+    };
+    write("sandbox.yaml", &sandbox("[more]"));
+    let context = crate::kit::Context { folder: folder.path().into(), ..crate::kit::tests::context() };
+    let load = || crate::kit::load(crate::kit::Selection::Path("sandbox.yaml".into()), &context);
+    let loaded = load().unwrap_or_else(|error| panic!("{error:?}"));
+    let dev = &loaded.sandboxes[0];
+    assert_eq!(dev.agent.command, ["lab", "--tty"]);
+    assert_eq!(dev.env["MORE"], "yes");
+    assert_eq!(dev.network.rules[0].why, "imported from lab, spec.yaml:11");
+    let paths: Vec<_> = dev.files.iter().map(|file| file.path.as_str()).collect();
+    assert!(paths.contains(&"~/.lab") && paths.contains(&"~/.config/lab.toml"), "{paths:?}");
+    assert!(dev.kits.iter().any(|kit| kit.name == "more" && kit.digest.is_some()), "{:?}", dev.kits);
+    let told = loaded.warnings.iter().map(Problem::to_line).collect::<Vec<_>>();
+    assert!(
+        told.iter().any(|line| line.contains("spec.yaml:7:") && line.contains("no equivalent")),
+        "{told:?}"
+    );
+    // What cannot be read keeps the sandbox from being made.
+    write("sandbox.yaml", &sandbox("[old]"));
+    let error = load().unwrap_err();
+    assert!(format!("{error}").contains("schema 1 of Docker's kits"), "{error}");
+}

@@ -8,6 +8,7 @@ use super::{Shelf, arguments::Values, fill::fill_file};
 use crate::{
     kit::{
         discover::{FoundFile, SourceFile, Unread, files_beneath, read_beneath},
+        docker::{self, SPEC_FILE},
         document::read,
         findings::Findings,
         merge::{At, Placed},
@@ -21,10 +22,7 @@ use crate::{
     },
 };
 
-/// A kit's own file.
-pub(super) const KIT_FILE: &str = "kit.yaml";
-/// That of kits for Docker Sandboxes.
-const FOREIGN_FILE: &str = "spec.yaml";
+pub(super) use crate::kit::document::KIT_FILE;
 
 /// A folder that may be a kit.
 pub(super) struct Place {
@@ -64,6 +62,11 @@ impl Shelf<'_> {
                 return Looked::Wrong;
             }
         };
+        self.shelve(name, bytes, &folder, place, at)
+    }
+
+    /// Reads a kit's document and keeps what it holds.
+    fn shelve(&mut self, name: String, bytes: Vec<u8>, folder: &Path, place: &Place, at: &At) -> Looked {
         if !self.budget.take(bytes.len()) {
             self.push(at.problem(Code::TooLarge, "the kits of these files are too large together"));
             return Looked::Wrong;
@@ -79,17 +82,32 @@ impl Shelf<'_> {
         Looked::Kits(ids)
     }
 
+    /// A kit of Docker Sandboxes is used as what it becomes; what it loses on the way is told.
     fn look_for_foreign(&mut self, place: &Place, folder: PathBuf, at: &At) -> Looked {
-        let foreign = place.relative.join(FOREIGN_FILE);
-        if matches!(read_beneath(&place.base, &foreign, FILE_MAX), Err(Unread::NotThere)) {
-            self.folders.insert(folder, Vec::new());
-            return Looked::Nothing;
+        let name = place.shown.join(SPEC_FILE).to_string_lossy().into_owned();
+        let bytes = match read_beneath(&place.base, &place.relative.join(SPEC_FILE), FILE_MAX) {
+            Ok(bytes) => bytes,
+            Err(Unread::NotThere) => {
+                self.folders.insert(folder, Vec::new());
+                return Looked::Nothing;
+            }
+            Err(Unread::Refused(reason)) => {
+                let problem = at.problem(Code::Kit, format!("{name}: {reason}"));
+                self.push(problem.help("a kit is a folder of regular files"));
+                return Looked::Wrong;
+            }
+        };
+        match docker::import(&name, &bytes) {
+            Ok(imported) => {
+                imported.reports.into_iter().for_each(|report| self.push(report));
+                // Lines are those of what it becomes; each grant names its line of the spec.
+                self.shelve(format!("{name} as {KIT_FILE}"), imported.text.into_bytes(), &folder, place, at)
+            }
+            Err(problems) => {
+                problems.into_iter().for_each(|problem| self.push(problem));
+                Looked::Wrong
+            }
         }
-        let shown = place.shown.join(FOREIGN_FILE);
-        let problem =
-            at.problem(Code::NotAvailable, format!("{} is a kit of Docker Sandboxes", shown.display()));
-        self.push(problem.help("`cofferdam kit import` makes a kit of this format of it"));
-        Looked::Wrong
     }
 
     /// The files that lie in a kit's folder, for the guest.
