@@ -64,7 +64,7 @@ fn build() -> BuiltIn {
                     built_in.services.extend(resolved.map(|service| (name, service)));
                 }
                 AnyDocument::Kit(kit) => built_in.kits.push((file.findings.source().clone(), kit)),
-                AnyDocument::Sandbox(_) => {}
+                AnyDocument::Sandbox(_) | AnyDocument::OrgPolicy(_) => {}
             }
         }
         built_in.problems.extend(file.findings.into_parts().0);

@@ -15,7 +15,8 @@ use super::{
     tree::{Kind, Node},
     validate::{similar, validate},
     wire::{
-        envelope::{API_VERSION, Document, SandboxKind, ServiceKind},
+        envelope::{API_VERSION, Document, OrgPolicyKind, SandboxKind, ServiceKind},
+        org::OrgPolicy,
         sandbox::Sandbox,
         secret::Service,
     },
@@ -32,6 +33,7 @@ pub(super) enum AnyDocument {
     /// used.
     Kit(KitDocument),
     Service(Box<Document<ServiceKind, Service>>),
+    OrgPolicy(Box<Document<OrgPolicyKind, OrgPolicy>>),
 }
 
 /// A document of kind Sandbox.
@@ -74,6 +76,9 @@ impl AnyDocument {
             }
             Self::Service(document) => {
                 ("Service", document.metadata.name.0.as_str(), document.metadata.name.span)
+            }
+            Self::OrgPolicy(document) => {
+                ("OrgPolicy", document.metadata.name.0.as_str(), document.metadata.name.span)
             }
         };
         Some((kind, name, span))
@@ -131,6 +136,7 @@ fn document(node: Node, sandbox: SchemaName, findings: &mut Findings) -> Option<
             Some(AnyDocument::Kit(KitDocument { kind, name, node }))
         }
         SchemaName::Service => typed(&node, SchemaName::Service, findings).map(AnyDocument::Service),
+        SchemaName::OrgPolicy => typed(&node, SchemaName::OrgPolicy, findings).map(AnyDocument::OrgPolicy),
         SchemaName::Local | SchemaName::Config => None,
     }
 }
@@ -229,9 +235,13 @@ fn known_kind(key: Span, kind: &Node, findings: &mut Findings) -> Option<SchemaN
         Some("Mixin") => SchemaName::Mixin,
         Some("Service") => SchemaName::Service,
         Some("OrgPolicy") => {
-            let problem = findings.at(Code::NotAvailable, kind.span, "kind `OrgPolicy` is not available yet");
-            findings.push(problem.help("remove the document for now"));
-            return None;
+            let message =
+                "kind `OrgPolicy` is not available yet: its form is checked, and nothing enforces it";
+            let problem = findings.at(Code::NotAvailable, kind.span, message);
+            findings.push(
+                problem.label("not available yet").help("keep it out of the files that are applied for now"),
+            );
+            SchemaName::OrgPolicy
         }
         other => {
             let message = match other {

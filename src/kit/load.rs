@@ -168,13 +168,17 @@ pub(super) fn check(
     kits.into_iter().for_each(|id| shelf.check(id));
     let own = user.as_mut().and_then(|user| shelf.own(&mut user.read, &user.file));
     refuse_strangers(files, &reads, &mut locals);
-    let budget = Budget::default();
+    let budget = Budget::of_sandboxes();
     let mut stack = Stack { shelf: &mut shelf, context, locals: &mut locals, user: own, budget };
     let mut sandboxes = Vec::new();
     for (file, read) in files.iter().zip(&mut reads) {
         for document in &read.documents {
-            if let AnyDocument::Sandbox(document) = document {
-                sandboxes.extend(stack.sandbox(document, file, &mut read.findings));
+            match document {
+                AnyDocument::Sandbox(document) => {
+                    sandboxes.extend(stack.sandbox(document, file, &mut read.findings));
+                }
+                AnyDocument::OrgPolicy(document) => stack.policy(document, file, &mut read.findings),
+                AnyDocument::Kit(_) | AnyDocument::Service(_) => {}
             }
         }
     }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::wire::{
     agent::{Agent, Mixin},
     config::Config,
-    envelope::{AgentKind, Document, MixinKind, SandboxKind, ServiceKind},
+    envelope::{AgentKind, Document, MixinKind, OrgPolicyKind, SandboxKind, ServiceKind},
+    org::OrgPolicy,
     sandbox::Sandbox,
     secret::Service,
 };
@@ -25,14 +26,16 @@ pub enum SchemaName {
     Mixin,
     /// Kind Service.
     Service,
+    /// Kind OrgPolicy.
+    OrgPolicy,
     /// The operator's configuration.
     Config,
 }
 
 impl SchemaName {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Sandbox, Self::Local, Self::Agent, Self::Mixin, Self::Service, Self::Config];
+    pub const ALL: [Self; 7] =
+        [Self::Sandbox, Self::Local, Self::Agent, Self::Mixin, Self::Service, Self::OrgPolicy, Self::Config];
 
     /// Name of its file under `schemas/`.
     #[must_use]
@@ -43,6 +46,7 @@ impl SchemaName {
             Self::Agent => "agent.json",
             Self::Mixin => "mixin.json",
             Self::Service => "service.json",
+            Self::OrgPolicy => "org-policy.json",
             Self::Config => "config.json",
         }
     }
@@ -65,6 +69,7 @@ pub fn schema(name: SchemaName) -> Value {
         SchemaName::Agent => generate::<Document<AgentKind, Agent>>("Cofferdam: kind Agent"),
         SchemaName::Mixin => generate::<Document<MixinKind, Mixin>>("Cofferdam: kind Mixin"),
         SchemaName::Service => generate::<Document<ServiceKind, Service>>("Cofferdam: kind Service"),
+        SchemaName::OrgPolicy => generate::<Document<OrgPolicyKind, OrgPolicy>>("Cofferdam: kind OrgPolicy"),
         SchemaName::Config => generate::<Config>("Cofferdam: the operator's configuration"),
     }
 }

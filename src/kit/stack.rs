@@ -11,9 +11,13 @@ use super::{
     lints,
     merge::{At, Join, Part, Placed, Rank, merge, set_paths},
     problem::{Code, quoted},
-    resolve::{Budget, Whole, finish, sandbox_part},
+    resolve::{Budget, Whole, check_policy, finish, sandbox_part},
     shelf::Shelf,
-    wire::kitref::KitRef,
+    wire::{
+        envelope::{Document, OrgPolicyKind},
+        kitref::KitRef,
+        org::OrgPolicy,
+    },
 };
 use crate::model::{
     desired::{KitUse, Sandbox},
@@ -81,12 +85,23 @@ impl Stack<'_, '_> {
         }
         let sound = complete && !merged.broken;
         let soundness = if sound { Soundness::Whole } else { Soundness::Partial };
-        lints::check(&merged, soundness, findings);
+        lints::check(&merged, findings);
         let agent = Placed { value: agent.names.first()?.clone(), at: agent_at };
         let name: Name = metadata.name.0.parse().ok()?;
         let context = self.context;
         let whole = Whole { name, labels, at, agent, kits: uses, merged, soundness, file, context };
         finish(whole, findings)
+    }
+
+    /// Checks an organisation's policy, which nothing is made of yet.
+    pub(super) fn policy(
+        &self,
+        written: &Document<OrgPolicyKind, OrgPolicy>,
+        file: &SourceFile,
+        findings: &mut Findings,
+    ) {
+        let here = self.shelf.around(file, Layer::Organisation);
+        check_policy(&written.spec, &here, findings);
     }
 
     /// What the file beside a sandbox's says about it.

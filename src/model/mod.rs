@@ -7,6 +7,7 @@ pub mod desired;
 pub mod event;
 pub mod launch;
 pub mod name;
+pub mod path;
 pub mod pattern;
 pub mod progress;
 pub mod redacted;

@@ -20,7 +20,7 @@ pub mod floor;
 pub mod fs;
 pub mod glob;
 pub mod layers;
-pub mod path;
+pub use crate::model::path;
 pub mod preset;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,16 @@
 //! What is in form and cannot be meant: findings that only the whole of a sandbox shows.
+//!
+//! `hosts`: names that anybody can have; `rules`: rules that can never match. What a single rule shows by itself is
+//! `resolve::network`'s; that a secret can reach its host, `resolve::secret`'s.
 
-use super::{document::Soundness, findings::Findings, merge::Part};
+mod hosts;
+mod rules;
+mod suffixes;
+
+use super::{findings::Findings, merge::Part};
 
 /// Checks the merged contributions of a sandbox.
-pub(super) fn check(_merged: &Part, _soundness: Soundness, _findings: &mut Findings) {}
+pub(super) fn check(merged: &Part, findings: &mut Findings) {
+    hosts::check(merged, findings);
+    rules::check(&merged.rules, findings);
+}

@@ -20,6 +20,8 @@ use crate::{
 pub(super) const SOURCE_MAX: usize = 1 << 20;
 /// Most bytes of such files that one load reads: 10,000 documents must not fill the host's memory.
 const LOAD_MAX: usize = 64 << 20;
+/// Most bytes that all sandboxes of one load hold: 10,000 of them with 150 rules each.
+const SANDBOXES_MAX: usize = 512 << 20;
 
 /// How many bytes may still be read, or be made of what was read, in this load.
 #[derive(Debug)]
@@ -32,6 +34,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// For what all sandboxes of a load hold together.
+    pub(in crate::kit) fn of_sandboxes() -> Self {
+        Self(Cell::new(SANDBOXES_MAX))
+    }
+
     /// Whether so many bytes were left.
     pub(in crate::kit) fn take(&self, bytes: usize) -> bool {
         let left = self.0.get().checked_sub(bytes);

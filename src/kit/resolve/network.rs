@@ -15,7 +15,7 @@ use crate::{
         wire::network as wire,
     },
     model::{
-        desired, pattern,
+        desired, path, pattern,
         rule::{Addresses, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol},
     },
 };
@@ -36,12 +36,24 @@ pub(super) fn network(
     here: &Here<'_>,
     findings: &mut Findings,
 ) -> Resolved {
+    let rules = rules(&network.rules, id, here, findings);
+    Resolved { rules, host_services: host_services(&network.host_services, here, findings) }
+}
+
+/// Resolves rules.
+pub(super) fn rules(
+    written: &[Spanned<wire::Rule>],
+    id: &str,
+    here: &Here<'_>,
+    findings: &mut Findings,
+) -> Vec<Placed<NetworkRule>> {
     let mut rules = Vec::new();
-    for (index, rule) in network.rules.iter().enumerate() {
+    for (index, rule) in written.iter().enumerate() {
+        check_paths(&rule.http, findings);
         let id = format!("{id}/network.rules[{index}]");
         Reading { rule, id, here, findings }.patterns(&mut rules);
     }
-    Resolved { rules, host_services: host_services(&network.host_services, here, findings) }
+    rules
 }
 
 /// The preset that is meant.
@@ -70,6 +82,7 @@ fn host_services(
 ) -> Vec<Placed<HostService>> {
     let mut kept: Vec<Placed<HostService>> = Vec::new();
     for service in services {
+        check_paths(&service.http, findings);
         let name = &service.name.value.0;
         if kept.iter().any(|other| other.value.name == *name) {
             let message = format!("the host service {} stands twice", quoted(name));
@@ -92,9 +105,28 @@ fn host_services(
 fn requests(requests: &[wire::Requests]) -> Vec<HttpMatch> {
     let texts = |request: &wire::Requests| HttpMatch {
         methods: request.methods.iter().map(|method| method.0.clone()).collect(),
-        paths: request.paths.iter().map(|path| path.0.clone()).collect(),
+        paths: request.paths.iter().map(|path| path.value.0.clone()).collect(),
     };
     requests.iter().map(texts).collect()
+}
+
+/// Reports paths that no request has: requests are matched by their canonical path.
+fn check_paths(requests: &[wire::Requests], findings: &mut Findings) {
+    for path in requests.iter().flat_map(|request| &request.paths) {
+        // A wildcard stands for plain characters.
+        let plain = path.value.0.replace('*', "x");
+        let message = format!("no request has a path like {}", quoted(&path.value.0));
+        let canonical = path::canonical(&plain).filter(|plain| !plain.contains(['?', '#']));
+        let help = match canonical {
+            Some(canonical) if canonical == plain => continue,
+            Some(canonical) => format!("its one spelling is {}", quoted(&canonical.replace("/x", "/*"))),
+            None => {
+                "dot segments, doubled slashes, `;`, `\\`, `?`, `#` and encoded slashes never stand in one"
+                    .to_owned()
+            }
+        };
+        findings.push(findings.at(Code::Rule, path.span, message).label("never").help(help));
+    }
 }
 
 /// Reads `host:port` of an exact name, as `egress.resolve` and secrets name their hosts; 443 unless written.

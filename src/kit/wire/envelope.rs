@@ -55,4 +55,4 @@ macro_rules! kinds {
         pub(in crate::kit) enum $kind { $word }
     )*};
 }
-kinds!(SandboxKind Sandbox, AgentKind Agent, MixinKind Mixin, ServiceKind Service);
+kinds!(SandboxKind Sandbox, AgentKind Agent, MixinKind Mixin, ServiceKind Service, OrgPolicyKind OrgPolicy);

@@ -12,6 +12,7 @@
 //! | `secret` | secrets, kind Service |
 //! | `agent` | kinds Agent and Mixin |
 //! | `kitref`, `argument` | kits by name, and their arguments |
+//! | `org` | kind OrgPolicy |
 //! | `guest` | files, commands and ports of the sandbox |
 //! | `config` | the operator's configuration |
 //! | `later` | what is part of the format and not carried out yet |
@@ -24,6 +25,7 @@ pub(super) mod guest;
 pub(super) mod kitref;
 pub(super) mod later;
 pub(super) mod network;
+pub(super) mod org;
 pub(super) mod sandbox;
 pub(super) mod secret;
 pub(super) mod text;

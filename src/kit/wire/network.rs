@@ -114,7 +114,7 @@ pub(in crate::kit) struct Requests {
     pub(in crate::kit) methods: Vec<Method>,
     /// Paths: segments, `*` for one of them, `**` for any number.
     #[serde(default)]
-    pub(in crate::kit) paths: Vec<PathPattern>,
+    pub(in crate::kit) paths: Vec<Spanned<PathPattern>>,
 }
 
 /// A service on the host's loopback.

@@ -134,6 +134,34 @@ text!(
     60,
     "an argument's name begins with a letter and has letters, digits, `_` and hyphens"
 );
+text!(
+    /// A folder's pattern: absolute or `~/…`, `*` for one name, `**` for any depth.
+    Glob,
+    "^(~|~/[^\\x00-\\x1f\\x7f]*|/[^\\x00-\\x1f\\x7f]*)$",
+    1024,
+    "a folder is absolute or begins with ~/; `*` is one name, `**` any depth"
+);
+text!(
+    /// A name of an MCP server or tool; `*` stands for any part of it.
+    McpName,
+    "^[A-Za-z0-9_./@*-]+$",
+    128,
+    "a server's or tool's name has letters, digits, `_`, `.`, `/`, `@` and hyphens; `*` is any part"
+);
+text!(
+    /// What a sandbox may use: its sort and its name.
+    ResourceName,
+    "^(agent|kit|image|mode|secret|hostService):[A-Za-z0-9_./*-]+$",
+    128,
+    "write its sort and its name: agent:claude, kit:review, image:debian-12, mode:direct, secret:github, hostService:model"
+);
+text!(
+    /// What a denied developer reads: one line of printable ASCII.
+    SupportMessage,
+    "^[!-~]([ -~]*[!-~])?$",
+    200,
+    "a message is one line of printable ASCII: denials are shown by every client"
+);
 
 impl Duration {
     /// In milliseconds; none where that exceeds every use.

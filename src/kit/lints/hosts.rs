@@ -1,0 +1,35 @@
+//! Wildcards over names that anybody can have, and secrets that are bound to such names.
+
+use super::suffixes::{listed, shared};
+use crate::{
+    kit::{
+        findings::Findings,
+        merge::{Part, Placed},
+        problem::{Code, quoted},
+    },
+    model::rule::{Effect, HostPattern},
+};
+
+/// Reports them.
+pub(super) fn check(merged: &Part, findings: &mut Findings) {
+    for Placed { value: rule, at } in merged.rules.iter().filter(|rule| rule.value.effect == Effect::Allow) {
+        let (HostPattern::OneLabel(suffix) | HostPattern::AnyDepth(suffix)) = &rule.host else { continue };
+        let Some(owner) = shared(suffix) else { continue };
+        let message = format!("this allows names that {} below {}", owner.words(), quoted(suffix));
+        let problem = at.problem(Code::Rule, message).label("too wide");
+        findings.push(problem.help("name the hosts that are needed, or ask: `ask` instead of `allow`"));
+    }
+    for Placed { value: secret, at } in &merged.secrets {
+        for place in &secret.inject {
+            let Some(owner) = listed(&place.host) else { continue };
+            let message = format!(
+                "the secret {} goes to {}, below which are names that {}",
+                quoted(&secret.name),
+                quoted(&place.host),
+                owner.words()
+            );
+            let problem = at.problem(Code::Secret, message);
+            findings.push(problem.help("bind it to the one host that it is for"));
+        }
+    }
+}
