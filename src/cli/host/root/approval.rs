@@ -10,14 +10,18 @@ use crate::{
 };
 
 impl Host {
-    /// Refuses a build that would reach what the sandbox, as far as there is one, may not.
+    /// Refuses a build that would reach what nobody has approved for the definition, and the sandbox, as far as there is
+    /// one, may not.
     pub(super) fn judge_build(&self, wanted: &Sandbox, record: Option<&Record>) -> Result<(), Failure> {
         if wanted.template.steps.is_empty() {
             return Ok(());
         }
         // Its paths are of no account here: the machine has no folder.
         let ground = Ground { root: self.folder.clone(), home: self.home.clone() };
-        let approved = record.map(|record| reached(&record.desired, &ground)).unwrap_or_default();
+        let owner = record.map_or(&self.here, |record| &record.owner);
+        let given = self.approved(owner, false)?.remove(&wanted.name).unwrap_or_default();
+        let held = record.map(|record| reached(&record.desired, &ground)).unwrap_or_default();
+        let approved = held.union(&given).union(&self.standing.baseline);
         let open = approved.missing(&reached(wanted, &ground));
         if open.is_empty() {
             return Ok(());
@@ -29,7 +33,7 @@ impl Host {
             list.join("; ")
         );
         Err(Failure::new(Kind::Pending, "approval_pending", message)
-            .hint("look at what its steps may reach, then pass --yes, or apply the file"))
+            .hint("look at what its steps may reach, then pass --yes, or `cofferdam approve` it"))
     }
 }
 
