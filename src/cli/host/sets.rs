@@ -116,9 +116,7 @@ impl Host {
 /// What a lock file that was written now would hold.
 fn pinned(loaded: &Loaded) -> Lock {
     let mut lock = Lock { registries: loaded.registries.iter().map(pin).collect(), kits: BTreeMap::new() };
-    for sandbox in &loaded.sandboxes {
-        sandbox.kits.iter().for_each(|kit| lock.pin_kit(kit));
-    }
+    lock.pin_kits(loaded.sandboxes.iter().flat_map(|sandbox| &sandbox.kits));
     lock
 }
 

@@ -17,23 +17,16 @@ pub(in crate::kit) fn differing_kits<'k>(
 ) -> Vec<Problem> {
     let text = file.map(|file| String::from_utf8_lossy(&file.bytes)).unwrap_or_default();
     let source = Source::new(file.map_or(LOCK_FILE, |file| &file.name), &text);
-    let mut seen: Vec<&str> = Vec::new();
     let mut problems = Vec::new();
-    for kit in uses {
-        let Some(digest) = &kit.digest else { continue };
-        if seen.contains(&kit.name.as_str()) {
-            continue;
-        }
-        seen.push(&kit.name);
-        let pinned = lock.and_then(|lock| lock.kits.get(&kit.name));
+    for (name, kit) in super::by_name(uses) {
+        let pinned = lock.and_then(|lock| lock.kits.get(&name));
         let (line, message) = match pinned {
-            Some(pinned) if pinned.digest == *digest => continue,
-            Some(pinned) => {
-                let message =
-                    format!("the kit {} ({}) is not the one that is pinned", quoted(&kit.name), kit.source);
-                (pinned.line, message)
-            }
-            None => (1, format!("{LOCK_FILE} does not have the kit {} ({})", quoted(&kit.name), kit.source)),
+            Some(pinned) if pinned.digest == kit.digest => continue,
+            Some(pinned) => (
+                pinned.line,
+                format!("the kit {} ({}) is not the one that is pinned", quoted(&name), kit.source),
+            ),
+            None => (1, format!("{LOCK_FILE} does not have the kit {} ({})", quoted(&name), kit.source)),
         };
         let problem = Problem::new(Code::Lock, &source, place(&text, line), message);
         problems

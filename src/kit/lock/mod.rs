@@ -10,7 +10,9 @@ mod read;
 mod tests;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
 
 use crate::model::{desired::KitUse, registry::RegistryUrl};
 
@@ -63,12 +65,9 @@ pub struct LockChange {
 }
 
 impl Lock {
-    /// Adds a kit where it has a digest: built-in ones come with the program and have none.
-    pub fn pin_kit(&mut self, kit: &KitUse) {
-        if let Some(digest) = &kit.digest {
-            let pinned = LockedKit { source: kit.source.clone(), digest: digest.clone(), line: 0 };
-            self.kits.insert(kit.name.clone(), pinned);
-        }
+    /// Pins the kits that were used: built-in ones come with the program and have no digest.
+    pub fn pin_kits<'k>(&mut self, uses: impl Iterator<Item = &'k KitUse>) {
+        self.kits.extend(by_name(uses));
     }
 
     /// What `after` has otherwise, sorted.
@@ -96,4 +95,24 @@ impl Lock {
             .map(|(name, it)| (format!("kit {name}"), format!("{} {}", it.source, it.digest)));
         registries.chain(kits).collect()
     }
+}
+
+/// The kits of all uses, by name. A kit's digest is of what it became with its arguments: where one is used with
+/// several, all of them count.
+fn by_name<'k>(uses: impl Iterator<Item = &'k KitUse>) -> BTreeMap<String, LockedKit> {
+    let mut digests: BTreeMap<&str, (&str, BTreeSet<&str>)> = BTreeMap::new();
+    for kit in uses {
+        if let Some(digest) = &kit.digest {
+            digests.entry(&kit.name).or_insert((&kit.source, BTreeSet::new())).1.insert(digest);
+        }
+    }
+    let pinned = |(name, (source, digests)): (&str, (&str, BTreeSet<&str>))| {
+        let joined = digests.iter().copied().collect::<Vec<_>>().join("\n");
+        let digest = match digests.len() {
+            1 => joined,
+            _ => Sha256::digest(joined).iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        (name.to_owned(), LockedKit { source: source.to_owned(), digest, line: 0 })
+    };
+    digests.into_iter().map(pinned).collect()
 }

@@ -10,8 +10,11 @@ fn lock() -> Lock {
     let mut lock =
         Lock { registries: [("npm".to_owned(), npm), ("apt".to_owned(), apt)].into(), ..Lock::default() };
     let digest = Some("0123456789abcdef".repeat(4));
-    lock.pin_kit(&KitUse { name: "review".into(), source: "kits/\"review\"".into(), digest });
-    lock.pin_kit(&KitUse { name: "shell".into(), source: "built-in".into(), digest: None });
+    let uses = [
+        KitUse { name: "review".into(), source: "kits/\"review\"".into(), digest },
+        KitUse { name: "shell".into(), source: "built-in".into(), digest: None },
+    ];
+    lock.pin_kits(uses.iter());
     lock
 }
 
@@ -36,6 +39,26 @@ fn what_is_written_is_sorted_and_reads_back() {
     assert_eq!(without_lines(back), lock());
     assert_eq!(read("sandbox.lock", Lock::default().text().as_bytes()).unwrap(), Lock::default());
     assert_eq!(read("sandbox.lock", b"").unwrap(), Lock::default());
+}
+
+/// One kit with two sets of arguments is pinned with both, in whatever order they come.
+#[test]
+fn a_kit_that_is_used_twice_is_pinned_once() {
+    let kit =
+        |digest: &str| KitUse { name: "a".into(), source: "kits/a".into(), digest: Some(digest.repeat(32)) };
+    let pinned = |uses: &[KitUse]| {
+        let mut lock = Lock::default();
+        lock.pin_kits(uses.iter());
+        lock
+    };
+    let both = pinned(&[kit("aa"), kit("bb"), kit("aa")]);
+    assert_eq!(both, pinned(&[kit("bb"), kit("aa")]));
+    assert_eq!(pinned(&[kit("aa"), kit("aa")]).kits["a"].digest, "aa".repeat(32));
+    assert_ne!(both, pinned(&[kit("aa")]));
+    let differing = |uses: &[KitUse], lock: &Lock| super::differing_kits(uses.iter(), None, Some(lock)).len();
+    assert_eq!(differing(&[kit("bb"), kit("aa")], &both), 0);
+    assert_eq!(differing(&[kit("bb"), kit("cc")], &both), 1);
+    assert_eq!(differing(&[kit("aa")], &Lock::default()), 1);
 }
 
 #[test]
