@@ -1,8 +1,6 @@
 //! On which template a sandbox's system disk stands. Noted when the disk is made and read at each start, so that a
 //! template that was built anew meanwhile never slips below a disk that was begun on another.
 
-use std::{fs, io};
-
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -45,24 +43,12 @@ impl SandboxDir {
     pub fn write_stack(&self, stack: &Stack) -> Result<(), StoreError> {
         file::write(&self.path().join(NAME), &Note { stack: stack.clone() })
     }
-
-    /// Forgets it: to be called when the system disk is renewed, before the new one is there.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn forget_stack(&self) -> Result<(), StoreError> {
-        let path = self.path().join(NAME);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::io("remove", &path)(error))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::{
         model::{name::SandboxId, template::ImageId},
@@ -70,7 +56,7 @@ mod tests {
     };
 
     #[test]
-    fn a_template_is_noted_and_forgotten() {
+    fn a_template_is_noted() {
         let folder = tempfile::tempdir().unwrap();
         let sandbox = Store::open(folder.path()).unwrap().sandbox(&SandboxId::from_bytes([3; 6]));
         fs::create_dir(sandbox.path()).unwrap();
@@ -78,8 +64,5 @@ mod tests {
         let stack = Stack { image: ImageId::Packages("a".repeat(64)), layers: vec!["b".repeat(64)] };
         sandbox.write_stack(&stack).unwrap();
         assert_eq!(sandbox.stack().unwrap(), Some(stack));
-        sandbox.forget_stack().unwrap();
-        sandbox.forget_stack().unwrap();
-        assert_eq!(sandbox.stack().unwrap(), None);
     }
 }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Size of the disk that holds what is installed on top of the template, in bytes. Sparse: it costs what is written.
-const SYSTEM_DISK: u64 = 20 << 30;
+pub(super) const SYSTEM_DISK: u64 = 20 << 30;
 
 /// How long a keeper may take to end once its machine has.
 const END_LIMIT: Duration = Duration::from_secs(30);
@@ -144,24 +144,6 @@ impl Host {
             make_disk(&path, size, label)?;
         }
         Ok(())
-    }
-
-    /// Takes the system disk of a stopped sandbox and gives it a blank one. The data disk is not touched.
-    pub(super) fn renew_disk(&self, record: &Record) -> Result<(), Failure> {
-        let dir = self.store.sandbox(&record.id);
-        // Held over the change: no keeper begins on a disk that goes.
-        let _life = dir
-            .lock_life()
-            .map_err(state_failure)?
-            .ok_or_else(|| remove_failure(RemoveError::Alive(record.id.clone())))?;
-        // First of all: no new disk may be taken for one that stands on the old template.
-        dir.forget_stack().map_err(state_failure)?;
-        match fs::remove_file(dir.system_disk()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::new(Kind::Failed, "disk", "cannot take the old system disk").caused_by(&error))
-            }
-            _ => make_disk(&dir.system_disk(), SYSTEM_DISK, "system"),
-        }
     }
 
     /// Asks the floor for every folder; a denial is an event and exit code 4.
@@ -314,7 +296,7 @@ pub(super) fn state_failure(error: crate::store::StoreError) -> Failure {
     Failure::new(Kind::Failed, "state", error.to_string())
 }
 
-fn remove_failure(error: RemoveError) -> Failure {
+pub(super) fn remove_failure(error: RemoveError) -> Failure {
     let kind = if matches!(error, RemoveError::Alive(_)) { Kind::Usage } else { Kind::Failed };
     Failure::new(kind, "remove", error.to_string())
 }

@@ -152,7 +152,7 @@ impl Host {
     ) -> Result<SandboxStatus, Failure> {
         match record.unfinished {
             Some(Unfinished::Disks) => self.make_disks(record)?,
-            Some(Unfinished::Renew) => self.renew_disk(record)?,
+            Some(Unfinished::Renew) => self.renew_system(record, on)?,
             _ => {}
         }
         let left = |left| self.store.reach(&record.id, record.generation, left).map_err(update_failure);
@@ -231,7 +231,7 @@ impl World for Hands<'_> {
     }
 
     fn renew(&mut self, id: &SandboxId) -> Result<(), Failure> {
-        self.host.renew_disk(&self.load(id)?)
+        self.host.renew_system(&self.load(id)?, self.on)
     }
 
     fn start(&mut self, id: &SandboxId) -> Result<(), Failure> {

@@ -10,6 +10,7 @@
 mod rig;
 
 mod broken_template;
+mod changes;
 mod evasion;
 mod execution;
 mod input;
