@@ -41,8 +41,8 @@
 //!
 //! Imports point down; `tests/it/imports.rs` holds the table. L0 [`model`], [`wire`], [`sys`]; L1 [`kit`],
 //! [`policy`], [`plan`], [`lifecycle`], [`store`], [`audit::chain`]; L2 adapters [`audit`], [`devices`], [`egress`],
-//! [`engine`], [`registry`], [`secret`], [`template`], [`vmm`]; L3 [`reconcile`]; L4 [`zones`]; L5 [`cli`]. The guest
-//! (`src/guest`) is a crate of its own that shares [`wire`].
+//! [`engine`], [`registry`], [`review`], [`secret`], [`template`], [`vmm`]; L3 [`reconcile`]; L4 [`zones`]; L5
+//! [`cli`]. The guest (`src/guest`) is a crate of its own that shares [`wire`].
 
 pub mod audit;
 pub mod cli;
@@ -56,6 +56,7 @@ pub mod plan;
 pub mod policy;
 pub mod reconcile;
 pub mod registry;
+pub mod review;
 pub mod secret;
 pub mod store;
 pub mod sys;

@@ -39,6 +39,10 @@ impl BesideAll {
     /// Looks for them beside the files that were read.
     pub(super) fn find(files: &[SourceFile], context: &Context) -> Result<Self, DiscoverError> {
         let mut all = Self::default();
+        if context.tree.is_some() {
+            // What a person keeps beside the files is in no commit.
+            return Ok(all);
+        }
         for file in files {
             let folder = file.folder();
             if file.is_standard_input() || all.locals.contains_key(folder) {

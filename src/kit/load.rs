@@ -8,7 +8,7 @@ use std::{
 use super::{
     beside::{self, Beside, BesideAll},
     builtin,
-    discover::{DiscoverError, Discovered, Selection, SourceFile, discover},
+    discover::{DiscoverError, Discovered, Selection, Snapshot, SourceFile, discover},
     document::{AnyDocument, Read, read},
     lock::{self, Lock},
     problem::{Code, Problem, quoted},
@@ -40,6 +40,8 @@ pub struct Context {
     pub registries: Registries,
     /// What `sandbox.lock` is for.
     pub lock: LockUse,
+    /// The commit that files are read from, in place of those on disk; `load` sets it.
+    pub tree: Option<Snapshot>,
 }
 
 /// What `sandbox.lock` is for.
@@ -105,6 +107,14 @@ fn summary(problems: &[Problem]) -> String {
 /// # Errors
 /// That nothing was found, or everything that is wrong with what was.
 pub fn load(selection: Selection, context: &Context) -> Result<Loaded, LoadError> {
+    let own;
+    let context = match &selection {
+        Selection::Tree(snapshot) => {
+            own = Context { tree: Some(snapshot.clone()), ..context.clone() };
+            &own
+        }
+        _ => context,
+    };
     let found = discover(selection, &context.folder)?;
     let lock = match found.lock.as_ref().map(|file| lock::read(&file.name, &file.bytes)) {
         Some(Ok(lock)) => Some(lock),

@@ -56,7 +56,7 @@ mod wire;
 pub use archive::{KitFile, KitFolderError, kit_archive, kit_files};
 pub use builtin::{has_agent, has_service};
 pub use config::{ConfigContext, ConfigError, config};
-pub use discover::{Checkout, DiscoverError, Selection, read_file};
+pub use discover::{Checkout, DiscoverError, Selection, Snapshot, Tree, read_file};
 pub use document::KIT_FILE;
 pub use load::{Context, LoadError, Loaded, LockUse, kits_in, load};
 pub use lock::{LOCK_FILE, Lock, LockChange, Locked, LockedKit, read as read_lock};

@@ -87,6 +87,46 @@ impl Repository {
         None
     }
 
+    /// The commit or tag that a branch, tag, remote branch or whole hexadecimal id names, in the order of
+    /// gitrevisions(7). `None` where nothing has that name.
+    #[must_use]
+    pub fn resolve(&self, name: &str) -> Option<String> {
+        if name == "HEAD" {
+            return self.head_commit();
+        }
+        if let Some(id) = commit(name) {
+            return Some(id);
+        }
+        let whole = name.starts_with("refs/").then(|| name.to_owned());
+        let usual = ["refs/tags/", "refs/heads/", "refs/remotes/"].map(|prefix| format!("{prefix}{name}"));
+        let remote = format!("refs/remotes/{name}/HEAD");
+        whole.into_iter().chain(usual).chain([remote]).find_map(|name| self.reference(&name))
+    }
+
+    /// Whether history was cut off when it was fetched.
+    #[must_use]
+    pub fn is_shallow(&self) -> bool {
+        std::fs::symlink_metadata(self.common_dir.join("shallow")).is_ok()
+    }
+
+    fn reference(&self, name: &str) -> Option<String> {
+        if !is_plain_reference(name) {
+            return None;
+        }
+        let loose = read_bounded(&self.common_dir.join(name), POINTER_MAX);
+        match loose.as_deref().map(|text| (text, text.strip_prefix("ref:"))) {
+            // `refs/remotes/origin/HEAD` points once.
+            Some((_, Some(target))) => {
+                let target = target.trim();
+                let text = read_bounded(&self.common_dir.join(target), POINTER_MAX);
+                let text = is_plain_reference(target).then_some(text)?;
+                text.map_or_else(|| self.packed(target), |text| commit(&text))
+            }
+            Some((text, None)) => commit(text),
+            None => self.packed(name),
+        }
+    }
+
     fn packed(&self, name: &str) -> Option<String> {
         let list = read_bounded(&self.common_dir.join("packed-refs"), PACKED_MAX)?;
         let mut entries = list.lines().filter_map(|line| line.split_once(' '));

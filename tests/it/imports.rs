@@ -13,7 +13,8 @@ const L1: &[&str] = &["kit", "policy", "plan", "lifecycle", "audit::chain", "sto
 const ADAPTERS: &[&str] =
     &["vmm", "engine", "devices", "egress", "secret", "review", "audit", "template", "registry"];
 /// Adapters that work in the command's own process: what this host has, reading the trail, names of secrets.
-const OF_THE_COMMAND: &[&str] = &["template", "engine", "audit", "secret", "registry", "vmm::probe"];
+const OF_THE_COMMAND: &[&str] =
+    &["template", "engine", "audit", "review", "secret", "registry", "vmm::probe"];
 /// Modules that may hold `unsafe`: system calls, memory of the guest, and the guest's own system calls.
 const UNSAFE_ISLANDS: &[&str] = &["sys", "vmm", "guest::sys"];
 

@@ -44,6 +44,7 @@ impl Host {
             user_folder: self.places.config.parent().map(Into::into),
             registries: self.operator_registries(),
             lock,
+            tree: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod beneath;
 mod checkout;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod walk;
 
 pub use checkout::Checkout;
@@ -29,6 +30,8 @@ use super::{lock::LOCK_FILE, parse::FILE_MAX, repository::Repository};
 use crate::model::desired::Provenance;
 
 pub(super) use beneath::{FoundFile, Unread, files_beneath, read_beneath};
+pub(in crate::kit) use tree::{files_in, plain, read_in};
+pub use tree::{Snapshot, Tree};
 
 /// The file that is looked for first.
 const DEFAULT_FILE: &str = "sandbox.yaml";
@@ -49,6 +52,8 @@ pub enum Selection {
     Path(PathBuf),
     /// These bytes, from standard input.
     Stdin(Vec<u8>),
+    /// Files of a commit; nothing of the host is looked at.
+    Tree(Snapshot),
 }
 
 /// A file that was read.
@@ -63,6 +68,8 @@ pub(super) struct SourceFile {
     pub(super) bytes: Vec<u8>,
     /// What status and audit say of it.
     pub(super) provenance: Provenance,
+    /// The commit that it was read from, where it was not read from disk.
+    pub(super) tree: Option<Snapshot>,
 }
 
 impl SourceFile {
@@ -86,7 +93,12 @@ impl SourceFile {
     ) -> Self {
         let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let provenance = Provenance { file: Some(path.clone()), file_digest: Some(digest), commit };
-        Self { name: name.to_owned(), path, base: base.to_owned(), bytes, provenance }
+        Self { name: name.to_owned(), path, base: base.to_owned(), bytes, provenance, tree: None }
+    }
+
+    /// The bytes of another file, by its path from `base`.
+    pub(super) fn beside(&self, relative: &Path, max: usize) -> Result<Vec<u8>, Unread> {
+        read_in(self.tree.as_ref(), &self.base, relative, max)
     }
 }
 
@@ -139,6 +151,7 @@ pub(super) fn discover(selection: Selection, folder: &Path) -> Result<Discovered
             Ok(root.found(vec![file], None, None))
         }
         Selection::Path(path) => named(&folder.join(path)),
+        Selection::Tree(snapshot) => tree::discover(&snapshot),
         Selection::Default => {
             let root = Root::of(folder)?;
             let start = canonical(folder)?;

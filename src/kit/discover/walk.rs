@@ -74,7 +74,7 @@ impl Walk<'_> {
 }
 
 /// Whether a file of this name holds documents. Links are among them, so that opening one says why it is refused.
-fn is_ours(name: &str, in_our_folder: bool) -> bool {
+pub(super) fn is_ours(name: &str, in_our_folder: bool) -> bool {
     let named = matches!(name, DEFAULT_FILE | "kit.yaml") || name.ends_with(".sandbox.yaml");
     named || (in_our_folder && name.ends_with(".yaml") && !matches!(name, "approvals.yaml" | LOCAL_FILE))
 }

@@ -9,6 +9,7 @@ use super::{Here, text};
 use crate::{
     kit::{
         Context,
+        discover::plain,
         findings::Findings,
         merge::Placed,
         problem::{Code, quoted, quoted_path},
@@ -98,6 +99,14 @@ fn folder(
         }
         text => base.join(text),
     };
+    if context.tree.is_some() {
+        // A commit is judged where its folders need not be.
+        let plain = plain(&path);
+        if plain.is_none() {
+            findings.push(findings.at(Code::Path, written.span, "this path leads out of the root"));
+        }
+        return plain;
+    }
     let refused = |message: String, help: &str, findings: &mut Findings| {
         findings.push(findings.at(Code::Path, written.span, message).label("not a folder").help(help));
         None

@@ -6,7 +6,7 @@ use super::text;
 use crate::{
     kit::{
         Context,
-        discover::{SourceFile, Unread, read_beneath},
+        discover::{SourceFile, Unread},
         findings::Findings,
         merge::{At, Placed},
         problem::{Code, Span, quoted},
@@ -93,7 +93,7 @@ impl Here<'_> {
             return refuse(message, "write a path from this file's folder: ./settings.json");
         }
         let below = file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""));
-        match read_beneath(&file.base, &below.join(relative), SOURCE_MAX) {
+        match file.beside(&below.join(relative), SOURCE_MAX) {
             Ok(bytes) if self.budget.take(bytes.len()) => Some(bytes),
             Ok(_) => {
                 let message =

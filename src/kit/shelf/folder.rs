@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Shelf, arguments::Values, fill::fill_file};
 use crate::{
     kit::{
-        discover::{FoundFile, SourceFile, Unread, files_beneath, read_beneath},
+        discover::{FoundFile, SourceFile, Unread, files_in, read_in},
         docker::{self, SPEC_FILE},
         document::read,
         findings::Findings,
@@ -53,7 +53,7 @@ impl Shelf<'_> {
             return if ids.is_empty() { Looked::Nothing } else { Looked::Kits(ids.clone()) };
         }
         let name = place.shown.join(KIT_FILE).to_string_lossy().into_owned();
-        let bytes = match read_beneath(&place.base, &place.relative.join(KIT_FILE), FILE_MAX) {
+        let bytes = match read_in(self.context.tree.as_ref(), &place.base, &place.relative.join(KIT_FILE), FILE_MAX) {
             Ok(bytes) => bytes,
             Err(Unread::NotThere) => return self.look_for_foreign(place, folder, at),
             Err(Unread::Refused(reason)) => {
@@ -72,7 +72,8 @@ impl Shelf<'_> {
             return Looked::Wrong;
         }
         let mut found = read(&name, &bytes);
-        let file = SourceFile::new(&name, folder.join(KIT_FILE), &place.base, bytes, None);
+        let mut file = SourceFile::new(&name, folder.join(KIT_FILE), &place.base, bytes, None);
+        file.tree.clone_from(&self.context.tree);
         self.add_services(&mut found);
         let ids = self.add_kits(&mut found, &file, place.layer);
         self.report(found.findings);
@@ -85,7 +86,7 @@ impl Shelf<'_> {
     /// A kit of Docker Sandboxes is used as what it becomes; what it loses on the way is told.
     fn look_for_foreign(&mut self, place: &Place, folder: PathBuf, at: &At) -> Looked {
         let name = place.shown.join(SPEC_FILE).to_string_lossy().into_owned();
-        let bytes = match read_beneath(&place.base, &place.relative.join(SPEC_FILE), FILE_MAX) {
+        let bytes = match read_in(self.context.tree.as_ref(), &place.base, &place.relative.join(SPEC_FILE), FILE_MAX) {
             Ok(bytes) => bytes,
             Err(Unread::NotThere) => {
                 self.folders.insert(folder, Vec::new());
@@ -122,7 +123,7 @@ impl Shelf<'_> {
         let below = file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""));
         let mut files = Vec::new();
         for (part, start) in [("home", "~"), ("workspace", WORKSPACE)] {
-            let found = match files_beneath(&file.base, &below.join("files").join(part)) {
+            let found = match files_in(file.tree.as_ref(), &file.base, &below.join("files").join(part)) {
                 Ok(found) => found,
                 Err(Unread::NotThere) => continue,
                 Err(Unread::Refused(reason)) => {

@@ -1,0 +1,128 @@
+//! Git, read for review: what a repository's objects hold, and nothing that its configuration says.
+//!
+//! Only the folder of objects is opened. No configuration, attribute, filter, hook, index or reference is looked at
+//! by the library, so nothing of a repository that an agent wrote has a say in how it is read, who owns it does not
+//! matter, and nothing is ever run. Which commit is meant is `kit::Repository`'s to say.
+
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::{path::Path, rc::Rc};
+
+use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
+
+pub use tree::CommitTree;
+
+/// Largest commit, tag or folder that is read, in bytes.
+const OBJECT_MAX: usize = 64 << 20;
+/// Longest chain of tags that point at tags.
+const TAGS_MAX: usize = 8;
+
+/// Why history does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The objects cannot be opened.
+    #[error("the repository's objects cannot be read")]
+    Open(#[source] git2::Error),
+    /// There is no such object.
+    #[error("the commit {0} is not in this repository")]
+    Missing(String),
+    /// It is something else.
+    #[error("{0} is no commit")]
+    NoCommit(String),
+    /// Two commits have no ancestor in common, as far as history goes back here.
+    #[error("{0} and {1} have no commit in common here")]
+    Unrelated(String, String),
+    /// Something in it cannot be read.
+    #[error("history cannot be read")]
+    Broken(#[source] git2::Error),
+}
+
+/// The commits of a repository.
+pub struct History {
+    repository: Rc<Repository>,
+}
+
+impl History {
+    /// Opens the objects of the repository whose common directory is `common_dir`.
+    ///
+    /// # Errors
+    /// When they cannot be opened.
+    pub fn open(common_dir: &Path) -> Result<Self, HistoryError> {
+        let objects = common_dir.join("objects");
+        let objects = objects.to_str().ok_or_else(|| {
+            HistoryError::Open(git2::Error::from_str("the path of the repository is not UTF-8"))
+        })?;
+        let odb = Odb::new().map_err(HistoryError::Open)?;
+        odb.add_disk_alternate(objects).map_err(HistoryError::Open)?;
+        let repository = Repository::from_odb(odb).map_err(HistoryError::Open)?;
+        Ok(Self { repository: Rc::new(repository) })
+    }
+
+    /// The commit that `id` names, tags followed, and so many first parents back.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn commit(&self, id: &str, back: usize) -> Result<String, HistoryError> {
+        let mut oid = Oid::from_str(id).map_err(|_| HistoryError::NoCommit(id.to_owned()))?;
+        for _ in 0..TAGS_MAX {
+            match self.kind(oid)? {
+                ObjectType::Commit => return self.ancestor(oid, back),
+                ObjectType::Tag => {
+                    oid = self.repository.find_tag(oid).map_err(HistoryError::Broken)?.target_id();
+                }
+                _ => break,
+            }
+        }
+        Err(HistoryError::NoCommit(id.to_owned()))
+    }
+
+    fn ancestor(&self, mut oid: Oid, back: usize) -> Result<String, HistoryError> {
+        for _ in 0..back {
+            let commit = self.repository.find_commit(oid).map_err(HistoryError::Broken)?;
+            oid = commit.parent_id(0).map_err(|_| HistoryError::Missing(format!("{oid}~1")))?;
+            self.kind(oid)?;
+        }
+        Ok(oid.to_string())
+    }
+
+    fn kind(&self, oid: Oid) -> Result<ObjectType, HistoryError> {
+        let odb = self.repository.odb().map_err(HistoryError::Broken)?;
+        match odb.read_header(oid) {
+            Ok((size, _)) if size > OBJECT_MAX => {
+                Err(HistoryError::Broken(git2::Error::from_str("an object is larger than any should be")))
+            }
+            Ok((_, kind)) => Ok(kind),
+            Err(error) if error.code() == ErrorCode::NotFound => Err(HistoryError::Missing(oid.to_string())),
+            Err(error) => Err(HistoryError::Broken(error)),
+        }
+    }
+
+    /// The best common ancestor of two commits.
+    ///
+    /// # Errors
+    /// When there is none, or history ends before it.
+    pub fn merge_base(&self, one: &str, two: &str) -> Result<String, HistoryError> {
+        let oid = |id: &str| Oid::from_str(id).map_err(|_| HistoryError::NoCommit(id.to_owned()));
+        match self.repository.merge_base(oid(one)?, oid(two)?) {
+            Ok(base) => Ok(base.to_string()),
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                Err(HistoryError::Unrelated(one.to_owned(), two.to_owned()))
+            }
+            Err(error) => Err(HistoryError::Broken(error)),
+        }
+    }
+
+    /// The files of a commit, as if they lay at `root`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn files(&self, commit: &str, root: &Path) -> Result<CommitTree, HistoryError> {
+        let oid = Oid::from_str(commit).map_err(|_| HistoryError::NoCommit(commit.to_owned()))?;
+        self.kind(oid)?;
+        let tree = self.repository.find_commit(oid).map_err(HistoryError::Broken)?.tree_id();
+        self.kind(tree)?;
+        Ok(CommitTree::new(self.repository.clone(), commit.to_owned(), tree, root.to_owned()))
+    }
+}

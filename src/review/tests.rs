@@ -1,0 +1,169 @@
+use std::{path::PathBuf, rc::Rc};
+
+use git2::{Oid, Repository, Signature};
+
+use super::*;
+use crate::{
+    kit::{self, Selection, Snapshot, Tree as _},
+    model::unit::Bytes,
+};
+
+/// A repository that only grows.
+struct World {
+    folder: tempfile::TempDir,
+    repository: Repository,
+}
+
+type Entry<'a> = (&'a str, i32, &'a [u8]);
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let repository = Repository::init(folder.path()).expect("a repository");
+        Self { folder, repository }
+    }
+
+    /// A commit of exactly these files.
+    fn commit(&self, parents: &[Oid], files: &[Entry<'_>]) -> Oid {
+        let tree = self.tree(files);
+        let tree = self.repository.find_tree(tree).expect("it was just written");
+        let who = Signature::now("Ann", "ann@team.example").expect("a signature");
+        let parents: Vec<_> =
+            parents.iter().map(|oid| self.repository.find_commit(*oid).expect("a commit")).collect();
+        let parents: Vec<_> = parents.iter().collect();
+        let message = format!("{} files, {} parents", files.len(), parents.len());
+        self.repository.commit(None, &who, &who, &message, &tree, &parents).expect("it is written")
+    }
+
+    fn tree(&self, files: &[Entry<'_>]) -> Oid {
+        let mut builder = self.repository.treebuilder(None).expect("a builder");
+        let folders: std::collections::BTreeSet<&str> =
+            files.iter().filter_map(|(path, ..)| path.split_once('/')).map(|(folder, _)| folder).collect();
+        for folder in folders {
+            let below: Vec<Entry<'_>> = files
+                .iter()
+                .filter_map(|(path, mode, bytes)| {
+                    let rest = path.strip_prefix(folder)?.strip_prefix('/')?;
+                    Some((rest, *mode, *bytes))
+                })
+                .collect();
+            builder.insert(folder, self.tree(&below), 0o040_000).expect("an entry");
+        }
+        for (path, mode, bytes) in files.iter().filter(|(path, ..)| !path.contains('/')) {
+            let blob = self.repository.blob(bytes).expect("a blob");
+            builder.insert(path, blob, *mode).expect("an entry");
+        }
+        builder.write().expect("a tree")
+    }
+
+    fn history(&self) -> History {
+        History::open(&self.folder.path().join(".git")).expect("the objects are there")
+    }
+}
+
+const FILE: i32 = 0o100_644;
+
+#[test]
+fn the_common_ancestor_is_found_without_any_configuration() {
+    let world = World::new();
+    // What would stop or mislead whoever opens the repository itself.
+    let hostile = "[core]\n\trepositoryformatversion = 99\n\tfsmonitor = touch /tmp/pwned\n[include]\n\tpath = /dev/zero\n";
+    std::fs::write(world.folder.path().join(".git/config"), hostile).expect("it is written");
+    let base = world.commit(&[], &[("a", FILE, b"1")]);
+    let left = world.commit(&[base], &[("a", FILE, b"2")]);
+    let right = world.commit(&[base], &[("a", FILE, b"3")]);
+    let merged = world.commit(&[left, right], &[("a", FILE, b"4")]);
+    let history = world.history();
+    assert_eq!(
+        history.merge_base(&left.to_string(), &right.to_string()).expect("it is there"),
+        base.to_string()
+    );
+    assert_eq!(
+        history.merge_base(&merged.to_string(), &right.to_string()).expect("it is there"),
+        right.to_string()
+    );
+    assert_eq!(history.commit(&merged.to_string(), 2).expect("it is there"), base.to_string());
+    let other = world.commit(&[], &[("b", FILE, b"1")]);
+    let error = history.merge_base(&left.to_string(), &other.to_string()).expect_err("they are strangers");
+    assert!(matches!(error, HistoryError::Unrelated(..)), "{error}");
+    let missing = "0123456789012345678901234567890123456789";
+    assert!(matches!(history.commit(missing, 0), Err(HistoryError::Missing(_))));
+    assert!(matches!(history.commit(&world.tree(&[]).to_string(), 0), Err(HistoryError::NoCommit(_))));
+}
+
+#[test]
+fn files_are_read_over_no_link_and_within_bounds() {
+    let world = World::new();
+    let commit = world.commit(
+        &[],
+        &[
+            ("a/b.txt", FILE, b"text"),
+            ("a/link", 0o120_000, b"/etc/passwd"),
+            ("away", 0o120_000, b"/etc"),
+            ("large", FILE, &[0; 2048]),
+        ],
+    );
+    let files = world.history().files(&commit.to_string(), "/w".as_ref()).expect("it is there");
+    assert_eq!(files.read("a/b.txt", 1024), Ok(Some(b"text".to_vec())));
+    assert_eq!(files.read("a/c.txt", 1024), Ok(None));
+    assert_eq!(files.read("a", 1024), Ok(None));
+    for (path, why) in [("a/link", "link"), ("away/passwd", "link"), ("large", "larger")] {
+        let error = files.read(path, 1024).expect_err(path);
+        assert!(error.contains(why), "{path}: {error}");
+    }
+    let mut all = files.list(&|path, folder| folder || path != "large").expect("it is small");
+    all.sort();
+    assert_eq!(all, ["a/b.txt", "a/link", "away"]);
+}
+
+fn load(world: &World, commit: Oid, path: Option<&str>) -> Result<kit::Loaded, kit::LoadError> {
+    let root = PathBuf::from("/nowhere/web");
+    let tree = world.history().files(&commit.to_string(), &root).expect("it is there");
+    let snapshot = Snapshot { tree: Rc::new(tree), path: path.map(PathBuf::from), folder: PathBuf::new() };
+    let context = kit::Context {
+        folder: root,
+        home: "/nowhere".into(),
+        default_memory: Bytes::gib(1),
+        registries: crate::model::registry::Registries::default(),
+        lock: kit::LockUse::Prefer,
+            user_folder: None, tree: None,
+    };
+    kit::load(Selection::Tree(snapshot), &context)
+}
+
+const DOCUMENT: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: NAME}\nspec:\n  agent: shell\n  workspace: {path: ., mode: read}\n  mounts: [{source: ~/datasets, target: /data, why: training data}]\n";
+
+#[test]
+fn a_commits_files_are_checked_where_its_folders_are_not() {
+    let world = World::new();
+    let named = |name: &str| DOCUMENT.replace("NAME", name).into_bytes();
+    let (dev, web, wrong) =
+        (named("dev"), named("web"), b"apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbx\n");
+    let commit = world.commit(
+        &[],
+        &[
+            (".cofferdam/web.yaml", FILE, &web),
+            (".cofferdam/approvals.yaml", FILE, b"not: ours"),
+            (".hidden/sandbox.yaml", FILE, wrong),
+            ("deep/down/sandbox.yaml", FILE, &dev),
+            ("other.yaml", FILE, wrong),
+        ],
+    );
+    let loaded = load(&world, commit, None).expect("the files are right");
+    assert_eq!(loaded.sandboxes[0].name.as_str(), "web");
+    assert_eq!(loaded.sandboxes[0].mounts[0].source, PathBuf::from("/nowhere/datasets"));
+    assert_eq!(loaded.sandboxes[0].provenance.commit, Some(commit.to_string()));
+    let names = |path: &str| -> Vec<String> {
+        let loaded = load(&world, commit, Some(path)).expect(path);
+        loaded.sandboxes.iter().map(|sandbox| sandbox.name.to_string()).collect()
+    };
+    assert_eq!(names("."), ["web", "dev"]);
+    assert_eq!(names("deep"), ["dev"]);
+    assert_eq!(names("deep/down/sandbox.yaml"), ["dev"]);
+    let error = load(&world, commit, Some("other.yaml")).expect_err("it is wrong").to_string();
+    assert!(error.starts_with("other.yaml:2:"), "{error}");
+    let link = world.commit(&[], &[("sandbox.yaml", 0o120_000, b"/etc/passwd")]);
+    let error = load(&world, link, None).expect_err("it is a link").to_string();
+    assert!(error.contains("link"), "{error}");
+    assert!(load(&world, commit, Some("../x")).is_err());
+}

@@ -1,0 +1,108 @@
+//! The files of one commit, within bounds and over no link.
+
+use std::{
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use git2::{ObjectType, Oid, Repository, Tree};
+
+use super::OBJECT_MAX;
+use crate::kit;
+
+/// Deepest folder and most entries that are looked at.
+const DEPTH_MAX: usize = 32;
+const ENTRIES_MAX: usize = 2_000_000;
+
+/// Modes of entries: a link, and a commit of another repository.
+const LINK: i32 = 0o120_000;
+const SUBMODULE: i32 = 0o160_000;
+
+/// The files of one commit.
+pub struct CommitTree {
+    repository: Rc<Repository>,
+    commit: String,
+    tree: Oid,
+    root: PathBuf,
+}
+
+impl CommitTree {
+    pub(super) fn new(repository: Rc<Repository>, commit: String, tree: Oid, root: PathBuf) -> Self {
+        Self { repository, commit, tree, root }
+    }
+
+    fn folder(&self, oid: Oid) -> Result<Tree<'_>, String> {
+        self.size(oid, OBJECT_MAX)?;
+        self.repository.find_tree(oid).map_err(|error| error.message().to_owned())
+    }
+
+    /// Fails when an object is larger than `max` bytes.
+    fn size(&self, oid: Oid, max: usize) -> Result<(), String> {
+        let odb = self.repository.odb().map_err(|error| error.message().to_owned())?;
+        let (size, _) = odb.read_header(oid).map_err(|error| error.message().to_owned())?;
+        if size > max { Err(format!("it is larger than {} KiB", max >> 10)) } else { Ok(()) }
+    }
+}
+
+impl kit::Tree for CommitTree {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn commit(&self) -> &str {
+        &self.commit
+    }
+
+    fn list(&self, wanted: &dyn Fn(&str, bool) -> bool) -> Result<Vec<String>, String> {
+        let mut found = Vec::new();
+        let mut open = vec![(String::new(), self.tree, 0)];
+        let mut entries = 0;
+        while let Some((path, oid, depth)) = open.pop() {
+            if depth > DEPTH_MAX {
+                return Err(format!("folders nest more than {DEPTH_MAX} deep; name a folder further inside"));
+            }
+            for entry in &self.folder(oid)? {
+                entries += 1;
+                if entries > ENTRIES_MAX {
+                    return Err(format!("more than {ENTRIES_MAX} entries; name a folder further inside"));
+                }
+                let Ok(name) = entry.name() else { continue };
+                let path = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+                match entry.kind() {
+                    Some(ObjectType::Tree) if wanted(&path, true) => open.push((path, entry.id(), depth + 1)),
+                    Some(ObjectType::Blob) if wanted(&path, false) => found.push(path),
+                    _ => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>, String> {
+        let mut folder = self.folder(self.tree)?;
+        let mut parts = path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let Some((oid, kind, mode)) =
+                folder.get_name(part).map(|entry| (entry.id(), entry.kind(), entry.filemode()))
+            else {
+                return Ok(None);
+            };
+            if mode == LINK {
+                return Err("it is a link or lies behind one, which a repository's files may not".to_owned());
+            }
+            if mode == SUBMODULE {
+                return Err("it lies in another repository (a submodule)".to_owned());
+            }
+            match (kind, parts.peek()) {
+                (Some(ObjectType::Tree), Some(_)) => folder = self.folder(oid)?,
+                (Some(ObjectType::Blob), None) => {
+                    self.size(oid, max)?;
+                    let blob = self.repository.find_blob(oid).map_err(|error| error.message().to_owned())?;
+                    return Ok(Some(blob.content().to_vec()));
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}
