@@ -161,7 +161,7 @@ fn a_commits_files_are_checked_where_its_folders_are_not() {
     assert_eq!(names("deep"), ["dev"]);
     assert_eq!(names("deep/down/sandbox.yaml"), ["dev"]);
     let error = load(&world, commit, Some("other.yaml")).expect_err("it is wrong").to_string();
-    assert!(error.starts_with("other.yaml:2:"), "{error}");
+    assert!(error.contains("unknown kind"), "{error}");
     let link = world.commit(&[], &[("sandbox.yaml", 0o120_000, b"/etc/passwd")]);
     let error = load(&world, link, None).expect_err("it is a link").to_string();
     assert!(error.contains("link"), "{error}");
