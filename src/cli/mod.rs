@@ -41,7 +41,7 @@ use self::{
     context::Context,
     failure::{Failure, Outcome},
     ops::Operations,
-    output::{Format, Output},
+    output::{Form, Format, Output},
     prompt::Prompt,
 };
 
@@ -54,7 +54,7 @@ through; 124 is our timeout, 125 our failure.")]
 pub struct Cli {
     /// Form of data and errors
     #[arg(short, long, global = true, value_enum, default_value = "text", value_name = "text|json")]
-    output: Format,
+    output: Form,
     /// Never ask; fail where a question would be asked
     #[arg(long, global = true)]
     no_input: bool,
@@ -75,8 +75,23 @@ pub fn main_with(ops: impl FnOnce() -> Result<Box<dyn Operations>, Failure>) -> 
 }
 
 impl Cli {
-    fn run(self, ops: impl FnOnce() -> Result<Box<dyn Operations>, Failure>) -> u8 {
-        let (out, prompt) = (Output::standard(self.output), Prompt::from_process(self.no_input));
+    /// Hands the form of data to the one command that has more of them.
+    fn choose_form(&mut self) -> Result<(), Failure> {
+        if let command::Command::Plan(plan) = &mut self.command {
+            plan.form = self.output;
+        } else if !self.output.is_common() {
+            let message = "this form is one of `plan`'s; every command has text and json";
+            return Err(Failure::usage("output", message));
+        }
+        Ok(())
+    }
+
+    fn run(mut self, ops: impl FnOnce() -> Result<Box<dyn Operations>, Failure>) -> u8 {
+        let (out, prompt) = (Output::standard(self.output.format()), Prompt::from_process(self.no_input));
+        if let Err(failure) = self.choose_form() {
+            out.fail(&failure);
+            return failure.exit_code();
+        }
         let ops = match ops() {
             Ok(ops) => ops,
             Err(failure) => {

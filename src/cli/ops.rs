@@ -19,7 +19,7 @@ use crate::model::{
 };
 use crate::{
     kit::{Expansion, LockChange},
-    plan::{Plan, PlanInput},
+    plan::{Plan, PlanInput, grant::GrantSet},
     store::{Approval, How, Owner, Rejection},
     template::doctor::Hardware,
 };
@@ -235,6 +235,17 @@ pub struct LockUpdate {
     pub written: bool,
 }
 
+/// Two commits of a repository: what the files of both say, and what was approved in the later one.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// The earlier one as if it ran, the later one as what shall be.
+    pub input: PlanInput,
+    /// Of the later files.
+    pub warnings: Vec<String>,
+    /// What the later commit's own file of approvals covers, by definition.
+    pub approved: std::collections::BTreeMap<Name, GrantSet>,
+}
+
 /// A sandbox of this user.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -429,6 +440,14 @@ pub trait Operations {
         answer: &Answer,
         on: &dyn Progress,
     ) -> Result<(), Failure>;
+
+    /// What the commit that is checked out changes since it and `reference` had a commit in common. Looks at no state.
+    ///
+    /// # Errors
+    /// Findings; a reference or a commit that is not here.
+    fn compare(&self, _: &Source, _reference: &str) -> Result<Comparison, Failure> {
+        Err(Failure::not_available("plan --against"))
+    }
 
     /// What `delete -f` would remove.
     ///

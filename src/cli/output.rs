@@ -22,6 +22,42 @@ pub enum Format {
     Json,
 }
 
+/// The forms of a report. The first two are every command's, the others `plan`'s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Form {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs; stable.
+    Json,
+    /// For a comment on a pull request.
+    #[value(hide = true)]
+    Md,
+    /// For code scanners.
+    #[value(hide = true)]
+    Sarif,
+    /// For the log of a workflow.
+    #[value(hide = true)]
+    Github,
+}
+
+impl Form {
+    /// The form of talk and errors beside it.
+    #[must_use]
+    pub const fn format(self) -> Format {
+        match self {
+            Self::Text | Self::Md | Self::Github => Format::Text,
+            Self::Json | Self::Sarif => Format::Json,
+        }
+    }
+
+    /// Whether every command has it.
+    #[must_use]
+    pub const fn is_common(self) -> bool {
+        matches!(self, Self::Text | Self::Json)
+    }
+}
+
 /// Where a command's data and talk go.
 pub struct Output {
     /// The form of data and errors.

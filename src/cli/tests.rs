@@ -1,5 +1,6 @@
 //! Command lines as users type them, against a scripted rest of the program.
 
+mod against;
 mod scripted;
 mod sets;
 mod transcripts;
@@ -36,7 +37,7 @@ impl Sink {
 fn cofferdam(ops: &Scripted, line: &str) -> (u8, String, String) {
     let cli = parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     let (data, talk) = (Sink::default(), Sink::default());
-    let out = Output::to(cli.output, data.clone(), talk.clone());
+    let out = Output::to(cli.output.format(), data.clone(), talk.clone());
     let context = Context { out, prompt: Prompt::new(true, None, false), ops };
     let code = end(cli.command.run(&context), &context.out);
     (code, data.text(), talk.text())
@@ -131,7 +132,7 @@ fn exec_leaves_the_commands_own_flags_alone() {
         let cli = parse(line).unwrap();
         let command::Command::Exec(args) = cli.command else { panic!("{line}") };
         assert_eq!(
-            (args.command.as_slice(), cli.output),
+            (args.command.as_slice(), cli.output.format()),
             (&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()[..], Format::Text),
             "{line}"
         );

@@ -19,6 +19,7 @@ pub mod launch;
 pub mod logs;
 pub mod ls;
 pub mod pending;
+pub mod plan;
 pub mod policy;
 pub mod ports;
 pub mod reject;
@@ -45,6 +46,8 @@ use crate::store::approvals;
 /// Every command.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Show what apply would do, or what a branch changes; changes nothing
+    Plan(plan::Args),
     /// Make the machines what the files say
     Apply(apply::Args),
     /// Show what waits for an approval
@@ -114,6 +117,7 @@ impl Command {
     /// What it ends with.
     pub fn run(self, context: &Context<'_>) -> CommandResult {
         match self {
+            Self::Plan(args) => plan::run(&args, context),
             Self::Apply(args) => apply::run(&args, context),
             Self::Pending(args) => pending::run(&args, context),
             Self::Approve(args) => approve::run(&args, context),

@@ -5,12 +5,14 @@
 //! `rules`.
 
 mod approval;
+mod committed;
 mod documents;
 pub use documents::problems;
 mod hardware;
 mod kits;
 mod launch;
 mod machines;
+mod planning;
 mod ports;
 mod renewal;
 mod root;
@@ -34,9 +36,9 @@ use super::{
     demo,
     failure::{Failure, Kind},
     ops::{
-        Answer, BuiltTemplate, Checked, CheckedKit, Found, Inbox, KeptTemplate, LockUpdate, Operations,
-        PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, Wish,
-        WrittenKit,
+        Answer, BuiltTemplate, Checked, CheckedKit, Comparison, Found, Inbox, KeptTemplate, LockUpdate,
+        Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source,
+        Wish, WrittenKit,
     },
 };
 use crate::{
@@ -343,6 +345,10 @@ impl Operations for Host {
         on: &dyn Progress,
     ) -> Result<(), Failure> {
         self.answer_to(inbox, grants, answer, on)
+    }
+
+    fn compare(&self, source: &Source, reference: &str) -> Result<Comparison, Failure> {
+        self.compared(source, reference)
     }
 
     fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure> {

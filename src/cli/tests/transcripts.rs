@@ -121,8 +121,10 @@ impl Stage {
             Ok(cli) => cli,
             Err(error) => return marked("", &error.render().to_string(), 2),
         };
+        let mut cli = cli;
+        cli.choose_form().unwrap();
         let (data, talk) = (Sink::default(), Sink::default());
-        let out = Output::to(cli.output, data.clone(), talk.clone());
+        let out = Output::to(cli.output.format(), data.clone(), talk.clone());
         let env = |name: &str| {
             let own = |place: &str| Some(OsString::from(self.root.join(place)));
             match name {

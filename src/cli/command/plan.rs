@@ -1,0 +1,202 @@
+//! `plan`: what `apply` would do, and why no more; with `--against`, what a branch changes, without this host.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use crate::{
+    cli::{
+        args::FileArg,
+        context::Context,
+        failure::{CommandResult, Failure, Kind, Outcome},
+        ops::{Comparison, Wish},
+        output::{Form, json_text},
+    },
+    plan::{
+        self, Plan, PlanInput,
+        render::{self, View},
+    },
+};
+
+/// Arguments of `plan`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "-o takes md, sarif and github, too. Exit codes: 0, or with --fail-on widen (the default) 5 \
+where more is permitted, with --fail-on change also 1 where anything changes."
+)]
+pub struct Args {
+    #[command(flatten)]
+    files: FileArg,
+    /// Compare the commit that is checked out with the one where its branch and REF part; looks at no host
+    #[arg(long, value_name = "REF", conflicts_with_all = ["replay", "out", "save_input"])]
+    against: Option<String>,
+    /// Write reports, too
+    #[arg(long, value_name = "md|json|sarif|github|text=FILE", num_args = 1..)]
+    write: Vec<Report>,
+    /// What ends with another code than 0
+    #[arg(long, value_enum, default_value = "widen")]
+    fail_on: FailOn,
+    /// Save the plan, for `apply FILE`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Save everything that the planner looked at
+    #[arg(long, value_name = "FILE")]
+    save_input: Option<PathBuf>,
+    /// Plan a saved input again; looks at no host
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "out", "save_input"])]
+    replay: Option<PathBuf>,
+    /// Plan restarts of busy sandboxes, too
+    #[arg(long)]
+    now: bool,
+    /// Plan the removal of sandboxes whose document is gone, with their disks
+    #[arg(long)]
+    prune: bool,
+    /// Set from the global -o.
+    #[arg(skip)]
+    pub(in crate::cli) form: Form,
+}
+
+/// What ends with another code than 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FailOn {
+    /// Files that are wrong
+    Error,
+    /// And more that is permitted or waits for it
+    Widen,
+    /// And anything that changes
+    Change,
+    /// Nothing, not even files that are wrong
+    None,
+}
+
+/// A report and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Report {
+    form: Form,
+    file: PathBuf,
+}
+
+impl std::str::FromStr for Report {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (form, file) = text.split_once('=').ok_or("write for example md=plan.md")?;
+        let form = <Form as clap::ValueEnum>::from_str(form, false)
+            .map_err(|_| format!("`{form}` is no form of a report: md, json, sarif, github or text"))?;
+        if file.is_empty() {
+            return Err("the name of the file is missing".to_owned());
+        }
+        Ok(Self { form, file: file.into() })
+    }
+}
+
+/// A plan, and what it is compared with.
+struct Planned {
+    plan: Plan,
+    warnings: Vec<String>,
+    /// Whether what widens has been approved in the files themselves.
+    approved: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Findings; a reference or a commit that is not here; a saved input that is none.
+pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    let planned = match planned(args, context) {
+        Ok(planned) => planned,
+        Err(failure) if failure.kind() == Kind::File && args.fail_on == FailOn::None => {
+            context.out.fail(&failure);
+            return Ok(Outcome::Done);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let view = View { plan: &planned.plan, against: args.against.as_deref(), warnings: &planned.warnings };
+    for warning in &planned.warnings {
+        context.out.say(format!("warning: {warning}"));
+    }
+    if let Some(file) = &args.out {
+        save(file, &plan::plan_text(&planned.plan))?;
+    }
+    for report in &args.write {
+        save(&report.file, &text(report.form, &view))?;
+    }
+    context.out.raw(text(args.form, &view).as_bytes())?;
+    Ok(outcome(args, &planned))
+}
+
+fn outcome(args: &Args, planned: &Planned) -> Outcome {
+    let plan = &planned.plan;
+    let widens = match args.against {
+        Some(_) => plan.widens() && !planned.approved,
+        None => plan.is_pending(),
+    };
+    match args.fail_on {
+        FailOn::Widen | FailOn::Change if widens => Outcome::Answer(Kind::Pending),
+        FailOn::Change if plan.changes_something() => Outcome::Answer(Kind::Failed),
+        _ => Outcome::Done,
+    }
+}
+
+fn planned(args: &Args, context: &Context<'_>) -> Result<Planned, Failure> {
+    let source = args.files.source();
+    if let Some(reference) = &args.against {
+        let compared = context.ops.compare(&source, reference)?;
+        let plan = plan::make(&compared.input);
+        let approved = covers(&compared, &plan);
+        return Ok(Planned { plan, warnings: compared.warnings, approved });
+    }
+    let (input, warnings): (PlanInput, _) = match &args.replay {
+        Some(file) => (read(file)?, Vec::new()),
+        None => {
+            let wish = Wish { now: args.now, prune: args.prune, ..Wish::default() };
+            let proposal = context.ops.propose(&source, &wish)?;
+            let none = || Failure::new(Kind::Failed, "no_plan", "these files need no plan");
+            (proposal.input.ok_or_else(none)?, proposal.warnings)
+        }
+    };
+    if let Some(file) = &args.save_input {
+        save(file, &plan::input_text(&input))?;
+    }
+    Ok(Planned { plan: plan::make(&input), warnings, approved: false })
+}
+
+/// Whether the later commit's own file of approvals covers everything that is new.
+fn covers(compared: &Comparison, plan: &Plan) -> bool {
+    plan.steps.iter().all(|step| {
+        let approved = compared.approved.get(&step.name);
+        step.grants.iter().all(|noted| approved.is_some_and(|approved| approved.covers(&noted.grant)))
+    })
+}
+
+fn text(form: Form, view: &View<'_>) -> String {
+    let json = |value: Value| json_text(&value, true);
+    match form {
+        Form::Text => render::text(view),
+        Form::Json => json(render::json(view)),
+        Form::Md => render::markdown(view),
+        Form::Sarif => json(render::sarif(view)),
+        Form::Github => render::github(view),
+    }
+}
+
+fn read(file: &Path) -> Result<PlanInput, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::new(Kind::File, "saved_input", format!("cannot read {}", file.display())).caused_by(&error)
+    };
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    opened.take(plan::FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    plan::input_from(&bytes)
+        .map_err(|error| Failure::from_error(Kind::File, "saved_input", &error).at(file, None, None))
+}
+
+fn save(file: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(file, text).map_err(|error| {
+        let message = format!("cannot write {}", file.display());
+        Failure::new(Kind::Failed, "not_written", message).caused_by(&error)
+    })
+}
