@@ -34,7 +34,7 @@ pub(super) fn context() -> Context {
         user_folder: None,
         registries: registries(),
         lock: LockUse::Prefer,
-            tree: None,
+        tree: None,
     }
 }
 

@@ -126,7 +126,8 @@ fn load(world: &World, commit: Oid, path: Option<&str>) -> Result<kit::Loaded, k
         default_memory: Bytes::gib(1),
         registries: crate::model::registry::Registries::default(),
         lock: kit::LockUse::Prefer,
-            user_folder: None, tree: None,
+        user_folder: None,
+        tree: None,
     };
     kit::load(Selection::Tree(snapshot), &context)
 }

@@ -105,7 +105,9 @@ impl Host {
             folder: self.folder.clone(),
             home: self.home.clone(),
             default_memory: Bytes::gib(4),
+            user_folder: None,
             registries: Registries::default(),
+            tree: None,
             lock: LockUse::Prefer,
         };
         loop {

@@ -30,8 +30,8 @@ use super::{lock::LOCK_FILE, parse::FILE_MAX, repository::Repository};
 use crate::model::desired::Provenance;
 
 pub(super) use beneath::{FoundFile, Unread, files_beneath, read_beneath};
-pub(in crate::kit) use tree::{files_in, plain, read_in};
 pub use tree::{Snapshot, Tree};
+pub(in crate::kit) use tree::{files_in, plain, read_in};
 
 /// The file that is looked for first.
 const DEFAULT_FILE: &str = "sandbox.yaml";

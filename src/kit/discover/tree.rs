@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    DEFAULT_FILE, DEFAULT_FOLDER, DiscoverError, Discovered, FILES_MAX, FoundFile, SourceFile, TOTAL_MAX, Unread,
-    files_beneath, read_beneath, refused, walk,
+    DEFAULT_FILE, DEFAULT_FOLDER, DiscoverError, Discovered, FILES_MAX, FoundFile, SourceFile, TOTAL_MAX,
+    Unread, files_beneath, read_beneath, refused, walk,
 };
 use crate::kit::{lock::LOCK_FILE, parse::FILE_MAX};
 
@@ -98,7 +98,8 @@ pub(in crate::kit) fn files_in(
     let Some(snapshot) = tree else { return files_beneath(base, folder) };
     let folder = plain(folder).ok_or(Unread::NotThere)?.to_string_lossy().into_owned();
     let below = |path: &str| path.strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/'));
-    let towards = |path: &str| path == folder || folder.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    let towards =
+        |path: &str| path == folder || folder.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
     let wanted = |path: &str, is_folder: bool| below(path) || (is_folder && towards(path));
     let mut paths = snapshot.tree.list(&wanted).map_err(Unread::Refused)?;
     if paths.is_empty() {

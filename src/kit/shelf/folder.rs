@@ -53,7 +53,12 @@ impl Shelf<'_> {
             return if ids.is_empty() { Looked::Nothing } else { Looked::Kits(ids.clone()) };
         }
         let name = place.shown.join(KIT_FILE).to_string_lossy().into_owned();
-        let bytes = match read_in(self.context.tree.as_ref(), &place.base, &place.relative.join(KIT_FILE), FILE_MAX) {
+        let bytes = match read_in(
+            self.context.tree.as_ref(),
+            &place.base,
+            &place.relative.join(KIT_FILE),
+            FILE_MAX,
+        ) {
             Ok(bytes) => bytes,
             Err(Unread::NotThere) => return self.look_for_foreign(place, folder, at),
             Err(Unread::Refused(reason)) => {
