@@ -91,18 +91,20 @@ impl Shelf<'_> {
     /// A kit of Docker Sandboxes is used as what it becomes; what it loses on the way is told.
     fn look_for_foreign(&mut self, place: &Place, folder: PathBuf, at: &At) -> Looked {
         let name = place.shown.join(SPEC_FILE).to_string_lossy().into_owned();
-        let bytes = match read_in(self.context.tree.as_ref(), &place.base, &place.relative.join(SPEC_FILE), FILE_MAX) {
-            Ok(bytes) => bytes,
-            Err(Unread::NotThere) => {
-                self.folders.insert(folder, Vec::new());
-                return Looked::Nothing;
-            }
-            Err(Unread::Refused(reason)) => {
-                let problem = at.problem(Code::Kit, format!("{name}: {reason}"));
-                self.push(problem.help("a kit is a folder of regular files"));
-                return Looked::Wrong;
-            }
-        };
+        let bytes =
+            match read_in(self.context.tree.as_ref(), &place.base, &place.relative.join(SPEC_FILE), FILE_MAX)
+            {
+                Ok(bytes) => bytes,
+                Err(Unread::NotThere) => {
+                    self.folders.insert(folder, Vec::new());
+                    return Looked::Nothing;
+                }
+                Err(Unread::Refused(reason)) => {
+                    let problem = at.problem(Code::Kit, format!("{name}: {reason}"));
+                    self.push(problem.help("a kit is a folder of regular files"));
+                    return Looked::Wrong;
+                }
+            };
         match docker::import(&name, &bytes) {
             Ok(imported) => {
                 imported.reports.into_iter().for_each(|report| self.push(report));
