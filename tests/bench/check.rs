@@ -72,6 +72,7 @@ fn time(root: &Path, selection: Selection, count: usize) -> u128 {
         user_folder: None,
         registries: Registries::default(),
         lock: LockUse::Prefer,
+        tree: None,
     };
     let once = || {
         let begun = Instant::now();
