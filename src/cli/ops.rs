@@ -9,7 +9,11 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{args::Publish, failure::Failure};
+use super::{
+    args::Publish,
+    command::attach,
+    failure::{CommandResult, Failure},
+};
 use crate::model::{
     api::PolicyRevision,
     desired::{Preset, Sandbox},
@@ -17,6 +21,7 @@ use crate::model::{
     rule::{Effect, NetworkRule},
     status::{PublishedPort, SandboxStatus},
 };
+use crate::store::answers::Answers;
 use crate::{
     kit::{Expansion, LockChange},
     plan::{Plan, PlanInput, grant::GrantSet},
@@ -526,6 +531,36 @@ pub trait Operations {
     /// # Errors
     /// When the state directory cannot be read.
     fn trails(&self, sandbox: Option<&Found>) -> Result<Vec<PathBuf>, Failure>;
+
+    /// What was answered at first runs in this repository.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    fn answers(&self) -> Result<Answers, Failure> {
+        Ok(Answers::default())
+    }
+
+    /// Remembers answers for this repository.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    fn remember(&self, _answers: Answers) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Whether this variable, which holds the key of a built-in service, is set in this process's environment. Its
+    /// value is not looked at.
+    fn has_key(&self, _variable: &str) -> bool {
+        false
+    }
+
+    /// Runs a command in a running sandbox, to its end, with this process's streams.
+    ///
+    /// # Errors
+    /// Our failures, with exit code 125; a program that does not run, with the shell's code.
+    fn session(&self, sandbox: &Found, wish: attach::Wish) -> CommandResult {
+        attach::run(sandbox, wish)
+    }
 
     /// The operator's secrets by name.
     ///

@@ -6,9 +6,15 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use super::{failure::Failure, output::visible_lines};
 
 /// Whether somebody can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prompt {
-    interactive: bool,
+pub struct Prompt(Who);
+
+/// Who would answer.
+enum Who {
+    Nobody,
+    Person,
+    /// Somebody in a test: what was asked with its answer goes to the second.
+    #[cfg(test)]
+    Script(std::cell::RefCell<std::collections::VecDeque<String>>, std::cell::RefCell<Box<dyn Write>>),
 }
 
 /// Longest answer that is read, in bytes: the answer is a word.
@@ -19,7 +25,16 @@ impl Prompt {
     #[must_use]
     pub fn new(no_input: bool, ci: Option<&str>, terminal: bool) -> Self {
         let ci = ci.is_some_and(|value| value.eq_ignore_ascii_case("true") || value == "1");
-        Self { interactive: terminal && !no_input && !ci }
+        Self(if terminal && !no_input && !ci { Who::Person } else { Who::Nobody })
+    }
+
+    /// A person who gives these answers.
+    #[cfg(test)]
+    pub(super) fn script(answers: impl IntoIterator<Item = String>, shown: impl Write + 'static) -> Self {
+        Self(Who::Script(answers.into_iter().collect::<std::collections::VecDeque<_>>().into(), {
+            let shown: Box<dyn Write> = Box::new(shown);
+            shown.into()
+        }))
     }
 
     /// The same, from the process's environment and streams.
@@ -31,19 +46,27 @@ impl Prompt {
 
     /// Whether a question would be asked.
     #[must_use]
-    pub const fn is_interactive(self) -> bool {
-        self.interactive
+    pub const fn is_interactive(&self) -> bool {
+        !matches!(self.0, Who::Nobody)
     }
 
     /// Asks for a yes; `otherwise` is the failure where nobody can be asked.
     ///
     /// # Errors
     /// `otherwise` where nobody can be asked; another when the terminal cannot be read.
-    pub fn confirm(self, question: &str, otherwise: impl FnOnce() -> Failure) -> Result<bool, Failure> {
-        if !self.interactive {
-            return Err(otherwise());
-        }
-        ask(question, &mut io::stdin().lock(), &mut io::stderr())
+    pub fn confirm(&self, question: &str, otherwise: impl FnOnce() -> Failure) -> Result<bool, Failure> {
+        let answered = match &self.0 {
+            Who::Nobody => return Err(otherwise()),
+            Who::Person => ask(question, &mut io::stdin().lock(), &mut io::stderr()),
+            #[cfg(test)]
+            Who::Script(answers, shown) => {
+                let answer = answers.borrow_mut().pop_front().unwrap_or_default();
+                let mut shown = shown.borrow_mut();
+                let answered = ask(question, &mut answer.as_bytes(), &mut *shown);
+                answered.and_then(|yes| writeln!(shown, "{answer}").map(|()| yes))
+            }
+        };
+        answered
             .map_err(|error| Failure::usage("no_answer", "the question could not be asked").caused_by(&error))
     }
 }

@@ -1,6 +1,7 @@
 //! Command lines as users type them, against a scripted rest of the program.
 
 mod against;
+mod rehearsal;
 mod scripted;
 mod sets;
 mod transcripts;
@@ -145,7 +146,6 @@ fn what_comes_later_is_refused_by_name() {
     for (line, flag) in [
         ("run shell --branch=B", "--branch"),
         ("run dev --branch B", "--branch"),
-        ("create shell . --kit x", "--kit"),
         ("create shell . --mode branch", "--mode branch"),
         ("policy allow network a.example --until 2030-01-01", "--until"),
     ] {

@@ -1,6 +1,6 @@
 //! The kits that come with the program, read by the same code as anybody's.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use super::{
     document::{AnyDocument, KitDocument, read},
@@ -8,6 +8,7 @@ use super::{
     resolve::{Services, service},
     schema::SchemaName,
 };
+use crate::model::secret::SecretBinding;
 
 /// The built-in files, as policy and audit show them.
 const FILES: [(&str, &str); 2] = [
@@ -52,6 +53,19 @@ pub fn has_service(name: &str) -> bool {
     services().contains_key(name)
 }
 
+/// The variables that hold keys of the built-in services.
+#[must_use]
+pub fn service_variables() -> BTreeSet<String> {
+    services().values().filter_map(|service| service.variable()).map(str::to_owned).collect()
+}
+
+/// The variable of a built-in service, where `binding` is that service's and says nothing else than it does.
+#[must_use]
+pub fn service_variable(binding: &SecretBinding) -> Option<&'static str> {
+    let service = services().get(&binding.name)?;
+    service.variable().filter(|_| service.is_all_of(binding))
+}
+
 fn build() -> BuiltIn {
     let mut built_in = BuiltIn::default();
     for (name, text) in FILES {
@@ -81,5 +95,31 @@ mod tests {
         assert!(BUILT_IN.problems.is_empty(), "{:#?}", BUILT_IN.problems);
         assert_eq!(agents().collect::<Vec<_>>(), ["shell"]);
         assert_eq!(services().keys().collect::<Vec<_>>(), ["anthropic", "github", "openai"]);
+    }
+
+    #[test]
+    fn only_a_built_in_service_has_a_variable_of_the_host() {
+        assert!(service_variables().contains("ANTHROPIC_API_KEY"));
+        let mut binding = SecretBinding {
+            name: "openai".into(),
+            env: Some("OPENAI_API_KEY".into()),
+            placeholder: "sk-proj-{alnum:156}".into(),
+            required: true,
+            inject: vec![crate::model::secret::Injection {
+                host: "api.openai.com".into(),
+                port: 443,
+                header: "authorization".into(),
+                format: "Bearer {}".into(),
+            }],
+            origin: crate::model::rule::Origin {
+                layer: crate::model::rule::Layer::Repository,
+                file: None,
+                line: None,
+            },
+        };
+        assert_eq!(service_variable(&binding), Some("OPENAI_API_KEY"));
+        // A repository that calls its own host by a service's name gets no key by an answer about the service.
+        binding.inject[0].host = "evil.example".into();
+        assert_eq!(service_variable(&binding), None);
     }
 }

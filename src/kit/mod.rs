@@ -54,7 +54,7 @@ mod validate;
 mod wire;
 
 pub use archive::{KitFile, KitFolderError, kit_archive, kit_files};
-pub use builtin::{has_agent, has_service};
+pub use builtin::{has_agent, has_service, service_variable, service_variables};
 pub use config::{ConfigContext, ConfigError, config};
 pub use discover::{Checkout, DiscoverError, Selection, Snapshot, Tree, read_file};
 pub use document::KIT_FILE;

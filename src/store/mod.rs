@@ -32,6 +32,7 @@
 //!
 //! What is absent: no environment and no clock; callers pass both.
 
+pub mod answers;
 pub mod approvals;
 pub mod file;
 pub mod find;

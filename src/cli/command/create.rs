@@ -27,7 +27,7 @@ pub struct Args {
 /// # Errors
 /// What `apply` of the same document ends with.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let document = args.launch.document(&args.agent, &args.paths)?;
+    let document = args.launch.document_from(&args.agent, &args.paths, context.ops.folder())?;
     let source = Source::CommandLine(Box::new(document));
     let carried =
         context.carry_out(&source, &Wish { yes: args.launch.yes, wait: true, ..Wish::default() })?;

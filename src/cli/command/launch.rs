@@ -56,6 +56,12 @@ pub struct LaunchArgs {
     /// Grant what this command asks for without a question
     #[arg(short, long)]
     pub yes: bool,
+    /// Mixin on top of the agent, in order
+    #[arg(long, value_name = "KIT")]
+    pub kit: Vec<String>,
+    /// Argument of the agent's kit
+    #[arg(long = "arg", value_name = "NAME=VALUE")]
+    pub kit_argument: Vec<String>,
     #[command(flatten)]
     pub later: LaterArgs,
 }
@@ -69,12 +75,6 @@ pub struct LaterArgs {
     base: Option<String>,
     #[arg(long, hide = true)]
     with_changes: bool,
-    #[arg(long, hide = true)]
-    kit: Vec<String>,
-    #[arg(long = "arg", hide = true)]
-    kit_argument: Vec<String>,
-    #[arg(long, hide = true)]
-    rm: bool,
     #[arg(long, hide = true)]
     host_config: bool,
 }
@@ -98,9 +98,6 @@ impl LaterArgs {
             ("--branch", self.branch.is_some()),
             ("--base", self.base.is_some()),
             ("--with-changes", self.with_changes),
-            ("--kit", !self.kit.is_empty()),
-            ("--arg", !self.kit_argument.is_empty()),
-            ("--rm", self.rm),
             ("--host-config", self.host_config),
         ];
         given.iter().find(|(_, given)| *given).map_or(Ok(()), |(flag, _)| Err(Failure::not_available(flag)))
@@ -119,7 +116,7 @@ impl LaunchArgs {
     /// Whether a flag is given that only a new sandbox can follow.
     #[must_use]
     pub fn shapes_a_new_one(&self) -> bool {
-        let lists = [&self.secret, &self.allow, &self.deny, &self.mount];
+        let lists = [&self.secret, &self.allow, &self.deny, &self.mount, &self.kit, &self.kit_argument];
         self.mode.is_some()
             || self.template.is_some()
             || !self.publish.is_empty()
@@ -131,21 +128,19 @@ impl LaunchArgs {
     ///
     /// # Errors
     /// A flag that is not available yet, or has a wrong form.
-    pub fn document(&self, agent: &str, paths: &[PathBuf]) -> Result<Value, Failure> {
+    pub fn document_from(&self, agent: &str, paths: &[PathBuf], current: &Path) -> Result<Value, Failure> {
         self.refuse_later()?;
-        let current = std::env::current_dir().map_err(|error| {
-            Failure::usage("no_directory", "the working directory is gone").caused_by(&error)
-        })?;
         let own = |name: &str| std::env::var(name).ok();
         let env = self.env.variables(&own)?;
-        let mut workspaces = paths.iter().map(|path| folder(path, &current));
+        let mut workspaces = paths.iter().map(|path| folder(path, current));
         let workspace = workspaces.next();
         let name = match &self.name {
             Some(name) => name.as_str().to_owned(),
-            None => default_name(agent, workspace.as_ref().map_or(&current, |(path, _)| path)),
+            None => default_name(agent, workspace.as_ref().map_or(current, |(path, _)| path)),
         };
         let mut spec = Map::new();
-        spec.insert("agent".into(), json!(agent));
+        spec.insert("agent".into(), self.agent(agent)?);
+        insert_if(&mut spec, "kits", !self.kit.is_empty(), json!(self.kit));
         if let Some((path, read_only)) = workspace {
             spec.insert("workspace".into(), json!({ "path": path, "mode": self.mode_word(read_only)? }));
         } else if self.mode.is_some() {
@@ -159,7 +154,7 @@ impl LaunchArgs {
             mounts.push(mount(&path, &path.to_string_lossy(), read_only));
         }
         for text in &self.mount {
-            mounts.push(parse_mount(text, &current)?);
+            mounts.push(parse_mount(text, current)?);
         }
         insert_if(&mut spec, "mounts", !mounts.is_empty(), json!(mounts));
         insert_if(&mut spec, "env", !env.is_empty(), json!(env));
@@ -183,6 +178,22 @@ impl LaunchArgs {
             "metadata": { "name": name },
             "spec": spec,
         }))
+    }
+
+    /// The agent's kit; with arguments, in its long form.
+    fn agent(&self, kit: &str) -> Result<Value, Failure> {
+        if self.kit_argument.is_empty() {
+            return Ok(json!(kit));
+        }
+        let mut args = Map::new();
+        for text in &self.kit_argument {
+            let (name, value) =
+                text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+                    Failure::usage("argument_form", format!("`{text}` is not of the form NAME=VALUE"))
+                })?;
+            args.insert(name.to_owned(), json!(value));
+        }
+        Ok(json!({ "kit": kit, "args": args }))
     }
 
     fn mode_word(&self, read_only: bool) -> Result<&'static str, Failure> {
@@ -254,7 +265,9 @@ fn parse_mount(text: &str, current: &Path) -> Result<Value, Failure> {
 fn default_name(agent: &str, folder: &Path) -> String {
     let folder = folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
-    let mut name = String::from(agent);
+    // Of a path the last part is the kit's name.
+    let kit = agent.trim_end_matches('/').rsplit('/').next().unwrap_or(agent);
+    let mut name: String = kit.chars().filter(|character| allowed(*character) || *character == '-').collect();
     for word in folder.split(|character| !allowed(character)).filter(|word| !word.is_empty()) {
         name.push('-');
         name.push_str(word);

@@ -1,5 +1,8 @@
 //! `run`: makes what is missing, starts what is stopped, attaches.
 
+mod first;
+mod last;
+
 use std::path::PathBuf;
 
 use crate::cli::{
@@ -19,6 +22,9 @@ pub struct Args {
     /// Start it, print its name, and do not attach
     #[arg(short, long)]
     pub detach: bool,
+    /// Remove what this command made when it ends
+    #[arg(long, conflicts_with = "detach")]
+    pub rm: bool,
     #[command(flatten)]
     pub task: task::TaskArgs,
     #[command(flatten)]
@@ -38,7 +44,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     if task.is_some() && args.detach {
         return Err(Failure::usage("task_detached", "--task waits for its end, and --detach does not wait"));
     }
-    let sandbox = prepare(args, context)?;
+    let since = jiff::Timestamp::now();
+    let Prepared { sandbox, made, first } = prepare(args, context)?;
     // Before anything is started: the agent may have no command for it.
     let task = task.map(|task| task.wish(&sandbox, &args.args)).transpose()?;
     context.ready(&sandbox)?;
@@ -47,22 +54,44 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         context.out.data(&serde_json::json!({ "name": name, "id": sandbox.id }), || format!("{name}\n"))?;
         return Ok(Outcome::Done);
     }
+    let ended = session(args, task, &sandbox, context);
+    if first && !args.rm {
+        last::tell(&sandbox, since, context);
+    }
+    if args.rm && made {
+        context.ops.remove(&sandbox)?;
+    } else if args.rm {
+        context.out.say(format!("{} was there before and stays", sandbox.desired.name));
+    }
+    ended
+}
+
+fn session(args: &Args, task: Option<attach::Wish>, sandbox: &Found, context: &Context<'_>) -> CommandResult {
     let env = args.launch.env.variables(&|name| std::env::var(name).ok())?;
     let working_dir = args.launch.workdir.clone();
     if let Some(task) = task {
-        return task::run(&sandbox, attach::Wish { env, working_dir, ..task }, context);
+        return task::run(sandbox, attach::Wish { env, working_dir, ..task }, context);
     }
     let agent = &sandbox.desired.agent;
     let mut wish = attach::Wish::interactive(command(&agent.command, &args.args), env);
     wish.tty = agent.tty.unwrap_or(wish.tty);
-    attach::run(&sandbox, attach::Wish { working_dir, ..wish })
+    context.ops.session(sandbox, attach::Wish { working_dir, ..wish })
 }
 
-fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {
+/// The sandbox to attach to.
+struct Prepared {
+    sandbox: Found,
+    /// Made by this command.
+    made: bool,
+    /// Of an agent's kit, without a definition.
+    first: bool,
+}
+
+fn prepare(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
     let named = args.launch.name.as_ref().map(ToString::to_string);
     let reference = named.as_deref().unwrap_or(&args.what);
     match context.ops.find(reference) {
-        Ok(found) => {
+        Ok(sandbox) => {
             if !args.paths.is_empty() || args.launch.shapes_a_new_one() {
                 let message =
                     format!("{reference} exists already, and these arguments are for a new sandbox");
@@ -70,7 +99,7 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {
                     .hint(format!("`cofferdam run {reference}` attaches; --name makes another one")));
             }
             context.out.say(format!("{reference} is a sandbox"));
-            return Ok(found);
+            return Ok(Prepared { sandbox, made: false, first: false });
         }
         Err(failure) if failure.kind() != Kind::NotFound => return Err(failure),
         Err(_) => {}
@@ -80,21 +109,58 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Found, Failure> {
         let only = Some(args.what.clone());
         let wish = Wish { yes: args.launch.yes, wait: true, only, ..Wish::default() };
         let carried = context.carry_out(&Source::Search, &wish)?;
-        return made(&args.what, &carried, context);
+        let sandbox = made(&args.what, &carried, context)?;
+        return Ok(Prepared { sandbox, made: true, first: false });
     }
-    if !context.ops.has_agent_kit(&args.what) {
-        let message = format!("`{}` is no sandbox, no definition here, and no agent kit", args.what);
-        return Err(Failure::new(Kind::NotFound, "nothing_of_this_name", message)
-            .hint("`cofferdam ls` lists sandboxes; `cofferdam run shell` needs no definition"));
+    let what = kit(&args.what, context)?;
+    context.out.say(format!("{} is {what}", args.what));
+    of_kit(args, context)
+}
+
+/// What sort of kit the word names.
+fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
+    if word.contains("://") || word.starts_with("git+") {
+        return Err(Failure::not_available("an agent's kit by URL")
+            .hint("fetch it into this repository, kits/NAME, and name that"));
     }
-    context.out.say(format!("{} is an agent kit", args.what));
+    let path = word.contains('/') || word.starts_with('.');
+    match (context.ops.has_agent_kit(word), path) {
+        (true, false) => Ok("an agent kit"),
+        (true, true) => Ok("the path of an agent kit"),
+        (false, true) => Err(Failure::new(
+            Kind::NotFound,
+            "no_kit_there",
+            format!("there is no agent kit that can be used at `{word}`"),
+        )
+        .hint("a kit's path begins at this repository's root and leads to a folder with a kit.yaml")),
+        (false, false) => {
+            let message = format!("`{word}` is no sandbox, no definition here, and no agent kit");
+            Err(Failure::new(Kind::NotFound, "nothing_of_this_name", message)
+                .hint("`cofferdam ls` lists sandboxes; `cofferdam run shell` needs no definition"))
+        }
+    }
+}
+
+fn of_kit(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
     let here = [PathBuf::from(".")];
     let paths = if args.paths.is_empty() { &here[..] } else { &args.paths[..] };
-    let document = args.launch.document(&args.what, paths)?;
+    let mut document = args.launch.document_from(&args.what, paths, context.ops.folder())?;
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let wish = Wish { yes: args.launch.yes, wait: true, ..Wish::default() };
+    if name != args.what
+        && let Ok(sandbox) = context.ops.find(&name)
+        && !args.launch.shapes_a_new_one()
+    {
+        context.out.say(format!("{name} is there already"));
+        return Ok(Prepared { sandbox, made: false, first: true });
+    }
+    first::ask(&args.what, &args.launch, &mut document, context)?;
+    // Whoever types this at a terminal asks for what our own kits need; the list is shown. What a kit of the
+    // repository wants is for the person to read first.
+    let ours = crate::kit::has_agent(&args.what) && args.launch.kit.is_empty();
+    let yes = args.launch.yes || (ours && context.prompt.is_interactive());
+    let wish = Wish { yes, wait: true, ..Wish::default() };
     let carried = context.carry_out(&Source::CommandLine(Box::new(document)), &wish)?;
-    made(&name, &carried, context)
+    Ok(Prepared { sandbox: made(&name, &carried, context)?, made: true, first: true })
 }
 
 /// The sandbox that was to be made; where all of it waits for an approval, that.

@@ -9,7 +9,7 @@ use std::{
     process::Stdio,
 };
 
-use super::Host;
+use super::{Host, machines::state_failure};
 use crate::{
     cli::{
         client::{self, Client},
@@ -17,13 +17,14 @@ use crate::{
         ops::Progress,
     },
     engine::qemu,
+    kit,
     model::{
         config::{AuditSync, JailDemand, KernelChoice},
         launch::{self, BrokerConfig, KeeperConfig},
-        secret::SecretBinding,
+        secret::{SecretBinding, SecretSource},
         status::{Phase, SandboxStatus},
     },
-    store::Record,
+    store::{Record, answers::Answers},
     sys::{
         descriptors::{CONFIG, FIRST, LIFELINE},
         memory_file,
@@ -52,8 +53,7 @@ impl Host {
         let hardware = self.accelerate(record.desired.isolation)?;
         let root = self.root_of(record, on)?;
         on.step("fetching secrets", None, "");
-        let (names, mut values): (Vec<_>, Vec<_>) =
-            self.fetch_secrets(&record.desired.secrets)?.into_iter().unzip();
+        let (names, mut values): (Vec<_>, Vec<_>) = self.fetch_secrets(record)?.into_iter().unzip();
         if let Some(lifeline) = &self.lifeline {
             values.push(lifeline.share().map_err(|error| {
                 Failure::new(
@@ -91,10 +91,12 @@ impl Host {
     }
 
     /// A sealed memory file for each secret that has a value; each is fetched by a broker of its own.
-    fn fetch_secrets(&self, bindings: &[SecretBinding]) -> Result<Vec<(String, OwnedFd)>, Failure> {
+    fn fetch_secrets(&self, record: &Record) -> Result<Vec<(String, OwnedFd)>, Failure> {
+        let bindings = &record.desired.secrets;
+        let answers = self.store.answers(&record.owner).map_err(state_failure)?;
         let mut fetched = BTreeMap::new();
         for binding in bindings {
-            match self.fetch_secret(binding) {
+            match self.fetch_secret(binding, &answers) {
                 Ok(value) => {
                     fetched.insert(binding.name.clone(), value);
                 }
@@ -109,10 +111,14 @@ impl Host {
             .collect())
     }
 
-    fn fetch_secret(&self, binding: &SecretBinding) -> Result<OwnedFd, Failure> {
+    fn fetch_secret(&self, binding: &SecretBinding, answers: &Answers) -> Result<OwnedFd, Failure> {
         let missing = |message: String| Failure::new(Kind::HostLacks, "secret_missing", message);
         let name = &binding.name;
-        let Some(source) = self.config.secret_sources.get(name) else {
+        // What was agreed to at a first run holds for the service as it is built in, and for nothing else of its name.
+        let agreed = answers.keys.get(name) == Some(&true);
+        let variable = kit::service_variable(binding).filter(|_| agreed);
+        let answered = variable.map(|variable| SecretSource::Env { env: variable.to_owned() });
+        let Some(source) = self.config.secret_sources.get(name).or(answered.as_ref()) else {
             return Err(missing(format!("secret `{name}` has no value")).hint(format!(
                 "say where it is in {}: `secrets: {{sources: {{{name}: {{env: VARIABLE}}}}}}` (or file:, command:)",
                 self.places.config.display()

@@ -22,6 +22,7 @@ mod world;
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
@@ -59,7 +60,7 @@ use crate::{
         status::{PublishedPort, SandboxStatus},
     },
     policy::fs as floor,
-    store::{How, Owner, Places, Store},
+    store::{How, Owner, Places, Store, answers::Answers},
     template::{self, Boot, Cache, EnsureError, doctor::Hardware},
 };
 
@@ -83,6 +84,8 @@ pub struct Host {
     /// `$HOME` and the account's home: the floor follows both.
     homes: Vec<PathBuf>,
     user: String,
+    /// Variables of this process that hold a key of a built-in service.
+    keys: BTreeSet<String>,
     /// Where this runs the machines of a template's build: what ends them with this command.
     lifeline: Option<root::Lifeline>,
     /// Whether registries and kits are only what `sandbox.lock` pins.
@@ -123,6 +126,8 @@ impl Host {
         homes.extend(homes.clone().iter().filter_map(|home| home.canonicalize().ok()));
         homes.sort();
         homes.dedup();
+        let mut keys = kit::service_variables();
+        keys.retain(|variable| env(variable).is_some_and(|value| !value.is_empty()));
         Ok(Self {
             places,
             store,
@@ -133,6 +138,7 @@ impl Host {
             home,
             homes,
             user: account.name,
+            keys,
             lifeline: None,
             locked: Cell::new(false),
         })
@@ -383,7 +389,9 @@ impl Operations for Host {
     }
 
     fn has_agent_kit(&self, name: &str) -> bool {
-        kit::has_agent(name)
+        // One of the repository's own, by name or path, is known by what comes of naming it.
+        let named = || self.load(&Source::Text(kit::export::bare(name).to_string()));
+        kit::has_agent(name) || named().is_ok()
     }
 
     fn start(&self, sandbox: &Found, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
@@ -432,6 +440,18 @@ impl Operations for Host {
                 Ok(trails)
             }
         }
+    }
+
+    fn answers(&self) -> Result<Answers, Failure> {
+        self.store.answers(&self.here).map_err(state_failure)
+    }
+
+    fn remember(&self, answers: Answers) -> Result<(), Failure> {
+        self.store.remember(&self.here, answers).map_err(state_failure)
+    }
+
+    fn has_key(&self, variable: &str) -> bool {
+        self.keys.contains(variable)
     }
 
     fn secrets(&self) -> Result<Vec<SecretListing>, Failure> {

@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Sink, end};
+use super::{
+    Sink, end,
+    rehearsal::{Made, Rehearsal},
+};
 use crate::cli::{Cli, context::Context, host::Host, output::Output, prompt::Prompt};
 use clap::Parser as _;
 
@@ -54,6 +57,7 @@ struct Stage {
     _root: tempfile::TempDir,
     root: PathBuf,
     folder: PathBuf,
+    made: Made,
 }
 
 impl Stage {
@@ -70,7 +74,7 @@ impl Stage {
         if beginning.is_dir() {
             copy(beginning, &folder);
         }
-        Self { _root: directory, root, folder }
+        Self { _root: directory, root, folder, made: Made::default() }
     }
 
     fn play(&mut self, script: &str) -> String {
@@ -90,7 +94,7 @@ impl Stage {
         played
     }
 
-    fn run(&mut self, typed: &str, _answers: Vec<String>) -> String {
+    fn run(&mut self, typed: &str, answers: Vec<String>) -> String {
         let mut words = words(typed);
         let variables: Vec<(String, String)> = words
             .iter()
@@ -109,14 +113,14 @@ impl Stage {
                 fs::create_dir_all(&self.folder).unwrap();
                 String::new()
             }
-            ("cofferdam", _) => self.cofferdam(&words, &variables),
+            ("cofferdam", _) => self.cofferdam(&words, &variables, answers),
             other => panic!("a transcript does not know {other:?}"),
         };
         let shown = shown.replace(self.root.join("home").to_str().unwrap(), "/home/ann");
         shown.replace(self.root.to_str().unwrap(), "")
     }
 
-    fn cofferdam(&self, words: &[String], variables: &[(String, String)]) -> String {
+    fn cofferdam(&self, words: &[String], variables: &[(String, String)], answers: Vec<String>) -> String {
         let cli = match Cli::try_parse_from(words) {
             Ok(cli) => cli,
             Err(error) => return marked("", &error.render().to_string(), 2),
@@ -135,7 +139,13 @@ impl Stage {
             }
         };
         let host = Host::with(&env, &self.folder).unwrap();
-        let context = Context { out, prompt: Prompt::new(true, None, false), ops: &host };
+        let ops = Rehearsal { host, made: self.made.clone(), trails: self.root.join("trails") };
+        // Whoever types answers sits at a terminal; nobody else does.
+        let prompt = match answers.is_empty() {
+            true => Prompt::new(true, None, false),
+            false => Prompt::script(answers, talk.clone()),
+        };
+        let context = Context { out, prompt, ops: &ops };
         let code = end(cli.command.run(&context), &context.out);
         marked(&data.text(), &talk.text(), code)
     }

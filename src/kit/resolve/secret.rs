@@ -57,6 +57,11 @@ impl ServiceKit {
         self.inject.iter().map(|place| (place.host.as_str(), place.port))
     }
 
+    /// The variable that holds its key outside, and the placeholder inside.
+    pub(in crate::kit) fn variable(&self) -> Option<&str> {
+        self.env.as_deref()
+    }
+
     /// Whether a binding is just this service's under its name, wherever it stands.
     pub(in crate::kit) fn is_all_of(&self, binding: &SecretBinding) -> bool {
         (&self.env, &self.placeholder, &self.inject) == (&binding.env, &binding.placeholder, &binding.inject)

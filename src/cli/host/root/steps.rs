@@ -94,6 +94,7 @@ impl Host {
             homes: self.homes.clone(),
             user: self.user.clone(),
             standing: self.standing.clone(),
+            keys: Default::default(),
             lifeline: Some(Lifeline::new().map_err(|error| local(&error))?),
             locked: self.locked.clone(),
         })
