@@ -16,6 +16,7 @@
 pub mod args;
 pub mod client;
 pub mod command;
+mod committed;
 pub mod context;
 pub mod demo;
 pub mod failure;

@@ -66,7 +66,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
             context.carry_out_planned(proposal, &wish)?
         }
     };
-    if !carried.proposal.changes_something() {
+    if !carried.proposal.changes_something() && carried.proposal.asked.is_empty() {
         context.out.say("nothing to change");
     }
     let value = json!({ "sandboxes": carried.statuses, "pending": carried.proposal.asked });

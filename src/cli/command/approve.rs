@@ -3,11 +3,17 @@
 use jiff::{Span, civil::Date, tz::TimeZone};
 use serde_json::json;
 
-use crate::cli::{
-    context::Context,
-    failure::{CommandResult, Failure, Kind, Outcome},
-    ops::{Answer, Inbox},
-    render,
+use super::place;
+use crate::{
+    cli::{
+        committed,
+        context::Context,
+        failure::{CommandResult, Failure, Kind, Outcome},
+        ops::{Answer, Inbox},
+        render,
+    },
+    kit::{Checkout, DiscoverError},
+    store::Owner,
 };
 
 /// Arguments of `approve`.
@@ -23,8 +29,8 @@ pub struct Args {
     /// Last day (UTC) on which it counts, as 2026-12-31
     #[arg(long, value_name = "DATE", value_parser = until)]
     until: Option<String>,
-    /// Write it to `.cofferdam/approvals.yaml` (not available yet)
-    #[arg(long, hide = true)]
+    /// Write it to `.cofferdam/approvals.yaml`, too, for `plan --against`; on no host does that file count
+    #[arg(long)]
     commit: bool,
 }
 
@@ -42,14 +48,14 @@ fn until(text: &str) -> Result<String, String> {
 /// # Errors
 /// A name that nothing was asked for, an id that does not wait, nobody to ask, a sandbox that does not follow.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    if args.commit {
-        return Err(Failure::not_available("--commit"));
-    }
     let [inbox] = <[Inbox; 1]>::try_from(context.ops.inboxes(Some(&args.name))?)
         .map_err(|_| Failure::usage("several_sandboxes", "name one definition"))?;
     let grants = chosen(args, &inbox, context)?;
     if grants.is_empty() {
         context.out.say("nothing waits");
+        if args.commit {
+            write_down(&inbox, &inbox.in_force, context)?;
+        }
         return context.out.data(&json!({ "approved": [] }), String::new).map(|()| Outcome::Done);
     }
     let answer = Answer::Approve { until: args.until.clone() };
@@ -57,12 +63,35 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     context.out.data(&json!({ "approved": grants }), || {
         grants.iter().map(|grant| format!("approved {}\n", render::line(grant))).collect()
     })?;
+    if args.commit {
+        write_down(&inbox, &grants, context)?;
+    }
     let left = inbox.asked.len() - inbox.asked.iter().filter(|asked| grants.contains(&asked.grant)).count();
     if args.yes && left > 0 {
         context.out.say(format!("{left} more wait: --yes does not cover them; approve them by id"));
         return Ok(Outcome::Answer(Kind::Pending));
     }
     Ok(Outcome::Done)
+}
+
+/// Writes the grants into the repository's own file of approvals, for its author to commit.
+fn write_down(inbox: &Inbox, grants: &[String], context: &Context<'_>) -> Result<(), Failure> {
+    let path = committed::FILE;
+    let failed = |message: String| Failure::new(Kind::Failed, "approvals", message).at(path, None, None);
+    let unreadable = |error: DiscoverError| failed(format!("cannot read what is there: {error}"));
+    let folder = context.ops.folder();
+    let here = Owner::discover(folder).map_err(|error| failed(error.to_string()))?;
+    if here != inbox.owner {
+        return Err(failed(format!("{} is of another repository than this one", inbox.sandbox))
+            .hint("say it in the repository that the file lies in"));
+    }
+    let checkout = Checkout::of(folder).map_err(unreadable)?;
+    let there = checkout.read(path).map_err(unreadable)?;
+    let text = committed::with(there.as_deref(), &inbox.sandbox, grants)?;
+    place::write(checkout.root(), path, text.as_bytes(), true)
+        .map_err(|error| failed(format!("cannot be written: {error}")))?;
+    context.out.say(format!("{path}: commit it with the change; `cofferdam plan --against` heeds it"));
+    Ok(())
 }
 
 /// Texts of the grants that are to be approved.

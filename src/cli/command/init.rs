@@ -1,12 +1,11 @@
 //! `init`: the smallest useful `sandbox.yaml`, made of what lies in the repository. Runs nothing of it.
 
 mod github;
-mod place;
 mod survey;
 
 use serde_json::json;
 
-use self::place::Written;
+use super::place::{self, Written};
 use crate::{
     cli::{
         context::Context,

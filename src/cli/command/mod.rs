@@ -19,6 +19,7 @@ pub mod launch;
 pub mod logs;
 pub mod ls;
 pub mod pending;
+mod place;
 pub mod plan;
 pub mod policy;
 pub mod ports;

@@ -5,7 +5,6 @@
 //! `rules`.
 
 mod approval;
-mod committed;
 mod documents;
 pub use documents::problems;
 mod hardware;

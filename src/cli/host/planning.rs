@@ -6,9 +6,10 @@ use std::{
     rc::Rc,
 };
 
-use super::{Host, committed, documents};
+use super::{Host, documents};
 use crate::{
     cli::{
+        committed,
         failure::{Failure, Kind},
         ops::{Comparison, Source},
     },

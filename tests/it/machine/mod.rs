@@ -9,6 +9,7 @@
 
 mod rig;
 
+mod approval;
 mod broken_template;
 mod changes;
 mod evasion;

@@ -18,6 +18,7 @@ use crate::{
     plan::grant::{Grant, GrantSet},
 };
 
+const API_VERSION: &str = "cofferdam.dev/v1alpha1";
 /// Where it lies, from the repository's root.
 pub(super) const FILE: &str = ".cofferdam/approvals.yaml";
 /// Largest one, in bytes.
@@ -42,7 +43,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<Name, GrantSet>, Failure> {
     let wrong = |message: String| Failure::new(Kind::File, "approvals", message).at(FILE, None, None);
     let text = std::str::from_utf8(bytes).map_err(|_| wrong("this is not UTF-8".to_owned()))?;
     let document: Document = serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
-    if document.api_version != "cofferdam.dev/v1alpha1" || document.kind != "Approvals" {
+    if document.api_version != API_VERSION || document.kind != "Approvals" {
         return Err(wrong(
             "this is not `apiVersion: cofferdam.dev/v1alpha1` and `kind: Approvals`".to_owned(),
         ));
@@ -59,6 +60,33 @@ pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<Name, GrantSet>, Failure> {
         approved.insert(name, set?);
     }
     Ok(approved)
+}
+
+/// The file with `grants` of definition `name` in it beside what it holds already. One that is wrong is not written
+/// over.
+///
+/// # Errors
+/// Everything that is wrong with what is there, or with a grant.
+pub(super) fn with(there: Option<&[u8]>, name: &str, grants: &[String]) -> Result<String, Failure> {
+    let mut all = there.map_or_else(|| Ok(BTreeMap::new()), read)?;
+    let wrong = |message: String| Failure::new(Kind::File, "approvals", message).at(FILE, None, None);
+    let name: Name = name.parse().map_err(|error| wrong(format!("{error}")))?;
+    let held = all.remove(&name).map(|set| set.to_string()).unwrap_or_default();
+    let both = held.lines().chain(grants.iter().map(String::as_str));
+    let set: Result<GrantSet, _> = both.map(str::parse::<Grant>).collect();
+    all.insert(name, set.map_err(|error| wrong(error.to_string()))?);
+    let mut text = format!("apiVersion: {API_VERSION}\nkind: Approvals\nspec:\n");
+    for (name, set) in all {
+        let set = set.to_string();
+        if set.is_empty() {
+            continue;
+        }
+        // A JSON text is a YAML text (YAML 1.2, 1.2.1).
+        let lines = set.lines().map(|grant| format!("    - {}\n", serde_json::Value::from(grant)));
+        text.push_str(&format!("  {name}:\n{}", lines.collect::<String>()));
+    }
+    read(text.as_bytes())?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -85,5 +113,19 @@ mod tests {
         ] {
             assert_eq!(read(&bad).expect_err(&bad).exit_code(), 3, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_added_stands_beside_what_was_there() {
+        let first = with(None, "dev", &["port 3000".into()]).expect("it is right");
+        let text = "net * docs.example:443".to_owned();
+        let both =
+            with(Some(first.as_bytes()), "dev", &[text.clone(), "port 3000".into()]).expect("it is right");
+        assert!(both.ends_with("  dev:\n    - \"net * docs.example:443\"\n    - \"port 3000\"\n"), "{both}");
+        let other = with(Some(both.as_bytes()), "web", &[text]).expect("it is right");
+        assert!(other.contains("  dev:\n") && other.contains("  web:\n"), "{other}");
+        // What is wrong is somebody's: it is not written over.
+        assert_eq!(with(Some(b"mine"), "dev", &[]).expect_err("not ours").exit_code(), 3);
+        assert!(with(None, "dev", &["everything".into()]).is_err());
     }
 }
