@@ -14,7 +14,15 @@ fuzz_target!(|bytes: &[u8]| {
                 assert!(!told.key.contains(|sign: char| sign.is_control()));
                 assert!(!told.reason.contains(|sign: char| sign.is_control()));
             }
-            let context = Context { folder: "/".into(), home: "/".into(), default_memory: cofferdam::model::unit::Bytes::gib(1) };
+            let context = Context {
+                folder: "/".into(),
+                home: "/".into(),
+                default_memory: cofferdam::model::unit::Bytes::gib(1),
+                user_folder: None,
+                registries: Default::default(),
+                lock: Default::default(),
+                tree: None,
+            };
             if let Err(LoadError::Invalid(problems)) = load(Selection::Stdin(text.into_bytes()), &context) {
                 let syntax = |code: &str| code == "kit::syntax" || code == "kit::encoding";
                 assert!(!problems.iter().any(|problem| syntax(&problem.code.to_string())));

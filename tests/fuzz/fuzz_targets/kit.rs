@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         user_folder: None,
         registries: Registries::default(),
         lock: LockUse::Prefer,
-            tree: None,
+        tree: None,
     };
     if let Err(LoadError::Invalid(problems)) = load(Selection::Stdin(bytes.to_vec()), &context) {
         for problem in problems {
