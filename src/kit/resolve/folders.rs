@@ -198,11 +198,11 @@ pub(super) fn check_overlaps(
 fn overlap(mount: &Mount, source: &Path, target: &Path, access: Access) -> Option<(String, &'static str)> {
     let nested = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
     if nested(Path::new(&mount.target), target) {
-        let (one, other) = (quoted(&mount.target), quoted(&target.to_string_lossy()));
+        let (one, other) = (quoted(&mount.target), quoted_path(target));
         let message = format!("{one} and {other} lie inside each other in the sandbox");
         Some((message, "give it a `target` of its own"))
     } else if nested(&mount.source, source) && access != mount.access {
-        let source = quoted(&mount.source.to_string_lossy());
+        let source = quoted_path(&mount.source);
         let message = format!("{source} would be writable by one way and read-only by another");
         Some((message, "give both the same access"))
     } else {

@@ -10,7 +10,7 @@ use crate::{
     kit::{
         discover::SourceFile,
         merge::At,
-        problem::{Code, quoted},
+        problem::{Code, quoted, quoted_path},
         resolve::PLANNED,
         schema::SchemaName,
         spanned::Spanned,
@@ -135,7 +135,7 @@ impl Shelf<'_> {
             return Some(*id);
         }
         let file = place.shown.join("kit.yaml");
-        let file = quoted(&file.to_string_lossy());
+        let file = quoted_path(&file);
         let message = format!("{file} holds no document of kind {kind:?} with the name {}", quoted(name));
         self.push(at.problem(Code::Kit, message).help(which_kind(*kind)));
         None
