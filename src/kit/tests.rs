@@ -200,7 +200,7 @@ fn hostile_files_are_bounded() {
             let head = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: a}\nspec:\n  agent: shell\n";
             head.to_owned() + &many(100_000, &|n| format!("  agen{n}: 1\n"))
         }),
-        ("many documents", "---\na\n".repeat(250_000)),
+        ("many documents", "---\na\n".repeat(500_000)),
         ("comments", "#\n".repeat(1_000_000)),
         ("tabs", "\t".repeat(1_000_000)),
         ("quotes", "'".repeat(1_000_001)),
