@@ -1,0 +1,261 @@
+//! Which part answers which question of a command.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{Host, REMOVE_GRACE, ensure_boot_files, machines::state_failure};
+use crate::{
+    cli::{
+        demo,
+        failure::Failure,
+        ops::{
+            Answer, BuiltTemplate, Checked, CheckedKit, Comparison, Found, Inbox, KeptTemplate, LockUpdate,
+            Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source,
+            Wish, WrittenKit,
+        },
+    },
+    kit::{self, Expansion, SchemaName},
+    model::{
+        api::PolicyRevision,
+        desired::Preset,
+        name::Name,
+        rule::Effect,
+        secret::SecretSource,
+        status::{PublishedPort, SandboxStatus},
+    },
+    store::{How, answers::Answers},
+    template::doctor::Hardware,
+};
+
+impl Operations for Host {
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn check(&self, source: &Source) -> Result<Checked, Failure> {
+        let loaded = self.load(source)?;
+        Ok(Checked { sandboxes: loaded.sandboxes, warnings: loaded.warnings })
+    }
+
+    fn demand_locked(&self) {
+        self.locked.set(true);
+    }
+
+    fn named_set(&self, kind: &str, name: &str, effect: Effect) -> Result<Expansion, Failure> {
+        self.expand_set(kind, name, effect)
+    }
+
+    fn check_kit(&self, path: &Path) -> Result<CheckedKit, Failure> {
+        self.checked_kit(path)
+    }
+
+    fn import_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
+        self.imported_kit(path, to)
+    }
+
+    fn pack_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
+        self.packed_kit(path, to)
+    }
+
+    fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {
+        self.renew_lock(source, write)
+    }
+
+    fn propose(&self, source: &Source, wish: &Wish) -> Result<Proposal, Failure> {
+        self.propose_apply(source, wish)
+    }
+
+    fn approve(&self, proposal: &Proposal, ids: &[String], how: How) -> Result<Proposal, Failure> {
+        self.approve_of(proposal, ids, how)
+    }
+
+    fn park(&self, proposal: &Proposal) -> Result<(), Failure> {
+        self.remember(proposal, proposal.typed)
+    }
+
+    fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure> {
+        Self::inboxes(self, reference)
+    }
+
+    fn answer(
+        &self,
+        inbox: &Inbox,
+        grants: &[String],
+        answer: &Answer,
+        on: &dyn Progress,
+    ) -> Result<(), Failure> {
+        self.answer_to(inbox, grants, answer, on)
+    }
+
+    fn compare(&self, source: &Source, reference: &str) -> Result<Comparison, Failure> {
+        self.compared(source, reference)
+    }
+
+    fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure> {
+        self.propose_removal(source)
+    }
+
+    fn apply(
+        &self,
+        proposal: &Proposal,
+        wish: &Wish,
+        on: &dyn Progress,
+    ) -> Result<Vec<SandboxStatus>, Failure> {
+        self.carry_out(proposal, wish, on)
+    }
+
+    fn find(&self, reference: &str) -> Result<Found, Failure> {
+        self.found(&self.record(reference)?)
+    }
+
+    fn list(&self, here: bool) -> Result<Vec<SandboxStatus>, Failure> {
+        let records = self.records()?;
+        records
+            .iter()
+            .filter(|record| !here || record.owner == self.here)
+            .map(|record| self.status_of(record))
+            .collect()
+    }
+
+    fn is_defined(&self, name: &str) -> bool {
+        let loaded = self.load(&Source::Search);
+        loaded.is_ok_and(|loaded| loaded.sandboxes.iter().any(|sandbox| sandbox.name.as_str() == name))
+    }
+
+    fn has_agent_kit(&self, name: &str) -> bool {
+        // One of the repository's own, by name or path, is known by what comes of naming it.
+        let named = || self.load(&Source::Text(kit::export::bare(name).to_string()));
+        kit::has_agent(name) || named().is_ok()
+    }
+
+    fn start(&self, sandbox: &Found, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
+        self.start_unfinished(&self.record_of(sandbox)?, on)
+    }
+
+    fn stop(&self, sandbox: &Found, grace: Duration, force: bool) -> Result<SandboxStatus, Failure> {
+        let grace = if force { Duration::ZERO } else { grace };
+        self.stop_record(&self.record_of(sandbox)?, grace)
+    }
+
+    fn remove(&self, sandbox: &Found) -> Result<(), Failure> {
+        let record = self.record_of(sandbox)?;
+        self.stop_record(&record, REMOVE_GRACE)?;
+        self.remove_record(&record)
+    }
+
+    fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure> {
+        let mut record = sandbox.map(|found| self.record_of(found)).transpose()?;
+        // The only sandbox here is the one that is meant.
+        if record.is_none()
+            && let Ok([only]) = <[_; 1]>::try_from(self.own_records()?)
+        {
+            record = Some(only);
+        }
+        self.effective(record.as_ref(), preset)
+    }
+
+    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
+        self.edit(scope, edit)
+    }
+
+    fn ports(&self, sandbox: &Found, edit: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {
+        self.edit_ports(&self.record_of(sandbox)?, edit)
+    }
+
+    fn trails(&self, sandbox: Option<&Found>) -> Result<Vec<PathBuf>, Failure> {
+        match sandbox {
+            Some(found) => Ok(vec![found.audit.clone()]),
+            None => {
+                let mut trails = vec![self.store.audit()];
+                trails.extend(self.records()?.iter().map(|record| self.store.sandbox(&record.id).audit()));
+                let removed = fs::read_dir(self.store.removed_trails()).into_iter().flatten().flatten();
+                trails.extend(removed.map(|entry| entry.path()));
+                trails.retain(|trail| trail.is_dir());
+                Ok(trails)
+            }
+        }
+    }
+
+    fn answers(&self) -> Result<Answers, Failure> {
+        self.store.answers(&self.here).map_err(state_failure)
+    }
+
+    fn remember(&self, answers: Answers) -> Result<(), Failure> {
+        self.store.remember(&self.here, answers).map_err(state_failure)
+    }
+
+    fn has_key(&self, variable: &str) -> bool {
+        self.keys.contains(variable)
+    }
+
+    fn secrets(&self) -> Result<Vec<SecretListing>, Failure> {
+        let listing = |(name, source): (&String, &SecretSource)| {
+            let (words, present) = describe(source, &self.home);
+            SecretListing { name: name.clone(), source: words, present }
+        };
+        Ok(self.config.secret_sources.iter().map(listing).collect())
+    }
+
+    fn schemas(&self) -> Vec<(&'static str, String)> {
+        SchemaName::ALL.iter().map(|name| (name.file_name(), kit::schema_text(*name))).collect()
+    }
+
+    fn cache(&self) -> &Path {
+        &self.places.cache
+    }
+
+    fn prepare_cache(&self, on: &dyn Progress) -> Result<(), Failure> {
+        ensure_boot_files(&self.places.cache, on).map(drop)
+    }
+
+    fn build_templates(
+        &self,
+        source: &Source,
+        name: Option<&str>,
+        yes: bool,
+        on: &dyn Progress,
+    ) -> Result<Vec<BuiltTemplate>, Failure> {
+        self.build_templates_of(source, name, yes, on)
+    }
+
+    fn templates(&self) -> Result<Vec<KeptTemplate>, Failure> {
+        self.kept_templates()
+    }
+
+    fn remove_templates(
+        &self,
+        keys: &[String],
+        unused: bool,
+        on: &dyn Progress,
+    ) -> Result<Vec<KeptTemplate>, Failure> {
+        self.remove_kept(keys, unused, on)
+    }
+
+    fn hardware(&self) -> Hardware {
+        self.hardware_found()
+    }
+
+    fn demo(&self, name: Option<&Name>, on: &dyn Progress) -> Result<Value, Failure> {
+        demo::play(&self.places.cache, name, on)
+    }
+}
+
+/// A source in words, and whether there is a value as far as can be told without fetching it.
+fn describe(source: &SecretSource, home: &Path) -> (String, bool) {
+    match source {
+        SecretSource::Env { env } => {
+            let present = std::env::var_os(env).is_some_and(|value| !value.is_empty());
+            (format!("variable {env}"), present)
+        }
+        SecretSource::File { file } => {
+            let path = file.strip_prefix("~").map_or_else(|_| file.clone(), |rest| home.join(rest));
+            (format!("file {}", file.display()), path.is_file())
+        }
+        SecretSource::Command { command } => (format!("command {}", command.join(" ")), true),
+    }
+}

@@ -1,0 +1,156 @@
+//! What a plan would do, what it asks for, and what was answered.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{
+    model::desired::Sandbox,
+    plan::{Plan, PlanInput},
+    store::{Approval, Owner, Rejection},
+};
+
+/// How a proposal is made and carried out.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Approve what the operator lets `--yes` approve.
+    pub yes: bool,
+    /// Start nothing before everything is approved.
+    pub require_approved: bool,
+    /// Wait until every guest answers, or has failed.
+    pub wait: bool,
+    /// No longer than this.
+    pub timeout: Option<Duration>,
+    /// Remove sandboxes whose document has disappeared, with their disks.
+    pub prune: bool,
+    /// Start busy sandboxes anew, too.
+    pub now: bool,
+    /// Of the definitions only this one, and an instance of it even where none is kept.
+    pub only: Option<String>,
+}
+
+/// What one sandbox needs to become what its document says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Made and started.
+    Create,
+    /// Changed while it runs.
+    Update,
+    /// Stopped and started with other settings.
+    Restart,
+    /// Stopped and started with a new system disk.
+    Replace,
+    /// Started.
+    Start,
+    /// Stopped, its disks kept.
+    Stop,
+    /// Nothing.
+    Keep,
+    /// Stopped and removed.
+    Delete,
+}
+
+/// One line of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The sandbox.
+    pub sandbox: String,
+    /// What happens to it.
+    pub action: Action,
+    /// What it may do afterwards and may not now, in canonical form: `mount ~/datasets read`.
+    pub grants: Vec<String>,
+    /// What else follows: a restart, a default that applies.
+    pub notes: Vec<String>,
+}
+
+/// What `apply`, `create` or `delete` would do. Made before anybody is asked, and carried out as it stands.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Proposal {
+    /// In order.
+    pub changes: Vec<Change>,
+    /// Of the documents.
+    pub warnings: Vec<String>,
+    /// What the documents ask for, which nobody has answered. The rest is done without it.
+    pub asked: Vec<Asked>,
+    /// What they ask for.
+    #[serde(skip)]
+    pub desired: Vec<Sandbox>,
+    /// What is done; none where sandboxes are removed by name.
+    #[serde(skip)]
+    pub plan: Option<Plan>,
+    /// What the plan was made from.
+    #[serde(skip)]
+    pub input: Option<PlanInput>,
+    /// Whose the sandboxes are.
+    #[serde(skip)]
+    pub owner: Option<Owner>,
+    /// Whether the document stands on the command line.
+    #[serde(skip)]
+    pub typed: bool,
+}
+
+impl Proposal {
+    /// Whether anything would happen.
+    #[must_use]
+    pub fn changes_something(&self) -> bool {
+        self.changes.iter().any(|change| change.action != Action::Keep)
+    }
+}
+
+/// A grant that nobody has answered for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// What `approve` and `reject` call it: the beginning of a digest of the grant's text.
+    pub id: String,
+    /// The definition that asks for it.
+    pub sandbox: String,
+    /// Canonical text.
+    pub grant: String,
+    /// What its file says about it.
+    pub why: String,
+    /// Where it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Whether `--yes` approves it.
+    pub yes: bool,
+    /// Since when it waits, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Commit of the file that asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+/// What waits and what was answered for one definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Inbox {
+    /// Whose it is.
+    #[serde(skip)]
+    pub owner: Owner,
+    /// The folder that people know it by.
+    pub place: String,
+    /// The definition.
+    pub sandbox: String,
+    /// What waits.
+    pub asked: Vec<Asked>,
+    /// Texts of the approvals that count now.
+    #[serde(skip)]
+    pub in_force: Vec<String>,
+    /// What was approved.
+    pub approved: Vec<Approval>,
+    /// What was rejected, and is not asked for again.
+    pub rejected: Vec<Rejection>,
+}
+
+/// An answer about grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// They may.
+    Approve {
+        /// Until this time, RFC 3339 in UTC.
+        until: Option<String>,
+    },
+    /// They may not; an approval is withdrawn.
+    Reject,
+}
