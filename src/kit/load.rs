@@ -215,12 +215,10 @@ fn refuse_strangers(files: &[SourceFile], reads: &[Read], locals: &mut HashMap<P
     }
 }
 
-/// Reports two documents of one kind and name, wherever they stand, and kits under a built-in name.
+/// Reports two documents of one kind and name, wherever they stand, and services under a built-in name: a secret of that
+/// name would go elsewhere. An agent under a built-in name is a fork; the nearer one counts.
 fn refuse_duplicates(reads: &mut [Read]) {
     let mut first: HashMap<(&'static str, String), (String, u32)> = HashMap::new();
-    for name in builtin::agents() {
-        first.insert(("Agent", name.to_owned()), ("the built-in kits".to_owned(), 0));
-    }
     for name in builtin::services().keys() {
         first.insert(("Service", name.clone()), ("the built-in services".to_owned(), 0));
     }

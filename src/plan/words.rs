@@ -22,8 +22,13 @@ impl Planned {
             ),
             Action::Orphan => "is stopped, because its document is gone; its disks stay".to_owned(),
             Action::Remove => "is removed with its disks, because its document is gone".to_owned(),
+            Action::Nothing if self.waits_for_approval() => "waits for approval".to_owned(),
             Action::Nothing => "stays as it is".to_owned(),
         }
+    }
+
+    fn waits_for_approval(&self) -> bool {
+        self.reasons.iter().any(|reason| matches!(reason, Reason::WaitingForApproval { .. }))
     }
 
     fn interrupted(&self) -> String {
