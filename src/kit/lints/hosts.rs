@@ -1,6 +1,6 @@
 //! Wildcards over names that anybody can have, and secrets that are bound to such names.
 
-use super::suffixes::{listed, shared};
+use super::suffixes::shared;
 use crate::{
     kit::{
         findings::Findings,
@@ -21,7 +21,7 @@ pub(super) fn check(merged: &Part, findings: &mut Findings) {
     }
     for Placed { value: secret, at } in &merged.secrets {
         for place in &secret.inject {
-            let Some(owner) = listed(&place.host) else { continue };
+            let Some(owner) = shared(&place.host) else { continue };
             let message = format!(
                 "the secret {} goes to {}, below which are names that {}",
                 quoted(&secret.name),
