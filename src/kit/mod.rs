@@ -53,7 +53,10 @@ mod tree;
 mod validate;
 mod wire;
 
-pub use archive::{KitFile, KitFolderError, kit_archive, kit_files};
+pub use archive::{
+    ARCHIVE_MAX, ArchiveError, ArchiveTree, KitFile, KitFolderError, is_archive, kit_archive, kit_files,
+    kit_files_in, kit_files_of,
+};
 pub use builtin::{has_agent, has_service, service_variable, service_variables};
 pub use config::{ConfigContext, ConfigError, config};
 pub use discover::{Checkout, DiscoverError, Selection, Snapshot, Tree, read_file};

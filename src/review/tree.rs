@@ -14,7 +14,8 @@ use crate::kit;
 const DEPTH_MAX: usize = 32;
 const ENTRIES_MAX: usize = 2_000_000;
 
-/// Modes of entries: a link, and a commit of another repository.
+/// Modes of entries: a program, a link, and a commit of another repository.
+const EXECUTABLE: i32 = 0o100_755;
 const LINK: i32 = 0o120_000;
 const SUBMODULE: i32 = 0o160_000;
 
@@ -42,43 +43,9 @@ impl CommitTree {
         let (size, _) = odb.read_header(oid).map_err(|error| error.message().to_owned())?;
         if size > max { Err(format!("it is larger than {} KiB", max >> 10)) } else { Ok(()) }
     }
-}
 
-impl kit::Tree for CommitTree {
-    fn root(&self) -> &Path {
-        &self.root
-    }
-
-    fn commit(&self) -> &str {
-        &self.commit
-    }
-
-    fn list(&self, wanted: &dyn Fn(&str, bool) -> bool) -> Result<Vec<String>, String> {
-        let mut found = Vec::new();
-        let mut open = vec![(String::new(), self.tree, 0)];
-        let mut entries = 0;
-        while let Some((path, oid, depth)) = open.pop() {
-            if depth > DEPTH_MAX {
-                return Err(format!("folders nest more than {DEPTH_MAX} deep; name a folder further inside"));
-            }
-            for entry in &self.folder(oid)? {
-                entries += 1;
-                if entries > ENTRIES_MAX {
-                    return Err(format!("more than {ENTRIES_MAX} entries; name a folder further inside"));
-                }
-                let Ok(name) = entry.name() else { continue };
-                let path = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
-                match entry.kind() {
-                    Some(ObjectType::Tree) if wanted(&path, true) => open.push((path, entry.id(), depth + 1)),
-                    Some(ObjectType::Blob) if wanted(&path, false) => found.push(path),
-                    _ => {}
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    fn read(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>, String> {
+    /// The file at a path, reached over no link, and its mode.
+    fn blob(&self, path: &str) -> Result<Option<(Oid, i32)>, String> {
         let mut folder = self.folder(self.tree)?;
         let mut parts = path.split('/').peekable();
         while let Some(part) = parts.next() {
@@ -95,14 +62,58 @@ impl kit::Tree for CommitTree {
             }
             match (kind, parts.peek()) {
                 (Some(ObjectType::Tree), Some(_)) => folder = self.folder(oid)?,
-                (Some(ObjectType::Blob), None) => {
-                    self.size(oid, max)?;
-                    let blob = self.repository.find_blob(oid).map_err(|error| error.message().to_owned())?;
-                    return Ok(Some(blob.content().to_vec()));
-                }
+                (Some(ObjectType::Blob), None) => return Ok(Some((oid, mode))),
                 _ => return Ok(None),
             }
         }
         Ok(None)
+    }
+}
+
+impl kit::Tree for CommitTree {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn commit(&self) -> Option<&str> {
+        Some(&self.commit)
+    }
+
+    fn list(&self, wanted: &dyn Fn(&str, bool) -> bool) -> Result<Vec<String>, String> {
+        let mut found = Vec::new();
+        let mut open = vec![(String::new(), self.tree, 0)];
+        let mut entries = 0;
+        while let Some((path, oid, depth)) = open.pop() {
+            if depth > DEPTH_MAX {
+                return Err(format!("folders nest more than {DEPTH_MAX} deep; name a folder further inside"));
+            }
+            for entry in &self.folder(oid)? {
+                entries += 1;
+                if entries > ENTRIES_MAX {
+                    return Err(format!("more than {ENTRIES_MAX} entries; name a folder further inside"));
+                }
+                // A name that is not UTF-8 leads nowhere when it is read, and says so there.
+                let name = String::from_utf8_lossy(entry.name_bytes());
+                let path = if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") };
+                match entry.kind() {
+                    Some(ObjectType::Tree) if wanted(&path, true) => open.push((path, entry.id(), depth + 1)),
+                    // A submodule is among the files, so that reading it says why it is refused.
+                    Some(ObjectType::Blob | ObjectType::Commit) if wanted(&path, false) => found.push(path),
+                    _ => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>, String> {
+        let Some((oid, _)) = self.blob(path)? else { return Ok(None) };
+        self.size(oid, max)?;
+        let blob = self.repository.find_blob(oid).map_err(|error| error.message().to_owned())?;
+        Ok(Some(blob.content().to_vec()))
+    }
+
+    fn is_executable(&self, path: &str) -> bool {
+        matches!(self.blob(path), Ok(Some((_, EXECUTABLE))))
     }
 }

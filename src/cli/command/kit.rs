@@ -29,13 +29,13 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct PathArg {
-    /// The kit's folder, or its file
+    /// The kit's folder, its file, or an archive
     path: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 struct ToArgs {
-    /// The kit's folder, or its file
+    /// The kit's folder, or its file (import: or an archive)
     path: PathBuf,
     /// Where to; default: kits/NAME for import, NAME.tar for pack
     #[arg(long, value_name = "PATH")]

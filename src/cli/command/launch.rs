@@ -267,6 +267,7 @@ fn default_name(agent: &str, folder: &Path) -> String {
     let allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
     // Of a path the last part is the kit's name.
     let kit = agent.trim_end_matches('/').rsplit('/').next().unwrap_or(agent);
+    let kit = if crate::kit::is_archive(Path::new(kit)) { kit.split('.').next().unwrap_or(kit) } else { kit };
     let mut name: String = kit.chars().filter(|character| allowed(*character) || *character == '-').collect();
     for word in folder.split(|character| !allowed(character)).filter(|word| !word.is_empty()) {
         name.push('-');
@@ -287,6 +288,7 @@ mod tests {
             ("shell", "/src/My Project", "shell-my-project"),
             ("shell", "/", "shell"),
             ("shell", "/src/éa..b", "shell-a-b"),
+            ("./kits/review.tar.gz", "/src/shop", "review-shop"),
         ] {
             assert_eq!(default_name(agent, Path::new(folder)), expected);
         }

@@ -3,7 +3,7 @@
 mod first;
 mod last;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{
     command::{attach, launch::LaunchArgs, task},
@@ -123,7 +123,7 @@ fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
         return Err(Failure::not_available("an agent's kit by URL")
             .hint("fetch it into this repository, kits/NAME, and name that"));
     }
-    let path = word.contains('/') || word.starts_with('.');
+    let path = word.contains('/') || word.starts_with('.') || crate::kit::is_archive(Path::new(word));
     match (context.ops.has_agent_kit(word), path) {
         (true, false) => Ok("an agent kit"),
         (true, true) => Ok("the path of an agent kit"),
@@ -132,7 +132,7 @@ fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
             "no_kit_there",
             format!("there is no agent kit that can be used at `{word}`"),
         )
-        .hint("a kit's path begins at this repository's root and leads to a folder with a kit.yaml")),
+        .hint("a kit's path begins at this repository's root and leads to an archive or a folder with a kit.yaml")),
         (false, false) => {
             let message = format!("`{word}` is no sandbox, no definition here, and no agent kit");
             Err(Failure::new(Kind::NotFound, "nothing_of_this_name", message)

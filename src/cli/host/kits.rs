@@ -5,6 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use sha2::{Digest, Sha256};
@@ -16,32 +17,47 @@ use crate::{
         ops::{CheckedKit, WrittenKit},
     },
     kit::{
-        self, KIT_FILE, KitFile, KitFolderError, LoadError, LockUse, Problem, Selection,
+        self, ArchiveError, ArchiveTree, KIT_FILE, KitFile, KitFolderError, LoadError, LockUse, Problem,
+        Selection, Snapshot, Tree as _,
         docker::{self, Imported, SPEC_FILE},
     },
 };
 
 /// A kit that was read.
+struct Named {
+    /// Its file, as its user knows it.
+    shown: String,
+    read: Read,
+    place: Place,
+}
+
 enum Read {
-    Ours,
+    /// Ours, and how it is loaded.
+    Ours(Selection),
     Docker(Box<Imported>),
+}
+
+/// Where the kit's files are.
+enum Place {
+    /// Beside this file.
+    File(PathBuf),
+    Archive(Vec<KitFile>),
 }
 
 impl Host {
     pub(super) fn checked_kit(&self, path: &Path) -> Result<CheckedKit, Failure> {
-        let (file, read) = self.read_kit(path)?;
-        Ok(match read {
+        let named = self.read_kit(path)?;
+        Ok(match named.read {
             Read::Docker(imported) => CheckedKit {
                 kind: imported.kind.to_owned(),
                 name: imported.name.clone(),
                 format: "Docker Sandboxes, schema 2".to_owned(),
                 reports: imported.reports.iter().map(Problem::to_line).collect(),
             },
-            Read::Ours => {
-                let selection = Selection::Path(file.clone());
+            Read::Ours(selection) => {
                 let kits = kit::kits_in(&selection, &self.folder).map_err(documents::load_failure)?;
                 let Some((kind, name)) = kits.into_iter().next() else {
-                    let message = format!("{} holds no document of kind Agent or Mixin", file.display());
+                    let message = format!("{} holds no document of kind Agent or Mixin", named.shown);
                     return Err(Failure::new(Kind::File, "no_kit", message));
                 };
                 let loaded =
@@ -52,28 +68,58 @@ impl Host {
         })
     }
 
-    /// The kit's file, and what a spec of Docker's becomes.
-    fn read_kit(&self, path: &Path) -> Result<(PathBuf, Read), Failure> {
-        let path = self.folder.join(path);
-        let file = if path.is_dir() {
-            let candidates = [KIT_FILE, SPEC_FILE].map(|name| path.join(name));
-            candidates.into_iter().find(|file| file.symlink_metadata().is_ok()).ok_or_else(|| {
-                let message = format!("{} holds neither {KIT_FILE} nor {SPEC_FILE}", path.display());
-                Failure::new(Kind::File, "no_kit", message).hint("a kit is a folder with one of the two")
-            })?
-        } else {
-            path
-        };
-        let bytes =
-            kit::read_file(&file).map_err(|error| documents::load_failure(LoadError::Discover(error)))?;
-        if file.file_name().is_none_or(|name| name != SPEC_FILE) && !docker::is_spec(&bytes) {
-            return Ok((file, Read::Ours));
+    /// The kit that a path names: a folder, its file, or an archive.
+    fn read_kit(&self, path: &Path) -> Result<Named, Failure> {
+        let whole = self.folder.join(path);
+        let unread = |error| documents::load_failure(LoadError::Discover(error));
+        if kit::is_archive(path) && !whole.is_dir() {
+            let bytes = kit::read_file(&whole, kit::ARCHIVE_MAX).map_err(unread)?;
+            return self.read_packed(&path.display().to_string(), &whole, &bytes);
         }
-        let name = file.strip_prefix(&self.folder).unwrap_or(&file).display().to_string();
-        let imported = docker::import(&name, &bytes).map_err(documents::problems)?;
-        // What was written must be right in our own words.
+        let file = if whole.is_dir() {
+            let candidates = [KIT_FILE, SPEC_FILE].map(|name| whole.join(name));
+            let found = candidates.into_iter().find(|file| file.symlink_metadata().is_ok());
+            found.ok_or_else(|| no_kit(&whole.display().to_string()))?
+        } else {
+            whole
+        };
+        let bytes = kit::read_file(&file, kit::FILE_MAX).map_err(unread)?;
+        let docker = file.file_name().is_some_and(|name| name == SPEC_FILE) || docker::is_spec(&bytes);
+        let shown = file.strip_prefix(&self.folder).unwrap_or(&file).display().to_string();
+        let read = match docker {
+            true => Read::Docker(Box::new(self.read_docker(&shown, &bytes)?)),
+            false => Read::Ours(Selection::Path(file.clone())),
+        };
+        Ok(Named { shown, read, place: Place::File(file) })
+    }
+
+    /// The kit in an archive.
+    fn read_packed(&self, shown: &str, path: &Path, bytes: &[u8]) -> Result<Named, Failure> {
+        let refused = |error: ArchiveError| {
+            Failure::new(Kind::File, "kit_archive", format!("{shown}: {error}"))
+                .hint("`cofferdam kit pack` writes an archive that is right")
+        };
+        let tree = Rc::new(ArchiveTree::open(shown, path, bytes).map_err(refused)?);
+        let place = Place::Archive(kit::kit_files_in(bytes).map_err(refused)?);
+        let read = |file: &str| {
+            tree.read(file, kit::FILE_MAX).map_err(|reason| Failure::new(Kind::File, "kit_archive", reason))
+        };
+        if read(KIT_FILE)?.is_some() {
+            let shown = tree.shown(KIT_FILE);
+            let snapshot = Snapshot { tree, path: Some(KIT_FILE.into()), folder: PathBuf::new() };
+            return Ok(Named { shown, read: Read::Ours(Selection::Tree(snapshot)), place });
+        }
+        let Some(bytes) = read(SPEC_FILE)? else { return Err(no_kit(shown)) };
+        let shown = tree.shown(SPEC_FILE);
+        let imported = self.read_docker(&shown, &bytes)?;
+        Ok(Named { shown, read: Read::Docker(Box::new(imported)), place })
+    }
+
+    /// What a spec of Docker's becomes, which must be right in our own words.
+    fn read_docker(&self, shown: &str, bytes: &[u8]) -> Result<Imported, Failure> {
+        let imported = docker::import(shown, bytes).map_err(documents::problems)?;
         self.check_text(&imported)?;
-        Ok((file, Read::Docker(Box::new(imported))))
+        Ok(imported)
     }
 
     fn check_text(&self, imported: &Imported) -> Result<(), Failure> {
@@ -86,9 +132,9 @@ impl Host {
     }
 
     pub(super) fn imported_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
-        let (file, read) = self.read_kit(path)?;
-        let Read::Docker(imported) = read else {
-            return Err(Failure::usage("not_docker", format!("{} is a kit of ours already", file.display())));
+        let named = self.read_kit(path)?;
+        let Read::Docker(imported) = named.read else {
+            return Err(Failure::usage("not_docker", format!("{} is a kit of ours already", named.shown)));
         };
         let folder =
             self.folder.join(to.map_or_else(|| Path::new("kits").join(&imported.name), Path::to_owned));
@@ -96,10 +142,12 @@ impl Host {
             let message = format!("{} is there already; nothing was written", folder.display());
             return Err(Failure::usage("exists", message).hint("name another folder with --to"));
         }
-        let beside = file.parent().filter(|_| file.file_name().is_some_and(|name| name == SPEC_FILE));
-        let mut files = match beside {
-            Some(folder) => kit::kit_files(folder).map_err(folder_failure)?,
-            None => Vec::new(),
+        let mut files = match named.place {
+            Place::Archive(files) => files,
+            Place::File(file) if file.ends_with(SPEC_FILE) => {
+                kit::kit_files(file.parent().unwrap_or(Path::new("/"))).map_err(folder_failure)?
+            }
+            Place::File(_) => Vec::new(),
         };
         // Only what is put into the sandbox; the rest is about the other format.
         files
@@ -122,9 +170,17 @@ impl Host {
     pub(super) fn packed_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
         let checked = self.checked_kit(path)?;
         let path = self.folder.join(path);
+        if kit::is_archive(&path) && !path.is_dir() {
+            return Err(Failure::usage("packed", format!("{} is an archive already", path.display())));
+        }
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("/")).to_owned() };
         let files = kit::kit_files(&folder).map_err(folder_failure)?;
         let archive = kit::kit_archive(&files).map_err(folder_failure)?;
+        // What is handed out must be what everybody can read.
+        kit::kit_files_in(&archive).map_err(|error| {
+            Failure::new(Kind::File, "kit_archive", format!("{}: {error}", folder.display()))
+                .hint("rename or remove it, and pack again")
+        })?;
         let digest = Sha256::digest(&archive).iter().map(|byte| format!("{byte:02x}")).collect();
         let target = self
             .folder
@@ -139,6 +195,11 @@ impl Host {
             digest: Some(digest),
         })
     }
+}
+
+fn no_kit(shown: &str) -> Failure {
+    Failure::new(Kind::File, "no_kit", format!("{shown} holds neither {KIT_FILE} nor {SPEC_FILE}"))
+        .hint("a kit is a folder or an archive with one of the two")
 }
 
 fn folder_failure(error: KitFolderError) -> Failure {

@@ -15,7 +15,7 @@ use rustix::{
 /// Deepest folder, most files and most bytes of one file among those that a kit brings.
 const DEPTH_MAX: usize = 16;
 const FILES_MAX: usize = 1_000;
-const BYTES_MAX: usize = 1 << 20;
+pub(super) const BYTES_MAX: usize = 1 << 20;
 
 /// Why something was not read, in words that name no host path.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{DiscoverError, Root};
+use super::{DiscoverError, FILE_MAX, Root};
 
 /// A repository's working tree, or a folder outside of any; nothing in it is reached over a link.
 pub struct Checkout(Root);
@@ -40,7 +40,7 @@ impl Checkout {
     /// # Errors
     /// When it is a link, no regular file, too long, or cannot be read.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, DiscoverError> {
-        match self.0.load(&self.0.path.join(path)) {
+        match self.0.load(&self.0.path.join(path), FILE_MAX) {
             Ok(file) => Ok(Some(file.bytes)),
             Err(DiscoverError::NotFound(_)) => Ok(None),
             Err(DiscoverError::Io { source, .. })

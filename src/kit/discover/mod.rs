@@ -29,6 +29,7 @@ use sha2::{Digest, Sha256};
 use super::{lock::LOCK_FILE, parse::FILE_MAX, repository::Repository};
 use crate::model::desired::Provenance;
 
+use beneath::BYTES_MAX;
 pub(super) use beneath::{FoundFile, Unread, files_beneath, read_beneath};
 pub use tree::{Snapshot, Tree};
 pub(in crate::kit) use tree::{files_in, plain, read_in};
@@ -68,7 +69,7 @@ pub(super) struct SourceFile {
     pub(super) bytes: Vec<u8>,
     /// What status and audit say of it.
     pub(super) provenance: Provenance,
-    /// The commit that it was read from, where it was not read from disk.
+    /// The commit or archive that it was read from, where it was not read from disk.
     pub(super) tree: Option<Snapshot>,
 }
 
@@ -76,6 +77,11 @@ impl SourceFile {
     /// Whether it came over standard input, so that nothing lies beside it.
     pub(super) fn is_standard_input(&self) -> bool {
         self.path.ends_with("-")
+    }
+
+    /// Whether it lies in no folder of this host, and in no repository's commit.
+    pub(super) fn is_of_an_archive(&self) -> bool {
+        self.tree.as_ref().is_some_and(|snapshot| snapshot.tree.commit().is_none())
     }
 
     /// The folder that it lies in.
@@ -168,13 +174,13 @@ pub(super) fn discover(selection: Selection, folder: &Path) -> Result<Discovered
     }
 }
 
-/// Reads one file that a person named, as every file of a repository is read: over no link, regular, bounded.
+/// Reads one file of at most `max` bytes that a person named, as every file of a repository is read: over no link, regular.
 ///
 /// # Errors
 /// That it is not there, or is no such file.
-pub fn read_file(path: &Path) -> Result<Vec<u8>, DiscoverError> {
-    let found = named(path)?.files;
-    found.into_iter().next().map_or_else(|| refused(path, "this names no file"), |file| Ok(file.bytes))
+pub fn read_file(path: &Path, max: usize) -> Result<Vec<u8>, DiscoverError> {
+    let (root, path) = beside(path)?;
+    root.load(&path, max).map(|file| file.bytes)
 }
 
 fn exists(path: &Path) -> bool {
@@ -206,11 +212,17 @@ fn named(path: &Path) -> Result<Discovered, DiscoverError> {
         let folder = canonical(path)?;
         return Root::of(&folder)?.read_folder(&folder);
     }
+    let (root, path) = beside(path)?;
+    root.read_file(&path)
+}
+
+/// The root for a file that a person named, and its path with no link in its folders.
+fn beside(path: &Path) -> Result<(Root, PathBuf), DiscoverError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return refused(path, "this names no file");
     };
     let parent = canonical(parent)?;
-    Root::of(&parent)?.read_file(&parent.join(name))
+    Ok((Root::of(&parent)?, parent.join(name)))
 }
 
 /// The folder from which files are opened.
@@ -273,7 +285,7 @@ impl Root {
     /// The lock file of a folder.
     fn lock(&self, folder: &Path) -> Result<(PathBuf, Option<SourceFile>), DiscoverError> {
         let path = folder.join(LOCK_FILE);
-        match self.load(&path) {
+        match self.load(&path, FILE_MAX) {
             Ok(file) => Ok((path, Some(file))),
             Err(DiscoverError::NotFound(_)) => Ok((path, None)),
             Err(error) => Err(error),
@@ -281,7 +293,7 @@ impl Root {
     }
 
     fn read_file(self, path: &Path) -> Result<Discovered, DiscoverError> {
-        let file = self.load(path)?;
+        let file = self.load(path, FILE_MAX)?;
         let (lock_path, lock) = self.lock(path.parent().unwrap_or(&self.path))?;
         Ok(self.found(vec![file], Some(lock_path), lock))
     }
@@ -291,7 +303,7 @@ impl Root {
         let mut files = Vec::with_capacity(paths.len());
         let mut total = 0;
         for path in paths {
-            let file = self.load(&path)?;
+            let file = self.load(&path, FILE_MAX)?;
             total += file.bytes.len();
             if total > TOTAL_MAX {
                 return refused(folder, format!("its files hold more than {} MiB together", TOTAL_MAX >> 20));
@@ -305,7 +317,7 @@ impl Root {
         Ok(self.found(files, Some(lock_path), lock))
     }
 
-    fn load(&self, path: &Path) -> Result<SourceFile, DiscoverError> {
+    fn load(&self, path: &Path, max: usize) -> Result<SourceFile, DiscoverError> {
         let file = File::from(self.open(path, OFlags::empty())?);
         let found = file.metadata().map_err(io_error(path))?;
         if !found.is_file() {
@@ -317,11 +329,11 @@ impl Root {
                 "the file has a second name (hard link); copy it, so that nobody else writes it",
             );
         }
-        if found.len() > FILE_MAX as u64 {
-            return refused(path, format!("a file has at most {} MiB", FILE_MAX >> 20));
+        if found.len() > max as u64 {
+            return refused(path, format!("a file has at most {} MiB", max >> 20));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
-        file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(io_error(path))?;
+        file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(io_error(path))?;
         let inside = self.repository.is_some();
         let name = if inside { path.strip_prefix(&self.path).unwrap_or(path) } else { path };
         Ok(self.source(&name.to_string_lossy(), path.to_owned(), bytes))

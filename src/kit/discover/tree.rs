@@ -1,4 +1,5 @@
-//! Files of a commit in place of those on disk: what a pull request is judged by. Nothing of the host is looked at.
+//! Files of a commit or an archive in place of those on disk: what a pull request is judged by, and kits from elsewhere.
+//! Nothing of the host is looked at.
 
 use std::{
     fmt,
@@ -7,18 +8,23 @@ use std::{
 };
 
 use super::{
-    DEFAULT_FILE, DEFAULT_FOLDER, DiscoverError, Discovered, FILES_MAX, FoundFile, SourceFile, TOTAL_MAX,
-    Unread, files_beneath, read_beneath, refused, walk,
+    BYTES_MAX, DEFAULT_FILE, DEFAULT_FOLDER, DiscoverError, Discovered, FILES_MAX, FoundFile, SourceFile,
+    TOTAL_MAX, Unread, files_beneath, read_beneath, refused, walk,
 };
 use crate::kit::{lock::LOCK_FILE, parse::FILE_MAX};
 
-/// A commit's files. Paths are relative to its root, with `/`, without `.` and `..`.
+/// The files of a commit or of an archive. Paths are relative to its root, with `/`, without `.` and `..`.
 pub trait Tree {
-    /// Where the repository's working tree lies: what paths in documents are named from.
+    /// Where the repository's working tree lies, or the archive: what paths in documents are named from.
     fn root(&self) -> &Path;
 
-    /// The commit, hexadecimal.
-    fn commit(&self) -> &str;
+    /// The commit, hexadecimal; none for an archive.
+    fn commit(&self) -> Option<&str>;
+
+    /// A path as its user knows it.
+    fn shown(&self, path: &str) -> String {
+        path.to_owned()
+    }
 
     /// The paths of all entries but folders, for which `wanted` says so; folders for which it says no are not entered.
     ///
@@ -31,6 +37,9 @@ pub trait Tree {
     /// # Errors
     /// Why it cannot be read.
     fn read(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>, String>;
+
+    /// Whether the owner of the file there may execute it.
+    fn is_executable(&self, path: &str) -> bool;
 }
 
 /// A commit's files, and which of them are meant.
@@ -54,7 +63,7 @@ impl Eq for Snapshot {}
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "commit {} {:?}", self.tree.commit(), self.path)
+        write!(formatter, "{} {:?} {:?}", self.tree.root().display(), self.tree.commit(), self.path)
     }
 }
 
@@ -110,9 +119,13 @@ pub(in crate::kit) fn files_in(
     }
     paths.sort_unstable();
     let file = |path: String| {
-        let bytes = read_in(tree, base, Path::new(&path), FILE_MAX)?;
+        let bytes = read_in(tree, base, Path::new(&path), BYTES_MAX).map_err(|error| match error {
+            Unread::NotThere => Unread::Refused(format!("{path:?} is gone, or its name is not UTF-8")),
+            Unread::Refused(reason) => Unread::Refused(format!("{path}: {reason}")),
+        })?;
+        let executable = snapshot.tree.is_executable(&path);
         let path = path[folder.len() + 1..].to_owned();
-        Ok(FoundFile { path, executable: false, bytes })
+        Ok(FoundFile { path, executable, bytes })
     };
     paths.into_iter().map(file).collect()
 }
@@ -211,8 +224,8 @@ fn source(snapshot: &Snapshot, name: &str) -> Result<Option<SourceFile>, Discove
     let read = snapshot.tree.read(name, FILE_MAX);
     let bytes = read.map_err(|reason| DiscoverError::Refused { path: path.clone(), reason })?;
     Ok(bytes.map(|bytes| {
-        let commit = Some(snapshot.tree.commit().to_owned());
-        let mut file = SourceFile::new(name, path, snapshot.tree.root(), bytes, commit);
+        let commit = snapshot.tree.commit().map(str::to_owned);
+        let mut file = SourceFile::new(&snapshot.tree.shown(name), path, snapshot.tree.root(), bytes, commit);
         file.tree = Some(snapshot.clone());
         file
     }))

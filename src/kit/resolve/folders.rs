@@ -55,6 +55,16 @@ pub(super) fn mounts(
 
 fn one(mount: &Spanned<wire::Mount>, here: &Here<'_>, findings: &mut Findings) -> Option<Placed<Mount>> {
     let (file, context) = here.file?;
+    if file.is_of_an_archive() && !mount.source.starts_with(['~', '/']) {
+        let message = format!("{} begins at a kit that is no folder of this host", quoted(&mount.source));
+        let problem = findings.at(Code::Path, mount.source.span, message);
+        findings.push(
+            problem.help(
+                "a kit from an archive mounts `~/…` or an absolute path; what it brings lies in files/",
+            ),
+        );
+        return None;
+    }
     let source = folder(&mount.source, file.folder(), context, findings)?;
     let target = match &mount.target {
         Some(target) => guest_path(target, findings)?,

@@ -20,6 +20,8 @@ use crate::{
 pub(super) const SOURCE_MAX: usize = 1 << 20;
 /// Most bytes of such files that one load reads: 10,000 documents must not fill the host's memory.
 const LOAD_MAX: usize = 64 << 20;
+/// Most bytes that the archives of one load hold: two of the largest.
+const ARCHIVES_MAX: usize = 128 << 20;
 /// Most bytes that all sandboxes of one load hold: 10,000 of them with 150 rules each.
 const SANDBOXES_MAX: usize = 512 << 20;
 
@@ -34,6 +36,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// For the archives of a load.
+    pub(in crate::kit) fn of_archives() -> Self {
+        Self(Cell::new(ARCHIVES_MAX))
+    }
+
     /// For what all sandboxes of a load hold together.
     pub(in crate::kit) fn of_sandboxes() -> Self {
         Self(Cell::new(SANDBOXES_MAX))

@@ -4,10 +4,11 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{
     Shelf,
-    folder::{Looked, Place},
+    folder::{KIT_FILE, Looked, Place},
 };
 use crate::{
     kit::{
+        archive::is_archive,
         discover::SourceFile,
         merge::At,
         problem::{Code, quoted, quoted_path},
@@ -21,9 +22,8 @@ use crate::{
 
 /// Folders that hold kits by name.
 const PLACES: [&str; 2] = [".cofferdam/kits", "kits"];
-/// Beginnings and ends of kits that lie elsewhere.
+/// Beginnings of kits that lie elsewhere.
 const REMOTE: [&str; 5] = ["git+", "https://", "http://", "oci://", "file://"];
-const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"];
 
 impl Shelf<'_> {
     /// The kit of a kind that a file names at `at`. A built-in kit names others by name only.
@@ -35,14 +35,14 @@ impl Shelf<'_> {
         from: Option<&SourceFile>,
     ) -> Option<usize> {
         let text = name.value.as_str();
-        let remote = REMOTE.iter().any(|prefix| text.starts_with(prefix));
-        if remote || ARCHIVES.iter().any(|suffix| text.ends_with(suffix)) {
+        if REMOTE.iter().any(|prefix| text.starts_with(prefix)) {
             let message = format!("kits from elsewhere ({}) are not available yet", quoted(text));
             let help = "put the kit's folder into this repository: kits/NAME";
             self.push(at.problem(Code::NotAvailable, message).label("not available yet").help(help));
             return None;
         }
         match from {
+            Some(from) if is_archive(Path::new(text)) => self.by_archive(kind, name, at, from),
             Some(from) if text.contains('/') || matches!(text, "." | ".." | "~") => {
                 self.by_path(kind, text, at, from)
             }
@@ -51,16 +51,24 @@ impl Shelf<'_> {
     }
 
     fn by_path(&mut self, kind: SchemaName, text: &str, at: &At, from: &SourceFile) -> Option<usize> {
+        let relative = self.relative(text, at, from)?;
+        self.the_kit(kind, text, &Place::beside(from, relative, at.layer), at)
+    }
+
+    /// A path that a document names, from its repository's root.
+    pub(super) fn relative(&mut self, text: &str, at: &At, from: &SourceFile) -> Option<PathBuf> {
         let relative = lexical(&below(from).join(text)).filter(|_| !text.starts_with(['~', '/']));
-        let Some(relative) = relative else {
+        if relative.is_none() {
             let message = format!("{} does not lie in this repository", quoted(text));
             let help = "a kit's path begins at this file and stays in the repository: ./kits/review";
             self.push(at.problem(Code::Kit, message).help(help));
-            return None;
-        };
-        let shown = shown(from, &relative);
-        let place = Place { base: from.base.clone(), relative, shown, layer: at.layer };
-        match self.look(&place, at) {
+        }
+        relative
+    }
+
+    /// The one kit of a kind in a folder.
+    pub(super) fn the_kit(&mut self, kind: SchemaName, text: &str, place: &Place, at: &At) -> Option<usize> {
+        match self.look(place, at) {
             Looked::Wrong => None,
             Looked::Nothing => {
                 let message = format!("there is no kit in {}", quoted(text));
@@ -109,16 +117,14 @@ impl Shelf<'_> {
         if let Some(from) = from {
             for folder in below(from).ancestors() {
                 for kits in PLACES {
-                    let relative = folder.join(kits).join(name);
-                    let shown = shown(from, &relative);
-                    places.push(Place { base: from.base.clone(), relative, shown, layer: at.layer });
+                    places.push(Place::beside(from, folder.join(kits).join(name), at.layer));
                 }
             }
         }
         if let Some(folder) = &self.context.user_folder {
             let base = folder.join("kits");
             let shown = base.join(name);
-            places.push(Place { base, relative: name.into(), shown, layer: Layer::User });
+            places.push(Place { base, relative: name.into(), tree: None, shown, layer: Layer::User });
         }
         places
     }
@@ -134,8 +140,7 @@ impl Shelf<'_> {
         if let Some(id) = ids.iter().find(fits) {
             return Some(*id);
         }
-        let file = place.shown.join("kit.yaml");
-        let file = quoted_path(&file);
+        let file = quoted_path(Path::new(&place.name(KIT_FILE)));
         let message = format!("{file} holds no document of kind {kind:?} with the name {}", quoted(name));
         self.push(at.problem(Code::Kit, message).help(which_kind(*kind)));
         None
@@ -175,11 +180,6 @@ fn which_kind(kind: SchemaName) -> &'static str {
 /// The folder of a file, from its repository's root.
 fn below(file: &SourceFile) -> &Path {
     file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""))
-}
-
-/// A path below the repository as its user knows it: from its root, outside of one whole.
-fn shown(from: &SourceFile, relative: &Path) -> PathBuf {
-    if Path::new(&from.name).is_absolute() { from.base.join(relative) } else { relative.to_owned() }
 }
 
 /// A relative path without `.` and `..`; none where it leads out.

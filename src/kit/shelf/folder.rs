@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Shelf, arguments::Values, fill::fill_file};
 use crate::{
     kit::{
-        discover::{FoundFile, SourceFile, Unread, files_in, read_in},
+        discover::{FoundFile, Snapshot, SourceFile, Unread, files_in, read_in},
         docker::{self, SPEC_FILE},
         document::read,
         findings::Findings,
@@ -30,9 +30,33 @@ pub(super) struct Place {
     pub(super) base: PathBuf,
     /// From there.
     pub(super) relative: PathBuf,
+    /// The commit or archive that it lies in, if not on disk.
+    pub(super) tree: Option<Snapshot>,
     /// As its user knows it.
     pub(super) shown: PathBuf,
     pub(super) layer: Layer,
+}
+
+impl Place {
+    /// A folder where a file lies, by its path from the same root.
+    pub(super) fn beside(from: &SourceFile, relative: PathBuf, layer: Layer) -> Self {
+        // From the repository's root, outside of one whole.
+        let whole = Path::new(&from.name).is_absolute() && from.tree.is_none();
+        let shown = if whole { from.base.join(&relative) } else { relative.clone() };
+        Self { base: from.base.clone(), relative, tree: from.tree.clone(), shown, layer }
+    }
+
+    /// A file of it, as its user knows it.
+    pub(super) fn name(&self, file: &str) -> String {
+        match &self.tree {
+            Some(snapshot) => snapshot.tree.shown(&self.relative.join(file).to_string_lossy()),
+            None => self.shown.join(file).to_string_lossy().into_owned(),
+        }
+    }
+
+    fn read(&self, file: &str) -> Result<Vec<u8>, Unread> {
+        read_in(self.tree.as_ref(), &self.base, &self.relative.join(file), FILE_MAX)
+    }
 }
 
 /// What a folder is found to be.
@@ -52,13 +76,8 @@ impl Shelf<'_> {
         if let Some(ids) = self.folders.get(&folder) {
             return if ids.is_empty() { Looked::Nothing } else { Looked::Kits(ids.clone()) };
         }
-        let name = place.shown.join(KIT_FILE).to_string_lossy().into_owned();
-        let bytes = match read_in(
-            self.context.tree.as_ref(),
-            &place.base,
-            &place.relative.join(KIT_FILE),
-            FILE_MAX,
-        ) {
+        let name = place.name(KIT_FILE);
+        let bytes = match place.read(KIT_FILE) {
             Ok(bytes) => bytes,
             Err(Unread::NotThere) => return self.look_for_foreign(place, folder, at),
             Err(Unread::Refused(reason)) => {
@@ -78,7 +97,7 @@ impl Shelf<'_> {
         }
         let mut found = read(&name, &bytes);
         let mut file = SourceFile::new(&name, folder.join(KIT_FILE), &place.base, bytes, None);
-        file.tree.clone_from(&self.context.tree);
+        file.tree.clone_from(&place.tree);
         self.add_services(&mut found);
         let ids = self.add_kits(&mut found, &file, place.layer);
         self.report(found.findings);
@@ -90,21 +109,19 @@ impl Shelf<'_> {
 
     /// A kit of Docker Sandboxes is used as what it becomes; what it loses on the way is told.
     fn look_for_foreign(&mut self, place: &Place, folder: PathBuf, at: &At) -> Looked {
-        let name = place.shown.join(SPEC_FILE).to_string_lossy().into_owned();
-        let bytes =
-            match read_in(self.context.tree.as_ref(), &place.base, &place.relative.join(SPEC_FILE), FILE_MAX)
-            {
-                Ok(bytes) => bytes,
-                Err(Unread::NotThere) => {
-                    self.folders.insert(folder, Vec::new());
-                    return Looked::Nothing;
-                }
-                Err(Unread::Refused(reason)) => {
-                    let problem = at.problem(Code::Kit, format!("{name}: {reason}"));
-                    self.push(problem.help("a kit is a folder of regular files"));
-                    return Looked::Wrong;
-                }
-            };
+        let name = place.name(SPEC_FILE);
+        let bytes = match place.read(SPEC_FILE) {
+            Ok(bytes) => bytes,
+            Err(Unread::NotThere) => {
+                self.folders.insert(folder, Vec::new());
+                return Looked::Nothing;
+            }
+            Err(Unread::Refused(reason)) => {
+                let problem = at.problem(Code::Kit, format!("{name}: {reason}"));
+                self.push(problem.help("a kit is a folder of regular files"));
+                return Looked::Wrong;
+            }
+        };
         match docker::import(&name, &bytes) {
             Ok(imported) => {
                 imported.reports.into_iter().for_each(|report| self.push(report));

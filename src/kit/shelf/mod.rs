@@ -8,10 +8,13 @@
 //! bounded by `resolve::Budget`, extending by [`CHAIN_MAX`].
 
 mod arguments;
+mod elsewhere;
 mod fill;
 mod find;
 mod folder;
 mod make;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,7 +24,7 @@ use std::{
 
 use super::{
     Context, builtin,
-    discover::SourceFile,
+    discover::{Snapshot, SourceFile},
     document::{AnyDocument, KitDocument, Read},
     findings::Findings,
     merge::{At, Part, Rank},
@@ -69,6 +72,10 @@ pub(super) struct Shelf<'a> {
     /// The same of `kit.yaml` files.
     lying: HashMap<(SchemaName, String), usize>,
     built_in: HashMap<(SchemaName, String), usize>,
+    /// Archives that were opened; none where one could not be, which was said.
+    opened: HashMap<PathBuf, Option<Snapshot>>,
+    /// How many bytes they may hold together.
+    archives: Budget,
     /// Kits of folders that were looked into.
     folders: HashMap<PathBuf, Vec<usize>>,
     made: HashMap<(usize, String), Option<Rc<Part>>>,
@@ -87,6 +94,8 @@ impl<'a> Shelf<'a> {
             written: HashMap::new(),
             lying: HashMap::new(),
             built_in: HashMap::new(),
+            opened: HashMap::new(),
+            archives: Budget::of_archives(),
             folders: HashMap::new(),
             made: HashMap::new(),
             problems: Vec::new(),

@@ -1,8 +1,5 @@
-//! A kit's folder as data, and as an archive that is the same bytes wherever it is made.
-//!
-//! The folder may be anybody's: files are opened below it over no link, must be regular with one name, and are bounded
-//! in number and size. The archive is a plain tar (POSIX ustar): sorted, without times, owners and anything that depends
-//! on the host.
+//! A kit's folder as data. It may be anybody's: files are opened below it over no link, must be regular with one name,
+//! and are bounded in number and size.
 
 use std::{
     fs::File,
@@ -11,7 +8,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::fs::MetadataExt,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rustix::{
@@ -19,44 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-/// Most files of a kit, their bytes together, and how deep its folders go.
-const FILES_MAX: usize = 2_000;
-const TOTAL_MAX: u64 = 64 << 20;
-const DEPTH_MAX: usize = 16;
-/// A tar's unit, in bytes.
-const BLOCK: usize = 512;
-
-/// A file of a kit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KitFile {
-    /// From the kit's folder, with `/` between names.
-    pub path: String,
-    /// What it holds.
-    pub bytes: Vec<u8>,
-    /// Whether its owner may execute it.
-    pub executable: bool,
-}
-
-/// Why a kit's folder is not read or packed.
-#[derive(Debug, thiserror::Error)]
-pub enum KitFolderError {
-    /// The system would not.
-    #[error("{} cannot be read", path.display())]
-    Io {
-        /// What.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Something that a kit does not hold.
-    #[error("{}: {reason}", path.display())]
-    Refused {
-        /// What.
-        path: PathBuf,
-        /// Why, and what to do.
-        reason: String,
-    },
-}
+use super::{DEPTH_MAX, ENTRY_MAX, FILES_MAX, KitFile, KitFolderError, TOTAL_MAX};
 
 fn refused<T>(path: &Path, reason: impl Into<String>) -> Result<T, KitFolderError> {
     Err(KitFolderError::Refused { path: path.to_owned(), reason: reason.into() })
@@ -80,7 +40,7 @@ struct Walk<'a> {
     folder: &'a Path,
     root: OwnedFd,
     files: Vec<KitFile>,
-    total: u64,
+    total: usize,
 }
 
 impl Walk<'_> {
@@ -141,8 +101,11 @@ impl Walk<'_> {
             return refused(&shown, "a kit holds regular files with one name only");
         }
         let mut bytes = Vec::new();
-        file.take(TOTAL_MAX + 1).read_to_end(&mut bytes).map_err(io)?;
-        self.total += bytes.len() as u64;
+        file.take(ENTRY_MAX as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() > ENTRY_MAX {
+            return refused(&shown, format!("a file of a kit has at most {} MiB", ENTRY_MAX >> 20));
+        }
+        self.total += bytes.len();
         if self.total > TOTAL_MAX || self.files.len() == FILES_MAX {
             return refused(
                 &shown,
@@ -153,51 +116,6 @@ impl Walk<'_> {
         self.files.push(KitFile { path, bytes, executable });
         Ok(())
     }
-}
-
-/// The archive of a kit: the same files are always the same bytes.
-///
-/// # Errors
-/// A path that no tar of this form can name.
-pub fn kit_archive(files: &[KitFile]) -> Result<Vec<u8>, KitFolderError> {
-    let mut archive = Vec::new();
-    for file in files {
-        archive.extend_from_slice(&header(file)?);
-        archive.extend_from_slice(&file.bytes);
-        archive.resize(archive.len().next_multiple_of(BLOCK), 0);
-    }
-    // Two empty blocks end it.
-    archive.resize(archive.len() + 2 * BLOCK, 0);
-    Ok(archive)
-}
-
-fn header(file: &KitFile) -> Result<[u8; BLOCK], KitFolderError> {
-    let (prefix, name) = split(&file.path)
-        .map_or_else(|| refused(Path::new(&file.path), "the path is too long for an archive"), Ok)?;
-    let mut header = [0_u8; BLOCK];
-    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, name.as_bytes());
-    put(100, if file.executable { b"0000755\0" } else { b"0000644\0" });
-    put(108, b"0000000\0");
-    put(116, b"0000000\0");
-    put(124, format!("{:011o}\0", file.bytes.len()).as_bytes());
-    put(136, b"00000000000\0");
-    put(148, b"        ");
-    put(156, b"0");
-    put(257, b"ustar\x0000");
-    put(345, prefix.as_bytes());
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    Ok(header)
-}
-
-/// A path in the two fields that a header has for it.
-fn split(path: &str) -> Option<(&str, &str)> {
-    if path.len() <= 100 {
-        return Some(("", path));
-    }
-    let cut = path.match_indices('/').map(|(at, _)| at).find(|at| path.len() - at - 1 <= 100)?;
-    (cut <= 155).then(|| (&path[..cut], &path[cut + 1..]))
 }
 
 #[cfg(test)]
@@ -222,27 +140,6 @@ mod tests {
     }
 
     #[test]
-    fn the_archive_depends_on_the_files_alone() {
-        let (one, two) = (kit(), kit());
-        let files = kit_files(one.path()).unwrap();
-        let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
-        assert_eq!(
-            paths,
-            ["README.md", "files/home/.config/tool.toml", "files/workspace/run.sh", "spec.yaml"]
-        );
-        let archive = kit_archive(&files).unwrap();
-        assert_eq!(archive, kit_archive(&kit_files(two.path()).unwrap()).unwrap());
-        assert_eq!(archive.len(), 4 * 2 * BLOCK + 2 * BLOCK);
-        assert_eq!(&archive[257..265], b"ustar\x0000");
-        assert!(archive[136..147].iter().all(|byte| *byte == b'0'), "no time");
-        // As tar has it: the sum of the header with the field itself as spaces.
-        let mut head = archive[..BLOCK].to_vec();
-        head[148..156].fill(b' ');
-        let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
-        assert_eq!(&archive[148..154], format!("{sum:06o}").as_bytes());
-    }
-
-    #[test]
     fn links_and_second_names_are_refused() {
         let folder = kit();
         symlink("/etc/passwd", folder.path().join("files/home/passwd")).unwrap();
@@ -253,14 +150,5 @@ mod tests {
         fs::remove_file(folder.path().join("files/etc")).unwrap();
         fs::hard_link(folder.path().join("README.md"), folder.path().join("again")).unwrap();
         assert!(kit_files(folder.path()).unwrap_err().to_string().contains("one name only"));
-    }
-
-    #[test]
-    fn long_paths_take_both_fields_or_are_refused() {
-        let file = |path: String| KitFile { path, bytes: vec![], executable: true };
-        let long = format!("{}/{}", "a".repeat(120), "b".repeat(90));
-        let archive = kit_archive(&[file(long)]).unwrap();
-        assert_eq!((archive[0], archive[345]), (b'b', b'a'));
-        assert!(kit_archive(&[file("c".repeat(101))]).is_err());
     }
 }
