@@ -152,12 +152,21 @@ impl Validator<'_> {
                 (None, Further::None) => self.unknown_key(key, shape, path),
             }
         }
-        let has = |wanted: &String| entries.iter().any(|(key, _)| key.text == *wanted);
-        for wanted in shape.required.iter().filter(|key| !has(key)) {
-            self.missing(wanted, shape, path, at);
-        }
+        self.required(entries, shape, path, at);
         if !shape.choices.is_empty() {
             self.choice(entries, shape, path, at);
+        }
+    }
+
+    /// Reports the keys that must be there. One that is misspelt is told once, where it stands, and not also as missing.
+    fn required(&mut self, entries: &[(Key, Node)], shape: &Shape, path: &Path<'_>, at: Span) {
+        let known = || shape.keys.keys().map(String::as_str);
+        let told = matches!(shape.further, Further::None) && !self.findings.is_full();
+        let unknown = entries.iter().filter(|(key, _)| told && !shape.keys.contains_key(&key.text));
+        let meant: Vec<&str> = unknown.filter_map(|(key, _)| similar(&key.text, known())).collect();
+        let has = |wanted: &str| entries.iter().any(|(key, _)| key.text == wanted) || meant.contains(&wanted);
+        for wanted in shape.required.iter().filter(|key| !has(key)) {
+            self.missing(wanted, shape, path, at);
         }
     }
 
