@@ -4,7 +4,10 @@
 use std::borrow::Cow;
 
 use super::{Change, Class};
-use crate::model::desired::{File, Mount, Sandbox, SetupStep, Workspace};
+use crate::model::{
+    desired::{BuildStep, File, Mount, Sandbox, SetupStep, Workspace},
+    secret::SecretBinding,
+};
 
 /// A field: its path in `spec`, its class, and whether it differs.
 type Field = (&'static str, Class, fn(&Sandbox, &Sandbox) -> bool);
@@ -24,17 +27,13 @@ const FIELDS: [Field; 22] = {
         ("setup.start", Restart, |from, to| differ(&from.setup.start, &to.setup.start, setup)),
         ("mounts", Restart, |from, to| differ(&from.mounts, &to.mounts, mount)),
         // Values are handed in as sealed memory when the machine starts.
-        ("secrets", Restart, |from, to| {
-            differ(&from.secrets, &to.secrets, |it| {
-                (&it.name, &it.env, &it.placeholder, it.required, &it.inject)
-            })
-        }),
+        ("secrets", Restart, |from, to| differ(&from.secrets, &to.secrets, secret)),
         ("resources.cpus", Restart, |from, to| from.resources.cpus != to.resources.cpus),
         ("resources.memory", Restart, |from, to| from.resources.memory != to.resources.memory),
         ("isolation", Restart, |from, to| from.isolation != to.isolation),
         ("template.image", Replace, |from, to| from.template.image != to.template.image),
         ("template.packages", Replace, |from, to| from.template.packages != to.template.packages),
-        ("template.run", Replace, |from, to| differ(&from.template.steps, &to.template.steps, |it| &it.run)),
+        ("template.run", Replace, |from, to| differ(&from.template.steps, &to.template.steps, build)),
         ("setup.create", Replace, |from, to| differ(&from.setup.create, &to.setup.create, setup)),
         ("workspace", CreateOnly, |from, to| workspace(from) != workspace(to)),
         ("resources.disk", CreateOnly, |from, to| from.resources.disk != to.resources.disk),
@@ -104,20 +103,34 @@ fn differ<'a, T, K: PartialEq>(from: &'a [T], to: &'a [T], key: impl Fn(&'a T) -
     from.len() != to.len() || from.iter().zip(to).any(|(from, to)| key(from) != key(to))
 }
 
+// The parts of an entry that count. What is left out is named, so that a new part does not compile before somebody has
+// said whether it counts.
+
 fn file(file: &File) -> impl PartialEq + '_ {
-    // Everything but its place, whatever fields there will be.
-    let File { origin: _, path, content, merge, mode, .. } = file;
-    (path, content, merge, mode)
+    let File { path, content, merge, placeholders, mode, origin: _ } = file;
+    (path, content, merge, placeholders, mode)
 }
 
-fn mount(mount: &Mount) -> (&std::path::Path, &str, crate::model::desired::Access) {
-    (&mount.source, &mount.target, mount.access)
+fn mount(mount: &Mount) -> impl PartialEq + '_ {
+    let Mount { source, target, access, why: _, origin: _ } = mount;
+    (source, target, access)
 }
 
-fn setup(step: &SetupStep) -> (&str, &str, u64, bool, Option<u16>) {
-    (&step.name, &step.run, step.timeout_s, step.background, step.ready_port)
+fn setup(step: &SetupStep) -> impl PartialEq + '_ {
+    let SetupStep { name, run, timeout_s, background, ready_port, origin: _ } = step;
+    (name, run, timeout_s, background, ready_port)
 }
 
-fn workspace(sandbox: &Sandbox) -> Option<(&std::path::Path, crate::model::desired::WorkspaceMode)> {
-    sandbox.workspace.as_ref().map(|Workspace { path, mode, .. }| (path.as_path(), *mode))
+fn build(step: &BuildStep) -> impl PartialEq + '_ {
+    let BuildStep { run, origin: _ } = step;
+    run
+}
+
+fn secret(secret: &SecretBinding) -> impl PartialEq + '_ {
+    let SecretBinding { name, env, placeholder, required, inject, origin: _ } = secret;
+    (name, env, placeholder, required, inject)
+}
+
+fn workspace(sandbox: &Sandbox) -> Option<impl PartialEq + '_> {
+    sandbox.workspace.as_ref().map(|Workspace { path, mode, origin: _ }| (path, mode))
 }
