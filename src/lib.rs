@@ -73,5 +73,8 @@ pub fn main() -> std::process::ExitCode {
     if let (Some("__zone"), Some(role)) = (arguments.next().as_deref(), arguments.next()) {
         return zones::main(&role);
     }
-    cli::main_with(|| cli::host::Host::open().map(|host| Box::new(host) as Box<dyn cli::ops::Operations>))
+    cli::main_with(|state| {
+        let host = if state { cli::host::Host::open() } else { cli::host::Host::open_files() };
+        host.map(|host| Box::new(host) as Box<dyn cli::ops::Operations>)
+    })
 }

@@ -17,6 +17,7 @@ pub mod args;
 pub mod client;
 pub mod command;
 mod committed;
+mod compare;
 pub mod context;
 pub mod demo;
 pub mod failure;
@@ -33,6 +34,7 @@ mod tests;
 use std::{
     ffi::{OsStr, OsString},
     io::Write as _,
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -66,8 +68,9 @@ pub struct Cli {
     command: command::Command,
 }
 
-/// Runs the command line of this process against what `ops` opens. A wrong command line opens nothing.
-pub fn main_with(ops: impl FnOnce() -> Result<Box<dyn Operations>, Failure>) -> ExitCode {
+/// Runs the command line of this process against what `ops` opens; it is told whether the command needs the state
+/// directory. A wrong command line opens nothing.
+pub fn main_with(ops: impl FnOnce(bool) -> Result<Box<dyn Operations>, Failure>) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Cli::try_parse_from(&arguments) {
         Ok(cli) => ExitCode::from(cli.run(ops)),
@@ -87,13 +90,19 @@ impl Cli {
         Ok(())
     }
 
-    fn run(mut self, ops: impl FnOnce() -> Result<Box<dyn Operations>, Failure>) -> u8 {
+    fn run(mut self, ops: impl FnOnce(bool) -> Result<Box<dyn Operations>, Failure>) -> u8 {
         let (out, prompt) = (Output::standard(self.output.format()), Prompt::from_process(self.no_input));
         if let Err(failure) = self.choose_form() {
             out.fail(&failure);
             return failure.exit_code();
         }
-        let ops = match ops() {
+        if let command::Command::Plan(plan) = &self.command
+            && plan.is_alone()
+        {
+            let planned = |folder: PathBuf| command::plan::run_alone(plan, &folder, self.locked, &out);
+            return end(host::working_folder().and_then(planned), &out);
+        }
+        let ops = match ops(self.command.needs_state()) {
             Ok(ops) => ops,
             Err(failure) => {
                 out.fail(&failure);

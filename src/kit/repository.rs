@@ -16,6 +16,8 @@ use rustix::fs::{Mode, OFlags, openat};
 const POINTER_MAX: u64 = 8 << 10;
 /// Largest list of packed references: 300,000 of them.
 const PACKED_MAX: u64 = 32 << 20;
+/// Most files beside packs that are looked at.
+const PACKS_MAX: usize = 100_000;
 /// Longest chain of symbolic references.
 const CHAIN_MAX: usize = 5;
 
@@ -107,6 +109,20 @@ impl Repository {
     #[must_use]
     pub fn is_shallow(&self) -> bool {
         std::fs::symlink_metadata(self.common_dir.join("shallow")).is_ok()
+    }
+
+    /// Whether objects were left with the remote when it was cloned, to be fetched when git wants them.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        let packs = std::fs::read_dir(self.common_dir.join("objects/pack"));
+        let mut packs = packs.into_iter().flatten().take(PACKS_MAX).flatten();
+        packs.any(|entry| Path::new(&entry.file_name()).extension().is_some_and(|end| end == "promisor"))
+    }
+
+    /// Whether references lie in a table (`refs/` is empty then), which this does not read.
+    #[must_use]
+    pub fn keeps_a_reftable(&self) -> bool {
+        std::fs::symlink_metadata(self.common_dir.join("reftable")).is_ok()
     }
 
     fn reference(&self, name: &str) -> Option<String> {

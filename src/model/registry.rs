@@ -7,11 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     pattern::{self, PatternError},
-    rule::{HostPattern, Protocol},
+    rule::{HostPattern, NetworkRule, Protocol},
 };
 
 /// Longest address, in bytes: longer ones are no addresses of registries.
 const URL_MAX: usize = 1024;
+
+/// What begins the text that stands for a registry of which nobody has said where it is.
+const UNPINNED: &str = "registry:";
+
+/// The registry (`registry:npm`) that a rule speaks of without saying where it is; none where it names a host.
+#[must_use]
+pub fn unpinned(rule: &NetworkRule) -> Option<&str> {
+    match &rule.host {
+        HostPattern::Exact(host) if is_unpinned(host) => Some(host),
+        _ => None,
+    }
+}
+
+/// Whether the host of a rule is none, but a registry of which nobody has said where it is.
+#[must_use]
+pub fn is_unpinned(host: &str) -> bool {
+    host.starts_with(UNPINNED)
+}
 
 /// The address of a registry, in one spelling: lower-case host, no port where it is the usual one, no `/` at the end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,6 +65,18 @@ impl RegistryUrl {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// What stands for the registry `name` where nobody is asked what it is: `registry:name`, which no address has that
+    /// was read. Only comparisons of commits have it, and nobody connects to it.
+    #[must_use]
+    pub fn unpinned(name: &str) -> Self {
+        Self {
+            secure: true,
+            host: format!("{UNPINNED}{name}"),
+            port: Self::usual_port(true),
+            path: String::new(),
+        }
     }
 
     const fn usual_port(secure: bool) -> u16 {
@@ -138,6 +168,8 @@ pub enum Lookup {
     Found(Registry),
     /// Nothing says so; the words name what was looked at.
     Unknown(String),
+    /// Nobody is asked, as in a comparison of commits: what `sandbox.lock` pins holds, else [`RegistryUrl::unpinned`].
+    Unpinned(RegistryUrl),
 }
 
 /// What has been looked up so far, by name (`npm`, without `registry:` and without `+publish`). A name that is not

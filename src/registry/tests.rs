@@ -45,14 +45,14 @@ impl Fake {
     fn found(&self, name: &str) -> (Vec<String>, String) {
         match self.look_up(name) {
             Lookup::Found(found) => (found.urls.iter().map(ToString::to_string).collect(), found.source),
-            Lookup::Unknown(why) => panic!("{name}: {why}"),
+            other => panic!("{name}: {other:?}"),
         }
     }
 
     fn unknown(&self, name: &str) -> String {
         match self.look_up(name) {
             Lookup::Unknown(why) => why,
-            Lookup::Found(found) => panic!("{name}: {found:?}"),
+            other => panic!("{name}: {other:?}"),
         }
     }
 }

@@ -19,6 +19,9 @@ const OBJECT_MAX: usize = 64 << 20;
 /// Longest chain of tags that point at tags.
 const TAGS_MAX: usize = 8;
 
+/// Length of an object's name where SHA-256 makes it.
+const SHA256_DIGITS: usize = 64;
+
 /// Why history does not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
@@ -31,6 +34,9 @@ pub enum HistoryError {
     /// It is something else.
     #[error("{0} is no commit")]
     NoCommit(String),
+    /// Its objects have names of 64 digits.
+    #[error("this repository names its objects by SHA-256, which is not read yet")]
+    Sha256,
     /// Two commits have no ancestor in common, as far as history goes back here.
     #[error("{0} and {1} have no commit in common here")]
     Unrelated(String, String),
@@ -65,6 +71,9 @@ impl History {
     /// # Errors
     /// When there is none.
     pub fn commit(&self, id: &str, back: usize) -> Result<String, HistoryError> {
+        if id.len() == SHA256_DIGITS {
+            return Err(HistoryError::Sha256);
+        }
         let mut oid = Oid::from_str(id).map_err(|_| HistoryError::NoCommit(id.to_owned()))?;
         for _ in 0..TAGS_MAX {
             match self.kind(oid)? {

@@ -1,11 +1,12 @@
 //! The files of one commit, within bounds and over no link.
 
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     rc::Rc,
 };
 
-use git2::{ObjectType, Oid, Repository, Tree};
+use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
 
 use super::OBJECT_MAX;
 use crate::kit;
@@ -25,11 +26,19 @@ pub struct CommitTree {
     commit: String,
     tree: Oid,
     root: PathBuf,
+    /// An object that was wanted and is not here.
+    missing: Cell<Option<Oid>>,
 }
 
 impl CommitTree {
     pub(super) fn new(repository: Rc<Repository>, commit: String, tree: Oid, root: PathBuf) -> Self {
-        Self { repository, commit, tree, root }
+        Self { repository, commit, tree, root, missing: Cell::new(None) }
+    }
+
+    /// An object that was wanted since this was made and is not in the repository, hexadecimal.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        self.missing.get().map(|oid| oid.to_string())
     }
 
     fn folder(&self, oid: Oid) -> Result<Tree<'_>, String> {
@@ -40,7 +49,12 @@ impl CommitTree {
     /// Fails when an object is larger than `max` bytes.
     fn size(&self, oid: Oid, max: usize) -> Result<(), String> {
         let odb = self.repository.odb().map_err(|error| error.message().to_owned())?;
-        let (size, _) = odb.read_header(oid).map_err(|error| error.message().to_owned())?;
+        let (size, _) = odb.read_header(oid).map_err(|error| {
+            if error.code() == ErrorCode::NotFound {
+                self.missing.set(Some(oid));
+            }
+            error.message().to_owned()
+        })?;
         if size > max { Err(format!("it is larger than {} KiB", max >> 10)) } else { Ok(()) }
     }
 

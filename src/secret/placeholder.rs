@@ -65,6 +65,25 @@ pub fn generate(form: &str) -> Result<String, FormError> {
     Ok(placeholder)
 }
 
+/// Whether `placeholder` could have been made of `form`.
+#[must_use]
+pub fn fits(form: &str, placeholder: &str) -> bool {
+    let Ok(pieces) = parse(form) else { return false };
+    let mut rest = placeholder.as_bytes();
+    for piece in pieces {
+        let after = match piece {
+            Piece::Text(text) => rest.strip_prefix(text.as_bytes()),
+            Piece::Random(alphabet, count) => rest
+                .split_at_checked(count)
+                .filter(|(random, _)| random.iter().all(|byte| alphabet.contains(byte)))
+                .map(|(_, after)| after),
+        };
+        let Some(after) = after else { return false };
+        rest = after;
+    }
+    rest.is_empty()
+}
+
 fn parse(form: &str) -> Result<Vec<Piece<'_>>, FormError> {
     if !form.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\`$".contains(&byte)) {
         return Err(FormError::Character);
@@ -182,6 +201,17 @@ mod tests {
             ("ü{hex:32}", Err(FormError::Character)),
         ] {
             assert_eq!(check(form), expected, "{form}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_fits_its_own_form_and_no_other() {
+        let made = generate("ghu_{alnum:36}").unwrap();
+        assert!(fits("ghu_{alnum:36}", &made));
+        for other in
+            ["ghu_{alnum:35}", "ghu_{alnum:37}", "gho_{alnum:36}", "{alnum:40}x", "ghu_{hex:36}", "x"]
+        {
+            assert!(!fits(other, &made), "{other} {made}");
         }
     }
 

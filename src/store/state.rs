@@ -47,6 +47,12 @@ impl Store {
         Ok(store)
     }
 
+    /// The state directory at `root`, neither made nor looked at: for a command that remembers nothing.
+    #[must_use]
+    pub fn unopened(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Folder of the host's own audit trail.
     #[must_use]
     pub fn audit(&self) -> PathBuf {

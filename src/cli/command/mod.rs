@@ -112,6 +112,20 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it looks at what this host remembers: one that only reads files works where nothing can be remembered.
+    #[must_use]
+    pub(super) const fn needs_state(&self) -> bool {
+        !matches!(
+            self,
+            Self::Check(_)
+                | Self::Kit(_)
+                | Self::Update(_)
+                | Self::Schema(_)
+                | Self::Completion(_)
+                | Self::Version(_)
+        )
+    }
+
     /// Runs the command.
     ///
     /// # Errors

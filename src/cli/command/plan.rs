@@ -10,13 +10,15 @@ use serde_json::Value;
 use crate::{
     cli::{
         args::FileArg,
+        compare::compare,
         context::Context,
         failure::{CommandResult, Failure, Kind, Outcome},
         ops::{Comparison, Wish},
-        output::{Form, json_text},
+        output::{Form, Output, json_text},
     },
     plan::{
-        self, Plan, PlanInput,
+        self, Noted, Plan, PlanInput,
+        grant::GrantSet,
         render::{self, View},
     },
 };
@@ -101,22 +103,42 @@ struct Planned {
     approved: bool,
 }
 
-/// Runs the command.
+impl Args {
+    /// Whether it looks at nothing of this host: no configuration, no state, no home.
+    #[must_use]
+    pub(in crate::cli) fn is_alone(&self) -> bool {
+        self.against.is_some() || self.replay.is_some()
+    }
+}
+
+/// Runs the command on this host.
+///
+/// # Errors
+/// Findings.
+pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    show(args, here(args, context), &context.out)
+}
+
+/// Runs the command where it [is alone](Args::is_alone). `locked`: nothing counts that `sandbox.lock` does not pin.
 ///
 /// # Errors
 /// Findings; a reference or a commit that is not here; a saved input that is none.
-pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let planned = match planned(args, context) {
+pub(in crate::cli) fn run_alone(args: &Args, folder: &Path, locked: bool, out: &Output) -> CommandResult {
+    show(args, alone(args, folder, locked), out)
+}
+
+fn show(args: &Args, planned: Result<Planned, Failure>, out: &Output) -> CommandResult {
+    let planned = match planned {
         Ok(planned) => planned,
         Err(failure) if failure.kind() == Kind::File && args.fail_on == FailOn::None => {
-            context.out.fail(&failure);
+            out.fail(&failure);
             return Ok(Outcome::Done);
         }
         Err(failure) => return Err(failure),
     };
     let view = View { plan: &planned.plan, against: args.against.as_deref(), warnings: &planned.warnings };
     for warning in &planned.warnings {
-        context.out.say(format!("warning: {warning}"));
+        out.say(format!("warning: {warning}"));
     }
     if let Some(file) = &args.out {
         save(file, &plan::plan_text(&planned.plan))?;
@@ -124,7 +146,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     for report in &args.write {
         save(&report.file, &text(report.form, &view))?;
     }
-    context.out.raw(text(args.form, &view).as_bytes())?;
+    out.raw(text(args.form, &view).as_bytes())?;
     Ok(outcome(args, &planned))
 }
 
@@ -141,34 +163,39 @@ fn outcome(args: &Args, planned: &Planned) -> Outcome {
     }
 }
 
-fn planned(args: &Args, context: &Context<'_>) -> Result<Planned, Failure> {
-    let source = args.files.source();
-    if let Some(reference) = &args.against {
-        let compared = context.ops.compare(&source, reference)?;
-        let plan = plan::make(&compared.input);
-        let approved = covers(&compared, &plan);
-        return Ok(Planned { plan, warnings: compared.warnings, approved });
-    }
-    let (input, warnings): (PlanInput, _) = match &args.replay {
-        Some(file) => (read(file)?, Vec::new()),
-        None => {
-            let wish = Wish { now: args.now, prune: args.prune, ..Wish::default() };
-            let proposal = context.ops.propose(&source, &wish)?;
-            let none = || Failure::new(Kind::Failed, "no_plan", "these files need no plan");
-            (proposal.input.ok_or_else(none)?, proposal.warnings)
-        }
-    };
+fn here(args: &Args, context: &Context<'_>) -> Result<Planned, Failure> {
+    let wish = Wish { now: args.now, prune: args.prune, ..Wish::default() };
+    let proposal = context.ops.propose(&args.files.source(), &wish)?;
+    let none = || Failure::new(Kind::Failed, "no_plan", "these files need no plan");
+    let input: PlanInput = proposal.input.ok_or_else(none)?;
     if let Some(file) = &args.save_input {
         save(file, &plan::input_text(&input))?;
     }
-    Ok(Planned { plan: plan::make(&input), warnings, approved: false })
+    Ok(Planned { plan: plan::make(&input), warnings: proposal.warnings, approved: false })
 }
 
-/// Whether the later commit's own file of approvals covers everything that is new.
+fn alone(args: &Args, folder: &Path, locked: bool) -> Result<Planned, Failure> {
+    if let Some(file) = &args.replay {
+        return Ok(Planned { plan: plan::make(&read(file)?), warnings: Vec::new(), approved: false });
+    }
+    let reference = args.against.as_deref().unwrap_or("HEAD");
+    let compared = compare(folder, &args.files.source(), reference, locked)?;
+    let plan = plan::make(&compared.input);
+    let approved = covers(&compared, &plan);
+    Ok(Planned { plan, warnings: compared.warnings, approved })
+}
+
+/// Whether the later commit's own file of approvals covers everything that is new. What it says of a whole set covers
+/// no host of it: the lock file that names one is written by the same hand.
 fn covers(compared: &Comparison, plan: &Plan) -> bool {
     plan.steps.iter().all(|step| {
         let approved = compared.approved.get(&step.name);
-        step.grants.iter().all(|noted| approved.is_some_and(|approved| approved.covers(&noted.grant)))
+        let by_host: GrantSet =
+            approved.into_iter().flat_map(GrantSet::grants).filter(|it| !it.is_of_a_set()).cloned().collect();
+        step.grants.iter().all(|Noted { grant, .. }| {
+            by_host.covers(grant)
+                || (grant.is_unpinned() && approved.is_some_and(|approved| approved.covers(grant)))
+        })
     })
 }
 

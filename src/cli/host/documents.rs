@@ -240,7 +240,7 @@ pub(super) fn selection(source: &Source) -> Result<Selection, Failure> {
 }
 
 /// Why files yield nothing, as a command ends with it.
-pub(super) fn load_failure(error: LoadError) -> Failure {
+pub(in crate::cli) fn load_failure(error: LoadError) -> Failure {
     match error {
         LoadError::Invalid(found) => problems(found),
         LoadError::NoDocument { .. } => Failure::from_error(Kind::File, "no_document", &error)

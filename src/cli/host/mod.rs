@@ -13,7 +13,6 @@ mod kits;
 mod launch;
 mod machines;
 mod operations;
-mod planning;
 mod ports;
 mod renewal;
 mod root;
@@ -22,6 +21,7 @@ mod sets;
 mod trail;
 mod world;
 
+pub(super) use self::documents::load_failure;
 pub use self::{account::user_name, documents::problems};
 
 use std::{
@@ -48,6 +48,17 @@ use crate::{
 
 /// How long a guest has to go down when its sandbox is removed: nothing on its disks is needed any more.
 const REMOVE_GRACE: Duration = Duration::from_secs(2);
+
+/// The folder that the command runs in.
+pub(super) fn working_folder() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| {
+        Failure::new(Kind::Failed, "no_folder", format!("the working directory is gone: {error}"))
+    })
+}
+
+fn process_variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
 
 /// This user, on this host.
 pub struct Host {
@@ -77,11 +88,15 @@ impl Host {
     /// # Errors
     /// When one of them is wrong; the message says what and where.
     pub fn open() -> Result<Self, Failure> {
-        let env = |name: &str| std::env::var_os(name);
-        let folder = std::env::current_dir().map_err(|error| {
-            Failure::new(Kind::Failed, "no_folder", format!("the working directory is gone: {error}"))
-        })?;
-        Self::with(&env, &folder)
+        Self::with(&process_variable, &working_folder()?)
+    }
+
+    /// As [`Host::open`], for a command that only reads files: state is neither made nor looked at.
+    ///
+    /// # Errors
+    /// As [`Host::open`].
+    pub fn open_files() -> Result<Self, Failure> {
+        Self::of_files(&process_variable, &working_folder()?)
     }
 
     /// As [`Host::open`], with an environment and a working directory of the caller's choice.
@@ -89,6 +104,16 @@ impl Host {
     /// # Errors
     /// As [`Host::open`].
     pub fn with(env: &dyn Fn(&str) -> Option<OsString>, folder: &Path) -> Result<Self, Failure> {
+        let mut host = Self::of_files(env, folder)?;
+        host.store = Store::open(&host.places.state).map_err(state_failure)?;
+        Ok(host)
+    }
+
+    /// As [`Host::open_files`], with an environment and a working directory of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Host::open`].
+    pub fn of_files(env: &dyn Fn(&str) -> Option<OsString>, folder: &Path) -> Result<Self, Failure> {
         let account = Account::of_this_process();
         let home =
             env("HOME").map(PathBuf::from).filter(|home| home.is_absolute()).unwrap_or(account.home.clone());
@@ -97,7 +122,7 @@ impl Host {
             Places::from_env(env, uid, &home).map_err(|error| Failure::usage("places", error.to_string()))?;
         let config = config::read_config(&places, &home)?;
         let standing = approval::Standing::of(&config, &places.config)?;
-        let store = Store::open(&places.state).map_err(state_failure)?;
+        let store = Store::unopened(&places.state);
         let here = Owner::discover(folder).map_err(|error| {
             Failure::new(Kind::Failed, "no_folder", format!("{}: {error}", folder.display()))
         })?;

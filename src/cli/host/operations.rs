@@ -14,9 +14,9 @@ use crate::{
         demo,
         failure::Failure,
         ops::{
-            Answer, BuiltTemplate, Checked, CheckedKit, Comparison, Found, Inbox, KeptTemplate, LockUpdate,
-            Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source,
-            Wish, WrittenKit,
+            Answer, BuiltTemplate, Checked, CheckedKit, Found, Inbox, KeptTemplate, LockUpdate, Operations,
+            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, Wish,
+            WrittenKit,
         },
     },
     kit::{self, Expansion, SchemaName},
@@ -90,10 +90,6 @@ impl Operations for Host {
         on: &dyn Progress,
     ) -> Result<(), Failure> {
         self.answer_to(inbox, grants, answer, on)
-    }
-
-    fn compare(&self, source: &Source, reference: &str) -> Result<Comparison, Failure> {
-        self.compared(source, reference)
     }
 
     fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure> {

@@ -122,14 +122,6 @@ pub trait Operations {
         on: &dyn Progress,
     ) -> Result<(), Failure>;
 
-    /// What the commit that is checked out changes since it and `reference` had a commit in common. Looks at no state.
-    ///
-    /// # Errors
-    /// Findings; a reference or a commit that is not here.
-    fn compare(&self, _: &Source, _reference: &str) -> Result<Comparison, Failure> {
-        Err(Failure::not_available("plan --against"))
-    }
-
     /// What `delete -f` would remove.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
-//! A branch that widens, as its reviewer's workflow sees it: `tests/data/plan/against.txt` is what is typed and shown;
-//! `COFFERDAM_UPDATE=1` renews it.
+//! A branch that widens, as its reviewer's workflow sees it: `tests/data/plan/against.txt` is what is typed and shown,
+//! `tests/data/plan/lock.txt` what becomes of registries, and `tests/data/plan/clones.txt` what is read of repositories
+//! that are kept otherwise. `COFFERDAM_UPDATE=1` renews them.
 
 use std::{
-    ffi::OsString,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -12,7 +12,11 @@ use clap::Parser as _;
 use git2::{Oid, Repository, Signature, Time};
 
 use super::{Sink, end};
-use crate::cli::{Cli, context::Context, host::Host, output::Output, prompt::Prompt};
+use crate::cli::{
+    Cli,
+    command::{self, Command},
+    output::Output,
+};
 
 const BASE: &str = "apiVersion: cofferdam.dev/v1alpha1
 kind: Sandbox
@@ -58,7 +62,6 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let repository = Repository::init(root.join("web")).unwrap();
-        fs::create_dir_all(root.join("home")).unwrap();
         Self { _folder: folder, root, repository, shown: String::new() }
     }
 
@@ -97,19 +100,16 @@ impl Stage {
     }
 
     fn types(&mut self, line: &str) {
+        self.types_in("web", line);
+    }
+
+    fn types_in(&mut self, folder: &str, line: &str) {
         let mut cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         cli.choose_form().unwrap();
         let (data, talk) = (Sink::default(), Sink::default());
         let out = Output::to(cli.output.format(), data.clone(), talk.clone());
-        let env = |name: &str| match name {
-            "HOME" => Some(OsString::from(self.root.join("home"))),
-            "COFFERDAM_STATE" => Some(OsString::from(self.root.join("state"))),
-            "COFFERDAM_CACHE" => Some(OsString::from(self.root.join("cache"))),
-            _ => None,
-        };
-        let host = Host::with(&env, &self.root.join("web")).unwrap();
-        let context = Context { out, prompt: Prompt::new(true, None, false), ops: &host };
-        let code = end(cli.command.run(&context), &context.out);
+        let Command::Plan(plan) = &cli.command else { panic!("only plans are typed here") };
+        let code = end(command::plan::run_alone(plan, &self.root.join(folder), cli.locked, &out), &out);
         let _ = writeln!(self.shown, "$ {line}");
         self.shown.push_str(&data.text());
         for line in talk.text().lines() {
@@ -119,6 +119,140 @@ impl Stage {
             let _ = writeln!(self.shown, "[exit {code}]");
         }
     }
+}
+
+impl Stage {
+    /// What was typed and shown is what stands in this file, and nothing was made beside the repository.
+    fn ends(self, file: &str) {
+        let shown = self.shown.replace(self.root.to_str().unwrap(), "/src");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/plan").join(file);
+        if std::env::var_os("COFFERDAM_UPDATE").is_some() {
+            fs::write(&path, &shown).unwrap();
+        }
+        assert_eq!(shown, fs::read_to_string(&path).unwrap_or_default(), "COFFERDAM_UPDATE=1 renews it");
+        let folders = fs::read_dir(&self.root).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut folders: Vec<_> = folders.collect();
+        folders.sort();
+        folders.retain(|name| name != "tree");
+        assert_eq!(folders, ["web"], "nothing is made");
+    }
+
+    fn git_file(&self, name: &str, text: &str) {
+        let path = self.git().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn lose(&self, object: Oid) {
+        let id = object.to_string();
+        fs::remove_file(self.git().join("objects").join(&id[..2]).join(&id[2..])).unwrap();
+    }
+
+    fn blob(&self, commit: Oid, name: &str) -> Oid {
+        let tree = self.repository.find_commit(commit).unwrap().tree().unwrap();
+        tree.get_name(name).unwrap().id()
+    }
+}
+
+fn lock(host: &str) -> String {
+    format!("version: 1\nregistries:\n  npm:\n    - \"https://{host}/\"\n")
+}
+
+#[test]
+fn what_a_registry_is_stands_in_the_lock_file() {
+    let mut stage = Stage::new();
+    let mirror = lock("npm.corp.example");
+    let base = stage.commit("refs/heads/main", &[], &[("sandbox.yaml", BASE)]);
+    stage.head("pins");
+    stage.note("nothing says where registry:npm is");
+    let denies = BASE.replace(
+        "why: nothing leaves by paste}",
+        "why: nothing leaves by paste}\n      - {deny: \"registry:pypi\", why: one language}",
+    );
+    stage.commit("refs/heads/pins", &[base], &[("sandbox.yaml", &denies)]);
+    stage.types("cofferdam plan --against main");
+    stage.note("the branch pins it");
+    let pinned =
+        stage.commit("refs/heads/pins", &[base], &[("sandbox.yaml", BASE), ("sandbox.lock", &mirror)]);
+    stage.types("cofferdam plan --against main");
+    stage.note("another branch leads it elsewhere, and changes no other line");
+    let evil = lock("npm.evil.example");
+    stage.head("evil");
+    let files = [("sandbox.yaml", BASE), ("sandbox.lock", &evil)];
+    stage.commit("refs/heads/evil", &[pinned], &files);
+    stage.types("cofferdam plan --against pins");
+    stage.types("cofferdam plan --against pins -o github");
+    stage.note("that the set was approved once is no approval of the host");
+    let approves = |grant: &str| {
+        format!("apiVersion: cofferdam.dev/v1alpha1\nkind: Approvals\nspec:\n  dev: [\"{grant}\"]\n")
+    };
+    for grant in ["net GET,HEAD registry:npm", "net GET,HEAD registry:npm (npm.evil.example:443)"] {
+        let text = approves(grant);
+        let files = [files[0], files[1], (".cofferdam/approvals.yaml", text.as_str())];
+        stage.commit("refs/heads/evil", &[pinned], &files);
+        stage.note(&format!("approved: {grant}"));
+        stage.types("cofferdam plan --against pins -o github");
+    }
+    stage.note("what is not pinned may be demanded to be");
+    stage.head("main");
+    stage.types("cofferdam plan --against main --locked");
+    stage.ends("lock.txt");
+}
+
+#[test]
+fn commits_are_read_however_the_repository_keeps_them() {
+    let mut stage = Stage::new();
+    let base = stage.commit("refs/heads/main", &[], &[("sandbox.yaml", HEAD)]);
+    let wider = HEAD.replace("cpus: 4}", "cpus: 4}\n  ports: [{guest: 3000}]");
+    let head = stage.commit("refs/heads/agent", &[base], &[("sandbox.yaml", &wider)]);
+    let short = "cofferdam plan --against main -o github";
+    stage.note("references in one file");
+    fs::remove_file(stage.git().join("refs/heads/main")).unwrap();
+    fs::remove_file(stage.git().join("refs/heads/agent")).unwrap();
+    let packed = format!(
+        "# pack-refs with: peeled fully-peeled sorted\n{head} refs/heads/agent\n{base} refs/heads/main\n"
+    );
+    stage.git_file("packed-refs", &packed);
+    stage.head("agent");
+    stage.types(short);
+    stage.note("no branch is checked out");
+    stage.git_file("HEAD", &format!("{head}\n"));
+    stage.types(short);
+    stage.note("a further working tree");
+    let tree = stage.root.join("tree");
+    fs::create_dir_all(&tree).unwrap();
+    stage.git_file("worktrees/tree/HEAD", "ref: refs/heads/agent\n");
+    stage.git_file("worktrees/tree/commondir", "../..\n");
+    stage.git_file("worktrees/tree/gitdir", &format!("{}\n", tree.join(".git").display()));
+    let pointer = format!("gitdir: {}\n", stage.git().join("worktrees/tree").display());
+    fs::write(tree.join(".git"), &pointer).unwrap();
+    stage.types_in("tree", short);
+    stage.note("a folder that says it is one, and is not");
+    stage.git_file("worktrees/tree/gitdir", "/elsewhere/.git\n");
+    stage.types_in("tree", short);
+    stage.note("a clone with a filter: a file was left with the remote");
+    let lost = stage.blob(base, "sandbox.yaml");
+    stage.lose(lost);
+    stage.git_file("objects/pack/pack-0.promisor", "");
+    stage.types(short);
+    fs::remove_file(stage.git().join("objects/pack/pack-0.promisor")).unwrap();
+    stage.note("no filter: it is lost");
+    stage.types(short);
+    stage.note("a commit that has a folder of nobody");
+    stage.lose(stage.repository.find_commit(head).unwrap().tree_id());
+    stage.types(short);
+    stage.note("objects that are named by SHA-256");
+    stage.git_file("HEAD", &format!("{}\n", "ab".repeat(32)));
+    stage.types(short);
+    stage.note("references in a table");
+    stage.git_file("HEAD", "ref: refs/heads/.invalid\n");
+    fs::create_dir_all(stage.git().join("reftable")).unwrap();
+    stage.types(short);
+    fs::remove_dir(stage.git().join("reftable")).unwrap();
+    stage.note("nothing is committed yet");
+    stage.git_file("HEAD", "ref: refs/heads/first\n");
+    stage.types(short);
+    stage.ends("clones.txt");
 }
 
 #[test]
@@ -161,13 +295,5 @@ fn a_branch_that_widens() {
     fs::write(stage.git().join("shallow"), format!("{merged}\n")).unwrap();
     stage.types("cofferdam plan --against agent");
 
-    let shown = stage.shown.replace(stage.root.join("web").to_str().unwrap(), "/src/web");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/plan/against.txt");
-    if std::env::var_os("COFFERDAM_UPDATE").is_some() {
-        fs::write(&path, &shown).unwrap();
-    }
-    assert_eq!(shown, fs::read_to_string(&path).unwrap_or_default(), "COFFERDAM_UPDATE=1 renews it");
-    // Opening the program makes its empty folders; nothing is put into them.
-    assert_eq!(fs::read_dir(stage.root.join("state/sandboxes")).unwrap().count(), 0);
-    assert!(!stage.root.join("cache").exists());
+    stage.ends("against.txt");
 }

@@ -16,6 +16,7 @@ use crate::{
     },
     model::{
         desired, path, pattern,
+        registry::is_unpinned,
         rule::{Addresses, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol},
     },
 };
@@ -308,6 +309,7 @@ impl Reading<'_> {
                 let message = format!("this allows names that anybody can register below `{suffix}`");
                 self.refuse(Code::Pattern, span, message, "name the hosts, or a domain of one owner")
             }
+            HostPattern::Exact(name) if is_unpinned(name) => Some(()),
             HostPattern::Exact(name) if !name.contains('.') => {
                 let message =
                     format!("{} is a single label, which has no address in a sandbox", quoted(name));

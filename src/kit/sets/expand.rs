@@ -96,6 +96,8 @@ impl Sets<'_> {
                 Ok((&locked.urls, false, Some(differs(name, locked, &found.urls, &found.source))))
             }
             (Some(locked), Some(Lookup::Unknown(_))) => Ok((&locked.urls, false, None)),
+            // Two commits are compared, and no host has a say: the set's name tells the reviewer what the host is for.
+            (Some(locked), Some(Lookup::Unpinned(_))) => Ok((&locked.urls, true, None)),
             (Some(locked), None) if self.facts.locked => Ok((&locked.urls, false, None)),
             (None, _) if self.facts.locked => Err(Trouble {
                 code: Code::Lock,
@@ -106,6 +108,7 @@ impl Sets<'_> {
                 wants: None,
             }),
             (None, Some(Lookup::Found(found))) => Ok((&found.urls, true, None)),
+            (None, Some(Lookup::Unpinned(url))) => Ok((std::slice::from_ref(url), true, None)),
             (None, Some(Lookup::Unknown(tried))) => Err(Trouble {
                 code: Code::Registry,
                 message: format!("nothing on this host says where `registry:{name}` is"),

@@ -80,7 +80,11 @@ impl Reach {
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         let scope = match (&self.scope, &other.scope) {
-            (Scope::Set(own), Scope::Set(other) | Scope::Hosts { set: Some(other), .. }) => own.covers(other),
+            (
+                Scope::Set(own),
+                Scope::Set(other) | Scope::Unpinned(other) | Scope::Hosts { set: Some(other), .. },
+            ) => own.covers(other),
+            (Scope::Unpinned(own), Scope::Unpinned(other)) => own == other,
             (Scope::Hosts { host, ports, set }, Scope::Hosts { host: host2, ports: ports2, set: set2 }) => {
                 (set.is_none() || set == set2) && ports_cover(*ports, *ports2) && host_covers(host, host2)
             }
@@ -99,32 +103,36 @@ impl Reach {
 
     /// Whether a deny of this denies everything that one of `other` does.
     pub(super) fn denies_all_of(&self, other: &Self) -> bool {
-        let (Scope::Hosts { host, ports, .. }, Scope::Hosts { host: host2, ports: ports2, .. }) =
-            (&self.scope, &other.scope)
-        else {
-            return false;
+        let scope = match (&self.scope, &other.scope) {
+            (Scope::Unpinned(own), Scope::Unpinned(other)) => own.is_same_registry(other),
+            (Scope::Hosts { host, ports, .. }, Scope::Hosts { host: host2, ports: ports2, .. }) => {
+                let host = host_covers(host, host2)
+                    // In a deny `**.x` stands for `x` too.
+                    || matches!((host, host2), (HostPattern::AnyDepth(own), HostPattern::Exact(other)) if own == other);
+                host && ports_cover(*ports, *ports2)
+            }
+            _ => false,
         };
-        let host = host_covers(host, host2)
-            // In a deny `**.x` stands for `x` too.
-            || matches!((host, host2), (HostPattern::AnyDepth(own), HostPattern::Exact(other)) if own == other);
         let path = self.path.is_none()
             || other
                 .path
                 .as_ref()
                 .and_then(PathPattern::lower)
                 .is_some_and(|path| paths_cover(self.path.as_ref(), Some(&path)));
-        host && ports_cover(*ports, *ports2) && path && self.protocol_and_methods_cover(other)
+        scope && path && self.protocol_and_methods_cover(other)
     }
 
     /// Whether a deny of this takes something from an allow of `other`. Where paths would have to tell, it says yes.
     pub(super) fn denies_some_of(&self, other: &Self) -> bool {
-        let Scope::Hosts { host, ports, .. } = &self.scope else { return true };
         let protocol = self.protocol.is_none() || other.protocol.is_none() || self.protocol == other.protocol;
-        let scope = match &other.scope {
-            Scope::Set(_) => true,
-            Scope::Hosts { host: host2, ports: ports2, .. } => {
+        let scope = match (&self.scope, &other.scope) {
+            (Scope::Unpinned(own), Scope::Unpinned(other)) => own.is_same_registry(other),
+            // Every rule for a host would otherwise be an exception of every registry.
+            (Scope::Hosts { .. }, Scope::Unpinned(_)) => false,
+            (Scope::Hosts { host, ports, .. }, Scope::Hosts { host: host2, ports: ports2, .. }) => {
                 ports.first <= ports2.last && ports2.first <= ports.last && hosts_meet(host, host2)
             }
+            _ => true,
         };
         scope && protocol && self.methods.meets(&other.methods)
     }

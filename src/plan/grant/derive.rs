@@ -12,6 +12,7 @@ use super::{
 };
 use crate::model::{
     desired::{IsolationWish, Mount, Preset, Sandbox, WorkspaceMode},
+    registry,
     rule::{Addresses, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Origin},
     secret::Injection,
 };
@@ -116,7 +117,10 @@ pub(super) fn denies(sandbox: &Sandbox) -> Vec<Reach> {
     let mut all = Vec::new();
     for rule in sandbox.network.rules.iter().filter(|rule| rule.effect == Effect::Deny) {
         for (methods, path) in requests(&rule.http) {
-            let scope = Scope::Hosts { host: canonical(&rule.host), ports: rule.ports, set: None };
+            let mut scope = scope(rule);
+            if let Scope::Hosts { set, .. } = &mut scope {
+                *set = None;
+            }
             all.push(Reach { scope, protocol: rule.protocol, methods, path });
         }
     }
@@ -130,8 +134,7 @@ pub(super) fn of_rule(rule: &NetworkRule, denies: &[Reach], mut add: impl FnMut(
         Effect::Allow => Grant::Net,
         Effect::Ask => Grant::Ask,
     };
-    let set = rule.set.as_deref().and_then(SetName::new);
-    let scope = Scope::Hosts { host: canonical(&rule.host), ports: rule.ports, set };
+    let scope = scope(rule);
     let protocol = rule.protocol.or_else(|| text::usual(rule.ports));
     let opaque = text::is_opaque(protocol);
     for (methods, path) in requests(if opaque { &[] } else { &rule.http }) {
@@ -142,6 +145,14 @@ pub(super) fn of_rule(rule: &NetworkRule, denies: &[Reach], mut add: impl FnMut(
         if let Some(net) = Net::new(reach, addresses, denies) {
             add(make(net));
         }
+    }
+}
+
+fn scope(rule: &NetworkRule) -> Scope {
+    let set = rule.set.as_deref().and_then(SetName::new);
+    match set {
+        Some(set) if registry::unpinned(rule).is_some() => Scope::Unpinned(set),
+        set => Scope::Hosts { host: canonical(&rule.host), ports: rule.ports, set },
     }
 }
 
@@ -170,6 +181,18 @@ fn canonical(host: &HostPattern) -> HostPattern {
 }
 
 impl Grant {
+    /// Whether it names a set and none of its hosts.
+    #[must_use]
+    pub const fn is_of_a_set(&self) -> bool {
+        matches!(self, Self::Net(net) | Self::Ask(net) if matches!(net.reach.scope, Scope::Set(_)))
+    }
+
+    /// Whether it names a registry that nothing pins.
+    #[must_use]
+    pub const fn is_unpinned(&self) -> bool {
+        matches!(self, Self::Net(net) | Self::Ask(net) if matches!(net.reach.scope, Scope::Unpinned(_)))
+    }
+
     /// A preset without what is denied of it.
     #[must_use]
     pub fn preset(preset: Preset, denies: Vec<Reach>) -> Self {

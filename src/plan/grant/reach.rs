@@ -35,6 +35,9 @@ pub enum Scope {
         /// The set that resolved to them.
         set: Option<SetName>,
     },
+    /// A set that nothing pins, where no host is asked what it is: in a comparison of commits. What it is on one host or
+    /// another is not known, so it is none of the hosts.
+    Unpinned(SetName),
     /// A set, whatever it resolves to. No file of a repository yields this; a person's baseline may.
     Set(SetName),
 }
@@ -57,6 +60,13 @@ impl SetName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether both speak of one registry, whatever may be done there.
+    pub(super) fn is_same_registry(&self, other: &Self) -> bool {
+        let registry =
+            |name: &Self| name.0.split_once('+').map_or(name.0.clone(), |(name, _)| name.to_owned());
+        registry(self) == registry(other)
     }
 
     pub(super) fn covers(&self, other: &Self) -> bool {

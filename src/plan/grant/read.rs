@@ -138,10 +138,7 @@ fn net(words: &mut Words) -> Option<Net> {
     let opaque = text::is_opaque(protocol.flatten());
     let methods = if opaque { Methods::All } else { methods(&words.next()?)? };
     let scope = scope(words, None)?;
-    let usual = match &scope {
-        Scope::Set(_) => None,
-        Scope::Hosts { ports, .. } => text::usual(*ports),
-    };
+    let usual = text::usual_in(&scope);
     let reach = Reach { scope, protocol: protocol.unwrap_or(usual), methods, path: path(words)? };
     let private = words.next_if(|word| word == "private").is_some();
     let addresses = if private { Addresses::Private } else { Addresses::Public };
@@ -158,7 +155,7 @@ fn except(words: &mut Words) -> Option<Vec<Reach>> {
             None => Methods::All,
         };
         let scope = scope(words, Some(Ports::ALL))?;
-        if !matches!(scope, Scope::Hosts { set: None, .. }) {
+        if !matches!(scope, Scope::Hosts { set: None, .. } | Scope::Unpinned(_)) {
             return None;
         }
         all.push(Reach { scope, protocol, methods, path: path(words)? });
@@ -201,6 +198,9 @@ fn scope(words: &mut Words, ports: Option<Ports>) -> Option<Scope> {
     }
     let set = SetName::new(&word)?;
     match words.next_if(|word| word.starts_with('(')) {
+        Some(member) if member == text::UNPINNED && word.starts_with("registry:") => {
+            Some(Scope::Unpinned(set))
+        }
         Some(member) => hosts(member.strip_prefix('(')?.strip_suffix(')')?, Some(set)),
         None => Some(Scope::Set(set)),
     }

@@ -67,10 +67,7 @@ pub(super) const fn preset_word(preset: Preset) -> &'static str {
 fn write_net(word: &str, net: &Net, to: &mut fmt::Formatter<'_>) -> fmt::Result {
     to.write_str(word)?;
     let Reach { scope, protocol, methods, path } = &net.reach;
-    let usual = match scope {
-        Scope::Set(_) => None,
-        Scope::Hosts { ports, .. } => usual(*ports),
-    };
+    let usual = usual_in(scope);
     match protocol {
         protocol if *protocol == usual => {}
         Some(protocol) => write!(to, " {protocol}")?,
@@ -81,6 +78,7 @@ fn write_net(word: &str, net: &Net, to: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     match scope {
         Scope::Set(set) => write!(to, " {}", set.as_str())?,
+        Scope::Unpinned(set) => write!(to, " {} {UNPINNED}", set.as_str())?,
         Scope::Hosts { host, ports, set } => {
             let target = target(host, Some(*ports));
             match set {
@@ -105,6 +103,18 @@ fn write_path(path: &str, to: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn write_except(except: &[Reach], to: &mut fmt::Formatter<'_>) -> fmt::Result {
     except.iter().try_for_each(|reach| write!(to, " except {}", Except(reach)))
+}
+
+/// What stands behind a set in place of the host that nothing pins.
+pub(super) const UNPINNED: &str = "(unpinned)";
+
+/// The protocol that is meant where none is written, in an allow.
+pub(super) fn usual_in(scope: &Scope) -> Option<Protocol> {
+    match scope {
+        Scope::Set(_) => None,
+        Scope::Unpinned(_) => Some(Protocol::Https),
+        Scope::Hosts { ports, .. } => usual(*ports),
+    }
 }
 
 /// The protocol that is meant where none is written.
@@ -139,6 +149,7 @@ impl fmt::Display for Except<'_> {
         }
         match scope {
             Scope::Set(set) => to.write_str(set.as_str())?,
+            Scope::Unpinned(set) => write!(to, "{} {UNPINNED}", set.as_str())?,
             Scope::Hosts { host, ports, .. } => {
                 to.write_str(&target(host, (*ports != Ports::ALL).then_some(*ports)))?;
             }

@@ -15,6 +15,8 @@ pub const MARKER: &str = "<!-- cofferdam-plan -->";
 /// Longest comment, in characters. A forge takes 65,536.
 pub const MARKDOWN_MAX: usize = 60_000;
 
+/// Most warnings above the steps.
+const WARNINGS_MAX: usize = 10;
 /// Longest text of one grant or reason, in characters.
 const TEXT_MAX: usize = 300;
 /// Room for what is written after the last step.
@@ -32,6 +34,12 @@ pub fn markdown(view: &View<'_>) -> String {
     let _ = writeln!(out, "{title}\n");
     let against = view.against.map(|against| format!(" Compared with {}.", code(&short(against, TEXT_MAX))));
     let _ = writeln!(out, "{}.{}\n", view.summary(), against.unwrap_or_default());
+    for warning in view.warnings.iter().take(WARNINGS_MAX) {
+        let _ = writeln!(out, "- {}", code(&short(warning, TEXT_MAX)));
+    }
+    if !view.warnings.is_empty() {
+        out.push('\n');
+    }
     let steps = view.loud();
     let mut length = out.chars().count();
     let mut left = steps.len();

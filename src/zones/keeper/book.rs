@@ -168,9 +168,22 @@ impl Book {
         }
     }
 
-    /// From now on, events are made under this policy.
-    pub(super) fn policy_applied(&self, policy: &PolicyRevision) {
-        self.context.borrow_mut().provenance.policy_hash = Some(policy.hash.clone());
+    /// From now on, events and status name this policy, and the files as they were recorded last.
+    pub(super) fn policy_applied(&self, policy: &PolicyRevision, status: &mut SandboxStatus) {
+        let provenance = match self.store.load(&self.config.id) {
+            Ok(record) => record.desired.provenance,
+            Err(error) => {
+                self.complain(&format!("the record: {error}"));
+                self.record.desired.provenance.clone()
+            }
+        };
+        let events = &mut self.context.borrow_mut().provenance;
+        status.file = provenance.file.map(|file| file.display().to_string());
+        status.commit.clone_from(&provenance.commit);
+        status.policy_hash = Some(policy.hash.clone());
+        events.commit = provenance.commit;
+        events.file_digest = provenance.file_digest;
+        events.policy_hash = Some(policy.hash.clone());
     }
 
     pub(super) fn upstream(&self) -> io::Result<Upstream> {
@@ -190,17 +203,18 @@ impl Book {
         self.names.borrow_mut().bind(&name, address).map_err(io::Error::other)
     }
 
-    /// What stands for each secret; made at the first start.
+    /// What stands for each secret; made at the first start, and anew where its form was changed since.
     pub(super) fn placeholders(&self) -> io::Result<BTreeMap<String, String>> {
         let mut known = self.dir.placeholders().map_err(io::Error::other)?;
-        let before = known.len();
+        let before = known.clone();
         for binding in &self.record.desired.secrets {
-            if !known.contains_key(&binding.name) {
+            let fits = |known: &String| secret::placeholder::fits(&binding.placeholder, known);
+            if !known.get(&binding.name).is_some_and(fits) {
                 let placeholder = secret::generate(&binding.placeholder).map_err(io::Error::other)?;
                 known.insert(binding.name.clone(), placeholder);
             }
         }
-        if known.len() != before {
+        if known != before {
             self.dir.write_placeholders(known.clone(), &self.life).map_err(io::Error::other)?;
         }
         Ok(known)
@@ -380,3 +394,7 @@ fn open_trail(dir: &Path, context: &Context) -> Result<Trail, TrailError> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

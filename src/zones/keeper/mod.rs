@@ -128,8 +128,7 @@ impl Keeper {
         let policy = self.book.policy(revision)?;
         self.policy.replace(policy.clone());
         let closed = self.egress.apply(policy.clone()).await?;
-        self.book.policy_applied(&policy);
-        self.status.send_modify(|status| status.policy_hash = Some(policy.hash.clone()));
+        self.status.send_modify(|status| self.book.policy_applied(&policy, status));
         self.book.save_status(&self.status.borrow());
         Ok((policy, closed))
     }
@@ -185,6 +184,7 @@ async fn keep(
     keeper.status.send_modify(|status| {
         machine.isolation.clone_into(&mut status.isolation);
         status.ports = keeper.ports.list();
+        keeper.book.policy_applied(&keeper.policy.borrow(), status);
     });
     keeper.book.save_status(&keeper.status.borrow());
     tokio::task::spawn_local(api::serve(listener, Rc::clone(&keeper)));

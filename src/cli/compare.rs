@@ -1,0 +1,356 @@
+//! What `plan --against` looks at: two commits of a repository, and no host at all.
+//!
+//! It runs where a workflow runs: without a home, a configuration or a state directory. So nothing here takes a
+//! [`Host`](super::host::Host), reads an environment or asks what a registry is; a home has one name on every machine.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use super::{
+    committed,
+    failure::{Failure, Kind},
+    host::load_failure,
+    ops::{Comparison, Source},
+};
+use crate::{
+    kit::{
+        self, Context, DiscoverError, LoadError, Loaded, LockUse, Problem, Repository, Selection, Snapshot,
+    },
+    model::{
+        desired::Sandbox,
+        name::SandboxId,
+        registry::{Lookup, Registries, RegistryUrl},
+        status::Phase,
+        unit::Bytes,
+    },
+    plan::{
+        Approvals, Observed, PlanInput,
+        grant::{GrantSet, Ground, granted},
+    },
+    review::{CommitTree, History, HistoryError},
+};
+
+/// Most steps back that `REF~N` may go.
+const BACK_MAX: usize = 10_000;
+/// What stands for a home that nobody has: what a file names with `~` shows with it again.
+const HOME: &str = "/~";
+
+/// The files of the commit that is checked out where `folder` lies, beside those that it and `reference` began with.
+/// `locked`: what `sandbox.lock` of the later one does not pin is an error.
+///
+/// # Errors
+/// Findings; a reference or an object that is not here.
+pub(super) fn compare(
+    folder: &Path,
+    source: &Source,
+    reference: &str,
+    locked: bool,
+) -> Result<Comparison, Failure> {
+    let path = match source {
+        Source::Path(path) => Some(path.as_path()),
+        Source::Search => None,
+        Source::Stdin | Source::Text(_) | Source::CommandLine(_) => {
+            return Err(Failure::usage(
+                "against",
+                "--against compares commits, and needs files of a repository",
+            ));
+        }
+    };
+    let repository = repository(folder, path)?;
+    let history = History::open(&repository.common_dir)
+        .map_err(|error| Failure::from_error(Kind::Failed, "history", &error))?;
+    let compared = Compared { folder, path, repository, history, reference };
+    let head = compared.resolve("HEAD")?;
+    let with = compared.resolve(reference)?;
+    let base = compared.history.merge_base(&head, &with).map_err(|error| compared.unread(&error))?;
+    let new = compared.files(&head)?;
+    let approved = new.approvals()?;
+    let after = new.load(if locked { LockUse::Only } else { LockUse::Prefer })?.map_err(load_failure)?;
+    let old = compared.files(&base)?;
+    let before = old.load(LockUse::Prefer)?;
+    let warnings = warnings(before.as_ref().ok(), &after);
+    let before = match before {
+        Ok(before) => before.sandboxes,
+        // There were none yet.
+        Err(LoadError::Discover(DiscoverError::NothingHere(_) | DiscoverError::NotFound(_)))
+        | Err(LoadError::NoDocument { .. }) => Vec::new(),
+        Err(LoadError::Invalid(_)) => {
+            let message = format!(
+                "the files at {base}, where this branch began, are wrong, so nothing can be compared with them"
+            );
+            return Err(Failure::new(Kind::File, "base_invalid", message));
+        }
+        Err(error) => return Err(Failure::from_error(Kind::File, "no_file", &error)),
+    };
+    let ground = Ground { root: compared.repository.root.clone(), home: HOME.into() };
+    Ok(Comparison { input: difference(ground, &before, after.sandboxes), warnings, approved })
+}
+
+/// The repository that the files lie in.
+fn repository(folder: &Path, path: Option<&Path>) -> Result<Repository, Failure> {
+    let start = start(folder, path)?;
+    let found = Repository::find(&start)
+        .map_err(|error| Failure::from_error(Kind::NotFound, "no_repository", &error))?;
+    let repository = found.ok_or_else(|| {
+        let message = format!("{} lies in no git repository", start.display());
+        Failure::new(Kind::NotFound, "no_repository", message)
+    })?;
+    if repository.keeps_a_reftable() {
+        let message = "this repository keeps its references in a reftable, which is not read yet";
+        return Err(Failure::new(Kind::NotFound, "reftable", message)
+            .hint("git refs migrate --ref-format=files, or compare in a clone with references in files"));
+    }
+    Ok(repository)
+}
+
+/// Two commits of one repository.
+struct Compared<'a> {
+    folder: &'a Path,
+    path: Option<&'a Path>,
+    repository: Repository,
+    history: History,
+    reference: &'a str,
+}
+
+/// The files of one of them.
+struct Files<'a> {
+    of: &'a Compared<'a>,
+    tree: Rc<CommitTree>,
+    snapshot: Snapshot,
+}
+
+impl Compared<'_> {
+    /// The commit that `HEAD`, a branch, a tag or an id names; `~N` and `^` go back.
+    fn resolve(&self, written: &str) -> Result<String, Failure> {
+        let (name, back) = split(written).ok_or_else(|| {
+            Failure::usage("reference", format!("`{written}` is not a reference"))
+                .hint("name a branch, a tag or a commit; ~N and ^ go back")
+        })?;
+        let Some(id) = self.repository.resolve(name) else {
+            return Err(if name == "HEAD" { no_commit() } else { missing(written) });
+        };
+        self.history.commit(&id, back).map_err(|error| match error {
+            HistoryError::Missing(_) => self.incomplete().unwrap_or_else(|| missing(written)),
+            error => self.unread(&error),
+        })
+    }
+
+    fn files(&self, commit: &str) -> Result<Files<'_>, Failure> {
+        let root = &self.repository.root;
+        let tree = Rc::new(self.history.files(commit, root).map_err(|error| self.unread(&error))?);
+        let below = |path: &Path| path.strip_prefix(root).unwrap_or(Path::new("")).to_owned();
+        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.to_owned());
+        let path = self.path.map(|path| below(&named(self.folder, path)));
+        let snapshot = Snapshot { tree: tree.clone(), path, folder: below(&folder) };
+        Ok(Files { of: self, tree, snapshot })
+    }
+
+    /// Why history does not answer: that this clone does not have all of it, told from history that is broken.
+    fn unread(&self, error: &HistoryError) -> Failure {
+        match error {
+            HistoryError::Sha256 => Failure::from_error(Kind::NotFound, "sha256", error)
+                .hint("cofferdam check reads the working tree; comparing commits needs a repository with SHA-1 objects"),
+            HistoryError::Missing(id) => self.incomplete().unwrap_or_else(|| lost(id)),
+            HistoryError::Unrelated(..) => self
+                .incomplete()
+                .unwrap_or_else(|| Failure::from_error(Kind::NotFound, "history", error)),
+            HistoryError::NoCommit(_) => Failure::from_error(Kind::NotFound, "history", error),
+            HistoryError::Open(_) | HistoryError::Broken(_) => {
+                self.incomplete().unwrap_or_else(|| Failure::from_error(Kind::Failed, "history", error))
+            }
+        }
+    }
+
+    /// That this clone was made without all of the repository, where it was.
+    fn incomplete(&self) -> Option<Failure> {
+        if self.repository.is_shallow() {
+            let message = format!(
+                "this clone is shallow: it does not reach the commit where this branch and {} part",
+                self.reference
+            );
+            return Some(
+                Failure::new(Kind::NotFound, "shallow", message)
+                    .hint("git fetch --unshallow, or fetch-depth: 0 where a workflow checks out"),
+            );
+        }
+        self.repository.is_partial().then(|| {
+            let message = "this clone is partial: objects of these commits were left with the remote, and nothing is fetched here";
+            Failure::new(Kind::NotFound, "partial", message)
+                .hint("git fetch --refetch --no-filter, or a checkout without a filter")
+        })
+    }
+}
+
+impl Files<'_> {
+    /// What they say, or why nothing. Nobody is asked what a registry is here: what `sandbox.lock` does not pin is
+    /// shown as that.
+    fn load(&self, lock: LockUse) -> Result<Result<Loaded, LoadError>, Failure> {
+        let mut context = Context {
+            folder: self.of.folder.to_owned(),
+            home: HOME.into(),
+            default_memory: Bytes::gib(4),
+            user_folder: None,
+            registries: Registries::default(),
+            tree: None,
+            lock,
+        };
+        let loaded = loop {
+            let loaded = kit::load(Selection::Tree(self.snapshot.clone()), &context);
+            let Err(LoadError::Invalid(problems)) = &loaded else { break loaded };
+            let before = context.registries.0.len();
+            for name in problems.iter().filter_map(|problem| problem.wants.as_ref()) {
+                context.registries.0.insert(name.clone(), Lookup::Unpinned(RegistryUrl::unpinned(name)));
+            }
+            if context.registries.0.len() == before {
+                break loaded;
+            }
+        };
+        // Whatever was made of it without: a file that is not here is no answer.
+        self.complete().map(|()| loaded)
+    }
+
+    /// The grants that the files themselves approve.
+    fn approvals(&self) -> Result<BTreeMap<crate::model::name::Name, GrantSet>, Failure> {
+        let written = self.snapshot.tree.read(committed::FILE, committed::FILE_MAX);
+        self.complete()?;
+        let written = written.map_err(|reason| {
+            let message = format!("it is not read: {reason}");
+            Failure::new(Kind::File, "approvals", message).at(committed::FILE, None, None)
+        })?;
+        written.map_or_else(|| Ok(BTreeMap::new()), |bytes| committed::read(&bytes))
+    }
+
+    /// Fails where an object was wanted that is not here.
+    fn complete(&self) -> Result<(), Failure> {
+        let Some(id) = self.tree.missing() else { return Ok(()) };
+        Err(self.of.incomplete().unwrap_or_else(|| lost(&id)))
+    }
+}
+
+/// What the reader of a comparison should know: first what the lock files say otherwise, for a registry that is
+/// somewhere else by it is a rule that nobody wrote.
+fn warnings(before: Option<&Loaded>, after: &Loaded) -> Vec<String> {
+    let nothing = kit::Lock::default();
+    let lock = |loaded: &'_ Loaded| loaded.lock.clone().unwrap_or_default();
+    let (old, new) = (before.map(lock).unwrap_or(nothing), lock(after));
+    let words = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
+    let changed = old.changes(&new).into_iter().map(|change| {
+        format!("{}: {}: {} → {}", kit::LOCK_FILE, change.what, words(change.before), words(change.after))
+    });
+    let rules = after.sandboxes.iter().flat_map(|sandbox| &sandbox.network.rules);
+    let open: BTreeSet<&str> = rules.filter_map(crate::model::registry::unpinned).collect();
+    let open = open.into_iter().map(|name| {
+        format!(
+            "{name} is not pinned: {} has no entry, so what it is on each host cannot be compared; `cofferdam update` pins it",
+            kit::LOCK_FILE
+        )
+    });
+    changed.chain(open).chain(after.warnings.iter().map(Problem::to_line)).collect()
+}
+
+/// Where the search for a repository begins.
+fn start(folder: &Path, path: Option<&Path>) -> Result<PathBuf, Failure> {
+    let Some(path) = path else { return Ok(folder.to_owned()) };
+    let whole = named(folder, path);
+    // The file may be gone from the working tree, and be in the commits.
+    let there = whole.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
+    there.ok_or_else(|| Failure::new(Kind::NotFound, "no_file", format!("{} is not there", path.display())))
+}
+
+/// A path as a person named it, absolute, with no link in the folders that are there.
+fn named(folder: &Path, path: &Path) -> PathBuf {
+    let whole = folder.join(path);
+    if let Ok(canonical) = whole.canonicalize()
+        && whole.symlink_metadata().is_ok_and(|found| !found.is_symlink())
+    {
+        return canonical;
+    }
+    match (whole.parent().and_then(|parent| parent.canonicalize().ok()), whole.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => whole,
+    }
+}
+
+/// The base's sandboxes as if they ran, and everything that the head asks for as if it were approved: what is left is
+/// the difference.
+fn difference(ground: Ground, before: &[Sandbox], after: Vec<Sandbox>) -> PlanInput {
+    let observed = before.iter().zip(1_u64..).map(|(sandbox, number)| {
+        let bytes = number.to_be_bytes();
+        Observed {
+            id: SandboxId::from_bytes([bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]),
+            recorded: sandbox.clone(),
+            generation: 1,
+            phase: Phase::Running,
+            unfinished: None,
+            orphaned: false,
+            ports: BTreeSet::new(),
+        }
+    });
+    let all = |sandbox| -> GrantSet { granted(sandbox, &ground).into_iter().map(|it| it.grant).collect() };
+    let definitions = after.iter().map(|sandbox| (sandbox.name.clone(), all(sandbox))).collect();
+    PlanInput {
+        scope: vec![ground.root.clone()],
+        observed: observed.collect(),
+        sessions: BTreeMap::new(),
+        suspended: BTreeSet::new(),
+        approvals: Approvals { baseline: GrantSet::default(), definitions },
+        now: true,
+        prune: false,
+        desired: after,
+        ground,
+    }
+}
+
+/// `main~2^` is `main`, three back.
+fn split(written: &str) -> Option<(&str, usize)> {
+    let (mut rest, mut back) = (written, 0_usize);
+    loop {
+        if let Some(before) = rest.strip_suffix('^') {
+            (rest, back) = (before, back + 1);
+        } else if let Some((before, count)) = rest.rsplit_once('~') {
+            let count = if count.is_empty() { 1 } else { count.parse().ok()? };
+            (rest, back) = (before, back.checked_add(count)?);
+        } else {
+            return (!rest.is_empty() && back <= BACK_MAX).then_some((rest, back));
+        }
+    }
+}
+
+fn missing(reference: &str) -> Failure {
+    Failure::new(Kind::NotFound, "no_reference", format!("there is no `{reference}` in this repository"))
+        .hint(format!("fetch it: git fetch origin {}", reference.trim_start_matches("origin/")))
+}
+
+fn lost(id: &str) -> Failure {
+    Failure::new(Kind::NotFound, "missing_object", format!("the object {id} of this repository is not here"))
+        .hint("git fsck says what else is missing; fetch it, or compare in a whole clone")
+}
+
+fn no_commit() -> Failure {
+    Failure::new(Kind::NotFound, "no_commit", "nothing is committed here yet, so there is nothing to compare")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_go_back() {
+        for (written, expected) in [
+            ("main", Some(("main", 0))),
+            ("main~2^", Some(("main", 3))),
+            ("HEAD^^", Some(("HEAD", 2))),
+            ("main~", Some(("main", 1))),
+            ("main~x", None),
+            ("~1", None),
+            ("", None),
+            ("main~99999999999999999999", None),
+            ("main~10001", None),
+        ] {
+            assert_eq!(split(written), expected, "{written}");
+        }
+    }
+}
