@@ -26,18 +26,18 @@ struct Barren {
 
 impl Barren {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("the stage is set");
         let barren = Self { folder };
         // Nothing can be made below a file, whoever tries.
-        fs::write(barren.path("file"), "").unwrap();
-        fs::write(barren.path("config.yaml"), "engine: [poisoned\n").unwrap();
-        let repository = Repository::init(barren.path("web")).unwrap();
+        fs::write(barren.path("file"), "").expect("the stage is set");
+        fs::write(barren.path("config.yaml"), "engine: [poisoned\n").expect("the stage is set");
+        let repository = Repository::init(barren.path("web")).expect("the stage is set");
         let base = commit(&repository, &[], FILE);
-        fs::write(barren.path("web/.git/refs/heads/main"), format!("{base}\n")).unwrap();
+        fs::write(barren.path("web/.git/refs/heads/main"), format!("{base}\n")).expect("the stage is set");
         let wider = FILE.replace("api.example", "**.api.example");
         let head = commit(&repository, &[base], &wider);
-        fs::write(barren.path("web/.git/HEAD"), format!("{head}\n")).unwrap();
-        fs::write(barren.path("web/sandbox.yaml"), FILE).unwrap();
+        fs::write(barren.path("web/.git/HEAD"), format!("{head}\n")).expect("the stage is set");
+        fs::write(barren.path("web/sandbox.yaml"), FILE).expect("the stage is set");
         barren
     }
 
@@ -58,7 +58,7 @@ impl Barren {
             .env("COFFERDAM_CACHE", self.path("file/cache"))
             .env("XDG_RUNTIME_DIR", self.path("file/run"))
             .output()
-            .unwrap()
+            .expect("the stage is set")
     }
 
     fn poisoned(&self, line: &str) -> Output {
@@ -69,10 +69,10 @@ impl Barren {
     fn listing(&self) -> Vec<PathBuf> {
         let (mut open, mut found) = (vec![self.folder.path().to_owned()], Vec::new());
         while let Some(folder) = open.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let entry = entry.unwrap();
+            for entry in fs::read_dir(folder).expect("the stage is set") {
+                let entry = entry.expect("the stage is set");
                 found.push(entry.path());
-                if entry.file_type().unwrap().is_dir() {
+                if entry.file_type().expect("the stage is set").is_dir() {
                     open.push(entry.path());
                 }
             }
@@ -83,12 +83,16 @@ impl Barren {
 }
 
 fn commit(repository: &Repository, parents: &[Oid], text: &str) -> Oid {
-    let mut tree = repository.treebuilder(None).unwrap();
-    tree.insert("sandbox.yaml", repository.blob(text.as_bytes()).unwrap(), 0o100_644).unwrap();
-    let tree = repository.find_tree(tree.write().unwrap()).unwrap();
-    let who = Signature::now("Ann", "ann@team.example").unwrap();
-    let parents: Vec<_> = parents.iter().map(|oid| repository.find_commit(*oid).unwrap()).collect();
-    repository.commit(None, &who, &who, "a commit", &tree, &parents.iter().collect::<Vec<_>>()).unwrap()
+    let mut tree = repository.treebuilder(None).expect("the stage is set");
+    tree.insert("sandbox.yaml", repository.blob(text.as_bytes()).expect("the stage is set"), 0o100_644)
+        .expect("the stage is set");
+    let tree = repository.find_tree(tree.write().expect("the stage is set")).expect("the stage is set");
+    let who = Signature::now("Ann", "ann@team.example").expect("the stage is set");
+    let parents: Vec<_> =
+        parents.iter().map(|oid| repository.find_commit(*oid).expect("the stage is set")).collect();
+    repository
+        .commit(None, &who, &who, "a commit", &tree, &parents.iter().collect::<Vec<_>>())
+        .expect("the stage is set")
 }
 
 fn words(output: &Output) -> String {
@@ -124,7 +128,7 @@ fn a_saved_input_is_planned_again_anywhere() {
     });
     let content = json!({"ground": {"root": "/src/web", "home": "/home/ann"}, "desired": [wanted]});
     let saved = json!({"kind": "cofferdam-plan-input", "version": 1, "content": content});
-    fs::write(barren.path("web/input.json"), saved.to_string()).unwrap();
+    fs::write(barren.path("web/input.json"), saved.to_string()).expect("the stage is set");
     let before = barren.listing();
     let planned = barren.poisoned("plan --replay input.json");
     assert_eq!(planned.status.code(), Some(0), "{}", words(&planned));
