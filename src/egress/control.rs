@@ -47,7 +47,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// A channel, and the queue that [`write`] empties.
+    /// A channel, and the queue that [`write`](fn@write) empties.
     pub fn new() -> (Self, mpsc::Receiver<EgressReport>) {
         let (reports, queue) = mpsc::channel(QUEUE);
         (Self { reports, waiting: Mutex::default(), next: AtomicU64::new(1) }, queue)

@@ -9,7 +9,7 @@
 //! else an ask, else deny; neither the order nor the specificity of rules changes a verdict, only which rule is
 //! named for it. State: none; the holder of a [`Compiled`] swaps it whole.
 //!
-//! Read [`decide`] first, then [`compile`]; [`address`] and [`authority`] say what a host is at all.
+//! Read [`decide`](mod@decide) first, then [`compile`]; [`address`] and [`authority`] say what a host is at all.
 
 pub mod address;
 pub mod authority;

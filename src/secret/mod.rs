@@ -1,7 +1,7 @@
 //! Secret values: fetched once, sealed, handed on as descriptors, and never printed.
 //!
 //! It exists so that few processes ever see a value. The broker, short-lived, fetches it from the operator's source
-//! ([`fetch`]), seals it into memory ([`memory_file`](crate::sys::memory_file)) and ends; the keeper holds only the
+//! ([`fetch`](fn@fetch)), seals it into memory ([`memory_file`](crate::sys::memory_file)) and ends; the keeper holds only the
 //! descriptor, never mapped; egress opens it. The guest has a random text in its place ([`placeholder`]).
 //!
 //! What is absent: no value in an error, a log, an argument, an environment or a file. Values are

@@ -28,7 +28,7 @@
 //!
 //! Guarantee: killed at any point, the next reader sees the old state or the new one. Files are replaced by rename,
 //! folders appear and disappear by rename, and what a crash left under a name with a leading dot is no state.
-//! Read [`file`] for the replacing, [`state`] for the directory, [`sandbox`] for the life of one record.
+//! Read [`file`](mod@file) for the replacing, [`state`] for the directory, [`sandbox`] for the life of one record.
 //!
 //! What is absent: no environment and no clock; callers pass both.
 

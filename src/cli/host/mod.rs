@@ -1,4 +1,4 @@
-//! The real [`Operations`]: this user, on this host. Composition root of the command's process: files are checked by
+//! The real [`Operations`](super::ops::Operations): this user, on this host. Composition root of the command's process: files are checked by
 //! `kit`, the plan is made and executed by `reconcile`, records lie in `store`, machines boot from `template`'s cache.
 //!
 //! Read `documents` (what files say), `world` (what the reconciler may do), `machines`, `launch`, `root` (templates) and

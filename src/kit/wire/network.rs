@@ -19,7 +19,7 @@ pub(in crate::kit) struct Network {
     /// Rules. Any deny that matches wins; else any allow; else the request is denied.
     #[serde(default)]
     pub(in crate::kit) rules: Vec<Spanned<Rule>>,
-    /// Services on the host's loopback, reached as http://NAME.host.internal/.
+    /// Services on the host's loopback, reached as `http://NAME.host.internal/`.
     #[serde(default)]
     pub(in crate::kit) host_services: Vec<Spanned<HostService>>,
 }
@@ -121,7 +121,7 @@ pub(in crate::kit) struct Requests {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::kit) struct HostService {
-    /// Its name; the sandbox reaches it as http://NAME.host.internal/.
+    /// Its name; the sandbox reaches it as `http://NAME.host.internal/`.
     pub(in crate::kit) name: Spanned<Label>,
     /// Its port on the host's loopback.
     #[schemars(range(min = 1, max = 65535))]

@@ -2,7 +2,7 @@
 //!
 //! What a repository's file brought is hostile to each of them in its own way, so each renderer escapes for itself:
 //! `text` makes control characters visible, `markdown` leaves nothing of the file's own to be markup, `github` keeps
-//! a line a line. JSON is [`json`].
+//! a line a line. JSON is [`json`](fn@json).
 
 mod escape;
 mod github;
