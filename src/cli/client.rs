@@ -14,7 +14,13 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
-use crate::{model::status::SandboxStatus, wire::exec::ExecRequest};
+use crate::{
+    model::{
+        session::{SESSION_HEADER, SessionKind},
+        status::SandboxStatus,
+    },
+    wire::exec::ExecRequest,
+};
 
 use super::failure::{ErrorObject, Failure, Kind};
 
@@ -123,6 +129,14 @@ impl Client {
         self.ask(Method::GET, "/v1/wait", Bytes::new()).await
     }
 
+    /// Where the machine stands once nobody works in it, or it is down.
+    ///
+    /// # Errors
+    /// As in [`ClientError`].
+    pub async fn idle(&self) -> Result<SandboxStatus, ClientError> {
+        self.ask(Method::GET, "/v1/idle", Bytes::new()).await
+    }
+
     /// As [`Client::wait`], but also as soon as the set-up is behind its step `after`.
     ///
     /// # Errors
@@ -161,13 +175,14 @@ impl Client {
     ///
     /// # Errors
     /// As in [`ClientError`].
-    pub async fn exec(&self, request: &ExecRequest) -> Result<ExecStream, ClientError> {
+    pub async fn exec(&self, kind: SessionKind, request: &ExecRequest) -> Result<ExecStream, ClientError> {
         let request = Request::builder()
             .method(Method::POST)
             .uri("/v1/exec")
             .header(header::HOST, "keeper")
             .header(header::CONNECTION, "upgrade")
             .header(header::UPGRADE, EXEC_PROTOCOL)
+            .header(SESSION_HEADER, kind.to_string())
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(encode(request)?))
             .expect("constant parts make a valid request");

@@ -14,6 +14,7 @@ pub mod redacted;
 pub mod registry;
 pub mod rule;
 pub mod secret;
+pub mod session;
 pub mod status;
 pub mod template;
 pub mod unit;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::session::{OpenSession, TaskStatus};
+
 /// Where the machine stands. Drawn in `lifecycle`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -114,6 +116,20 @@ pub struct SandboxStatus {
     /// Its ports on the host, while it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PublishedPort>,
+    /// Open sessions, while it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<OpenSession>,
+    /// Its last task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskStatus>,
+    /// Its keeper lives and did not answer in time: the phase is what it noted last, and sessions are unknown.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub silent: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(word: &bool) -> bool {
+    !*word
 }
 
 impl SandboxStatus {
@@ -122,6 +138,14 @@ impl SandboxStatus {
     pub fn is_settled(&self) -> bool {
         let sets_up = self.setup.as_ref().is_some_and(|setup| setup.state == SetupState::Running);
         self.phase != Phase::Starting && !(self.phase == Phase::Running && sets_up)
+    }
+
+    /// The machine is down: its sessions are over, and a task that ran was cut short.
+    pub fn interrupt(&mut self, now: &str) {
+        self.sessions.clear();
+        if let Some(task) = &mut self.task {
+            task.end(None, now.to_owned());
+        }
     }
 
     /// The set-up that keeps a running sandbox from being ready.

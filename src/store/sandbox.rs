@@ -73,6 +73,9 @@ impl Record {
             commit: desired.provenance.commit.clone(),
             setup: None,
             ports: Vec::new(),
+            sessions: Vec::new(),
+            task: None,
+            silent: false,
         }
     }
 }

@@ -303,6 +303,9 @@ mod tests {
             commit: None,
             setup: None,
             ports: Vec::new(),
+            sessions: Vec::new(),
+            task: None,
+            silent: false,
         };
         sandbox.write_status(&status, &life).unwrap();
         assert_eq!(sandbox.read_status().unwrap(), Some(status));

@@ -85,6 +85,9 @@ pub enum Packet {
 }
 
 impl Packet {
+    /// Kind of [`Packet::Exit`].
+    pub const EXIT: u8 = 19;
+
     /// The packet's bytes, header included.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -101,7 +104,7 @@ impl Packet {
             Self::Stdout(data) => with_header(16, data),
             Self::Stderr(data) => with_header(17, data),
             Self::Window(bytes) => with_header(18, &bytes.to_le_bytes()),
-            Self::Exit(code) => with_header(19, &[*code]),
+            Self::Exit(code) => with_header(Self::EXIT, &[*code]),
         }
     }
 
@@ -130,7 +133,7 @@ impl Packet {
             (16, _) => Self::Stdout(body),
             (17, _) => Self::Stderr(body),
             (18, &[a, b, c, d]) => Self::Window(u32::from_le_bytes([a, b, c, d])),
-            (19, &[code]) => Self::Exit(code),
+            (Self::EXIT, &[code]) => Self::Exit(code),
             _ => return Err(invalid("packet of unknown kind or form")),
         })
     }

@@ -21,6 +21,7 @@ pub mod control;
 pub mod exec;
 pub mod files;
 pub mod frame;
+pub mod overheard;
 pub mod ports;
 pub mod stream;
 

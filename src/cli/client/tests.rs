@@ -123,11 +123,12 @@ async fn exec_upgrades_and_keeps_the_bytes_that_came_early() {
             .to_vec();
     answer.extend_from_slice(b"early\0");
     let keeper = keeper(&socket, answer);
-    let mut exec = Client::new(&socket).exec(&request()).await.unwrap();
+    let mut exec = Client::new(&socket).exec(SessionKind::Task, &request()).await.unwrap();
     let (request, mut guest) = keeper.await.unwrap();
     assert!(request.starts_with("POST /v1/exec HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("\r\nconnection: upgrade\r\n"), "{request}");
     assert!(request.contains("\r\nupgrade: cofferdam-exec\r\n"), "{request}");
+    assert!(request.contains("\r\ncofferdam-session: task\r\n"), "{request}");
     guest.write_all(b"late").await.unwrap();
     drop(guest);
     let mut all = exec.early.to_vec();
@@ -142,7 +143,10 @@ async fn exec_without_the_upgrade_is_a_failure() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("s");
         let _keeper = keeper(&socket, answer);
-        assert!(matches!(Client::new(&socket).exec(&request()).await, Err(ClientError::Answer(_))));
+        assert!(matches!(
+            Client::new(&socket).exec(SessionKind::Task, &request()).await,
+            Err(ClientError::Answer(_))
+        ));
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
         ops::Found,
         session::{self, CODE_OURS, CODE_TIMEOUT, Ended, Session, SessionError, terminal},
     },
+    model::session::SessionKind,
     wire::{self, exec::ExecRequest},
 };
 
@@ -34,6 +35,8 @@ pub struct Wish {
     pub stdin: bool,
     /// Ended after this time.
     pub timeout: Option<Duration>,
+    /// What the sandbox is busy with meanwhile.
+    pub kind: SessionKind,
 }
 
 /// Longest value of `TERM` that is handed on, in bytes.
@@ -44,7 +47,7 @@ impl Wish {
     #[must_use]
     pub fn interactive(command: Vec<String>, env: BTreeMap<String, String>) -> Self {
         let tty = io::stdin().is_terminal() && io::stdout().is_terminal();
-        Self { command, env, tty, stdin: true, ..Self::default() }
+        Self { command, env, tty, stdin: true, kind: SessionKind::Attach, ..Self::default() }
     }
 
     fn request(self) -> ExecRequest {
@@ -111,8 +114,8 @@ async fn session(
     wish: Wish,
     output: session::Output,
 ) -> Result<Result<Ended, SessionError>, Failure> {
-    let (tty, stdin, timeout) = (wish.tty, wish.stdin, wish.timeout);
-    let guest = client.exec(&wish.request()).await?;
+    let (tty, stdin, timeout, kind) = (wish.tty, wish.stdin, wish.timeout, wish.kind);
+    let guest = client.exec(kind, &wish.request()).await?;
     let input = if stdin { Some(session::Input::standard().map_err(ours)?) } else { None };
     let is_terminal = tty && io::stdin().is_terminal();
     let window = rustix::stdio::stdin().try_clone_to_owned().map_err(ours)?;

@@ -10,6 +10,7 @@ use crate::cli::{
     failure::{CommandResult, Failure},
     session::CODE_OURS,
 };
+use crate::model::session::SessionKind;
 
 /// Arguments of `exec`.
 #[derive(Debug, clap::Args)]
@@ -65,6 +66,7 @@ fn run_in(args: &Args, context: &Context<'_>) -> CommandResult {
             // With a terminal of its own the command's input is that terminal: only -i asks for it.
             stdin: args.interactive || (!terminal && !args.tty),
             timeout: args.timeout,
+            kind: SessionKind::Exec,
         },
     )
 }

@@ -17,6 +17,7 @@ use crate::cli::{
     output::Format,
     session::{CODE_TIMEOUT, Ended},
 };
+use crate::model::session::SessionKind;
 
 /// Longest task, in bytes: Linux takes no argument above 128 KiB (`MAX_ARG_STRLEN`).
 const TASK_MAX: usize = 120 * 1024;
@@ -102,7 +103,7 @@ impl Task {
             return Err(failure.hint("arguments that begin with `-` are appended"));
         }
         command.extend(further.iter().cloned());
-        Ok(Wish { command, timeout: self.timeout, ..Wish::default() })
+        Ok(Wish { command, timeout: self.timeout, kind: SessionKind::Task, ..Wish::default() })
     }
 }
 

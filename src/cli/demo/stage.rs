@@ -22,7 +22,7 @@ use crate::{
         ops::{Found, Operations, Progress, Source, Wish},
         session::{Ended, Output, Session},
     },
-    model::{event::Event, redacted::Redacted, status::SandboxStatus},
+    model::{event::Event, redacted::Redacted, session::SessionKind, status::SandboxStatus},
     wire::{self, ExecRequest},
 };
 
@@ -187,7 +187,7 @@ impl Stage {
         let written = stdout.try_clone().map_err(|error| broke(&error))?;
         let stderr = File::options().write(true).open("/dev/null").map_err(|error| broke(&error))?;
         let ended = client::block_on(async {
-            let guest = client.exec(&request).await?;
+            let guest = client.exec(SessionKind::Exec, &request).await?;
             let (_keep, events) = tokio::sync::mpsc::channel(1);
             let session = Session {
                 guest,

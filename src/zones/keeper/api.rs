@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `GET /v1/status` | the status |
 //! | `GET /v1/wait` | the status, once the sandbox neither starts nor sets itself up |
+//! | `GET /v1/idle` | the status, once no session is open or the sandbox is down |
 //! | `POST /v1/progress` `{"after"}` | the same, or as soon as its set-up is behind that step |
 //! | `POST /v1/stop` `{"grace_ms"}` | the status, once it is down |
 //! | `POST /v1/policy/reload` | `{"revision","hash","closed"}`, once the policy is in force |
 //! | `POST /v1/ports/reload` | the status, once the ports are published |
-//! | `POST /v1/exec` with `Upgrade: cofferdam-exec` | 101, then the exec stream of `wire::exec`, reply first |
+//! | `POST /v1/exec` with `Upgrade: cofferdam-exec`, `Cofferdam-Session: KIND` (else `exec`) | 101, then the exec stream of `wire::exec`, reply first |
 
 use std::{convert::Infallible, io, rc::Rc, time::Duration};
 
@@ -24,10 +25,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Keeper, frames, relay::relay};
+use super::{Keeper, frames, relay::relay, sessions::Session};
 use crate::{
     lifecycle,
-    model::status::{Phase, SandboxStatus},
+    model::{
+        session::SESSION_HEADER,
+        status::{Phase, SandboxStatus},
+    },
     wire::{self, ExecRequest, frame::HOST_FRAME_MAX, port},
 };
 
@@ -90,6 +94,10 @@ async fn answer(request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer
             keeper.wait_for(SandboxStatus::is_settled).await;
             Ok(ok(&keeper.status()))
         }
+        (&Method::GET, "/v1/idle") => {
+            keeper.wait_for(|status| status.sessions.is_empty()).await;
+            Ok(ok(&keeper.status()))
+        }
         (&Method::POST, "/v1/progress") => {
             let Progress { after } = body(request).await?;
             let further = |status: &SandboxStatus| status.setup.as_ref().is_some_and(|it| it.index > after);
@@ -130,6 +138,7 @@ async fn answer(request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer
 
 async fn exec(mut request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer, Answer> {
     let upgrade = hyper::upgrade::on(&mut request);
+    let kind = request.headers().get(SESSION_HEADER).and_then(|word| word.to_str().ok()?.parse().ok());
     let mut asked: ExecRequest = body(request).await?;
     asked.version = wire::VERSION;
     if keeper.status().phase != Phase::Running {
@@ -138,11 +147,14 @@ async fn exec(mut request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answ
     let failed = |error: io::Error| {
         refuse(StatusCode::BAD_GATEWAY, "guest", &format!("the guest does not answer: {error}"))
     };
+    // Before the guest is asked: what it may do is busy already.
+    let program = asked.argv.first().map_or("", String::as_str);
+    let mut session = Session::begin(Rc::clone(&keeper), kind.unwrap_or_default(), program);
     let mut guest = keeper.guest.dial(port::GUEST_EXEC).await.map_err(failed)?;
     frames::write(&mut guest, &asked, HOST_FRAME_MAX).await.map_err(failed)?;
     tokio::task::spawn_local(async move {
         if let Ok(client) = upgrade.await {
-            relay(TokioIo::new(client), guest).await;
+            relay(TokioIo::new(client), guest, |bytes| session.overheard.hear(bytes)).await;
         }
     });
     Response::builder()

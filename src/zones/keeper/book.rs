@@ -299,7 +299,12 @@ impl Book {
     }
 
     pub(super) fn first_status(&self) -> SandboxStatus {
-        self.record.status(Phase::Starting)
+        let mut status = self.record.status(Phase::Starting);
+        // What became of its last task outlives the machine that it ran in.
+        let before = self.dir.read_status().ok().flatten();
+        status.task = before.and_then(|before| before.task);
+        status.interrupt(&Timestamp::now().to_string());
+        status
     }
 
     /// Notes the status for commands that come when the keeper is gone.

@@ -25,6 +25,7 @@ mod machine_control;
 mod output;
 mod ports;
 mod relay;
+mod sessions;
 mod setup;
 mod upstream;
 
@@ -103,6 +104,7 @@ pub(super) struct Keeper {
     happenings: mpsc::UnboundedSender<Event>,
     grace: Cell<Duration>,
     policy: RefCell<PolicyRevision>,
+    sessions: sessions::Sessions,
     /// Connections of commands that wait for an answer.
     answering: watch::Sender<usize>,
 }
@@ -179,6 +181,7 @@ async fn keep(
         happenings,
         grace: Cell::new(DEFAULT_GRACE),
         policy: RefCell::new(machine.policy),
+        sessions: sessions::Sessions::default(),
         answering: watch::Sender::new(0),
     });
     keeper.status.send_modify(|status| {
@@ -337,6 +340,7 @@ fn publish(keeper: &Keeper, lifecycle: &Lifecycle) {
         status.jail_missing = missing;
         if lifecycle.is_over() {
             status.ports.clear();
+            status.interrupt(&jiff::Timestamp::now().to_string());
             status.setup = status.setup.take().filter(|setup| setup.state == SetupState::Failed);
         }
         changed

@@ -11,6 +11,7 @@ use crate::{
         failure::{Failure, Kind},
         session::{self, Ended, Session, SessionError},
     },
+    model::session::SessionKind,
     wire::{self, exec::ExecRequest},
 };
 
@@ -38,7 +39,7 @@ pub(super) fn execute(socket: PathBuf, run: &str, heard: impl FnMut(&str)) -> Re
     std::thread::scope(|scope| {
         let session = scope.spawn(move || {
             client::block_on(async {
-                let guest = Client::new(socket).exec(&request).await?;
+                let guest = Client::new(socket).exec(SessionKind::Exec, &request).await?;
                 // Nobody sends one: this command's own signals end it, and the machine with it.
                 let (_none, events) = mpsc::channel(1);
                 let timeout = Some(STEP_LIMIT);
