@@ -29,7 +29,7 @@ pub const EXEC_PROTOCOL: &str = "cofferdam-exec";
 /// Longest answer that is read, in bytes; a status with its notes is a few thousand.
 const ANSWER_MAX: usize = 1024 * 1024;
 /// A keeper that has not answered a plain question after this hangs.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+const ANSWER_LIMIT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// The control API of one sandbox.
 #[derive(Debug, Clone)]
@@ -135,6 +135,25 @@ impl Client {
     /// As in [`ClientError`].
     pub async fn idle(&self) -> Result<SandboxStatus, ClientError> {
         self.ask(Method::GET, "/v1/idle", Bytes::new()).await
+    }
+
+    /// Waits until a keeper that listens now is gone, whether it says so or not.
+    pub async fn gone(&self) {
+        self.heard("/v1/end").await;
+    }
+
+    /// Waits until nobody works in the machine any more, or its keeper is gone.
+    pub async fn left(&self) {
+        self.heard("/v1/idle").await;
+    }
+
+    /// Waits for an answer that is an event. Where nobody listens, or an older keeper that cannot be asked, it never
+    /// comes.
+    async fn heard(&self, path: &'static str) {
+        match self.ask::<SandboxStatus>(Method::GET, path, Bytes::new()).await {
+            Ok(_) | Err(ClientError::Broken(_)) => {}
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// As [`Client::wait`], but also as soon as the set-up is behind its step `after`.
@@ -245,11 +264,18 @@ impl Client {
 /// # Errors
 /// What the conversation ends with, or that the kernel has no descriptor left for it.
 pub fn block_on<T>(conversation: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    runtime()?.block_on(conversation)
+}
+
+/// An event loop for conversations.
+///
+/// # Errors
+/// When the kernel has no descriptor left for it.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
+    runtime.map_err(|error| {
         Failure::new(Kind::Failed, "no_runtime", "the kernel refuses an event queue").caused_by(&error)
-    })?;
-    runtime.block_on(conversation)
+    })
 }
 
 /// A socket of root or of this user; anyone else's is a trap laid in a shared directory.

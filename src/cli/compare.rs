@@ -295,6 +295,7 @@ fn difference(ground: Ground, before: &[Sandbox], after: Vec<Sandbox>) -> PlanIn
         scope: vec![ground.root.clone()],
         observed: observed.collect(),
         sessions: BTreeMap::new(),
+        silent: BTreeSet::new(),
         suspended: BTreeSet::new(),
         approvals: Approvals { baseline: GrantSet::default(), definitions },
         now: true,

@@ -93,7 +93,7 @@ impl Context<'_> {
             self.out.say(super::render::asked(&proposal.asked));
             return Err(pending("nothing was started: not everything is approved"));
         }
-        if proposal.changes_something() {
+        if proposal.says_something() {
             self.out.say(super::render::proposal(&proposal));
         }
         let statuses = self.ops.apply(&proposal, wish, &*self.progress())?;

@@ -18,6 +18,7 @@ pub mod client;
 pub mod command;
 mod committed;
 mod compare;
+pub mod condition;
 pub mod context;
 pub mod demo;
 pub mod failure;
@@ -30,6 +31,7 @@ mod render;
 pub mod session;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 use std::{
     ffi::{OsStr, OsString},

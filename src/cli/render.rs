@@ -38,6 +38,9 @@ pub fn statuses(statuses: &[SandboxStatus]) -> String {
         if let Some(setup) = setup(status) {
             let _ = writeln!(text, "{}: {}", visible(&status.name), visible(&setup));
         }
+        if let Some(sessions) = sessions(status) {
+            let _ = writeln!(text, "{}: {}", visible(&status.name), visible(&sessions));
+        }
         for note in status.reason.iter().chain(&status.notes) {
             let _ = writeln!(text, "{}: {}", visible(&status.name), visible(note));
         }
@@ -67,6 +70,16 @@ fn setup(status: &SandboxStatus) -> Option<String> {
         SetupState::Failed => {
             Some(format!("SetupFailed: {}", setup.reason.as_deref().unwrap_or("no reason is known")))
         }
+    }
+}
+
+/// Who works in it: `2 sessions are open: exec bash, task claude`.
+fn sessions(status: &SandboxStatus) -> Option<String> {
+    let open: Vec<String> = status.sessions.iter().map(|it| format!("{} {}", it.kind, it.program)).collect();
+    match open.as_slice() {
+        [] => None,
+        [one] => Some(format!("1 session is open: {one}")),
+        many => Some(format!("{} sessions are open: {}", many.len(), many.join(", "))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Command lines as users type them, against a scripted rest of the program.
 
 mod against;
+pub(super) mod keeper;
 mod rehearsal;
 mod scripted;
 mod sets;
@@ -62,6 +63,10 @@ fn the_forms_that_scripts_rely_on_are_read() {
         "apply -f . --yes --wait",
         "apply plan.json",
         "apply --wait --timeout 10m --prune --now --require-approved",
+        "apply --yes --when-idle --timeout 1h",
+        "suspend dev web/dev",
+        "resume dev",
+        "status dev --wait-for !Busy",
         "pending",
         "pending web/dev --all -o json",
         "approve dev 0123456789ab --until 2026-12-31",
@@ -116,6 +121,9 @@ fn the_forms_that_scripts_rely_on_are_read() {
         "create --name=X shell .",
         "exec dev",
         "status --wait-for Ready",
+        "status dev --wait-for ready",
+        "status dev --wait-for ReviewPending",
+        "apply --when-idle --now",
         "rm",
         "audit tail",
     ] {
@@ -212,7 +220,11 @@ fn what_nobody_approved_is_parked_and_the_rest_starts() {
     assert_eq!(code, 5);
     assert!(err.contains("1 grant waits for an approval"), "{err}");
     let id = crate::store::approvals::id("mount ~/datasets read");
-    let expected = ["apply wait=false".to_owned(), format!("approve {id} Yes"), "apply wait=true".to_owned()];
+    let expected = [
+        "apply wait=false when_idle=false".to_owned(),
+        format!("approve {id} Yes"),
+        "apply wait=true when_idle=false".to_owned(),
+    ];
     assert_eq!(*ops.calls.borrow(), expected);
     let ops = Scripted { grants: grants[..1].to_vec(), ..Scripted::default() };
     assert_eq!(cofferdam(&ops, "apply --yes").0, 0);
@@ -321,7 +333,7 @@ fn loss_is_never_silent() {
     assert_eq!(*ops.calls.borrow(), Vec::<String>::new());
     assert_eq!(cofferdam(&ops, "rm dev --force").0, 0);
     assert_eq!(cofferdam(&ops, "delete -f x.yaml --yes").0, 0);
-    assert_eq!(*ops.calls.borrow(), ["remove dev", "apply wait=true"]);
+    assert_eq!(*ops.calls.borrow(), ["remove dev", "apply wait=false when_idle=false"]);
 }
 
 #[test]

@@ -19,6 +19,40 @@ pub enum Unfinished {
     Disks,
 }
 
+/// Why a sandbox is not what its file says, and will not be by itself: the word of its condition `Stalled`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub enum Obstacle {
+    /// Somebody works in it.
+    Busy,
+    /// A secret has no value.
+    SecretMissing,
+    /// What it boots from could not be built.
+    TemplateFailed,
+    /// This host lacks something.
+    HostLacks,
+    /// Policy refuses something of it.
+    PolicyDenied,
+    /// Something else went wrong.
+    Failed,
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, formatter)
+    }
+}
+
+/// An [`Obstacle`] as the last pass met it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Obstructed {
+    /// What it is.
+    pub by: Obstacle,
+    /// In a sentence, with what to do about it.
+    pub message: String,
+}
+
 impl std::fmt::Display for Unfinished {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {

@@ -141,12 +141,24 @@ impl Planner<'_> {
             return planned;
         }
         let mut action = self.action(&changes, &sandbox, observed, runs);
-        let busy = planned.sessions > 0 && runs && !self.input.now;
+        let unknown = self.input.silent.contains(&observed.id);
+        let busy = (planned.sessions > 0 || unknown) && runs && !self.input.now;
         if busy && matches!(action, Action::Restart | Action::Replace) {
-            planned.reasons.push(Reason::Busy { sessions: planned.sessions, then: action });
+            planned.reasons.push(match unknown {
+                true => Reason::SessionsUnknown { then: action },
+                false => Reason::Busy { sessions: planned.sessions, then: action },
+            });
             fields::hold(sandbox.to_mut(), &observed.recorded, Class::Restart);
             changes.retain(|change| change.class == Class::Live);
-            action = if changes.is_empty() { Action::Nothing } else { Action::UpdateLive };
+            // Who takes a port stops first, and this one does not stop: what it gives up it gives up at once.
+            let taken = self.taken(&observed.recorded.name);
+            if super::takes_a_port(&sandbox, observed, &taken) {
+                sandbox.to_mut().ports.retain(|port| !super::is_taken(port, observed, &taken));
+                changes.retain(|change| change.field != "ports" || sandbox.ports != observed.recorded.ports);
+            }
+            // What an interrupted pass has recorded may not be in force yet.
+            let idle = changes.is_empty() && observed.unfinished.is_none();
+            action = if idle { Action::Nothing } else { Action::UpdateLive };
         } else if action != Action::Nothing && changes.is_empty() && observed.unfinished.is_some() {
             planned.reasons.push(Reason::Unfinished);
         }
@@ -168,10 +180,12 @@ impl Planner<'_> {
     }
 
     fn action(&self, changes: &[super::Change], wanted: &Sandbox, observed: &Observed, runs: bool) -> Action {
-        let taken = |port: u16| {
-            self.ports.get(&port).is_some_and(|names| names.iter().any(|name| **name != wanted.name))
-        };
-        super::action(changes, wanted, observed, runs, &taken)
+        super::action(changes, wanted, observed, runs, &self.taken(&wanted.name))
+    }
+
+    /// Whether another sandbox has a port of the host.
+    fn taken(&self, but: &Name) -> impl Fn(u16) -> bool {
+        move |port| self.ports.get(&port).is_some_and(|names| names.iter().any(|name| *name != but))
     }
 
     fn orphan(&self, observed: &Observed) -> Planned {

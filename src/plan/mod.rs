@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    desired::Sandbox,
+    desired::{Port, Sandbox},
     name::{Name, SandboxId},
     progress::Unfinished,
     status::Phase,
@@ -108,56 +108,6 @@ pub enum Class {
     CreateOnly,
 }
 
-/// Why no plan can be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// A field that is fixed when the sandbox is created has changed.
-    #[error(
-        "`{field}` of sandbox `{name}` is fixed when it is created; `cofferdam rm {name}` and apply again, or give the new one another name"
-    )]
-    CreateOnly {
-        /// Which sandbox.
-        name: Name,
-        /// Which field.
-        field: String,
-    },
-}
-
-/// Plans every desired sandbox, in the order of their names.
-///
-/// # Errors
-/// When a change cannot be made to an existing sandbox.
-pub fn plan(desired: &[Sandbox], observed: &[Observed]) -> Result<Vec<Step>, PlanError> {
-    let mut desired: Vec<&Sandbox> = desired.iter().collect();
-    desired.sort_by(|left, right| left.name.cmp(&right.name));
-    desired
-        .into_iter()
-        .map(|wanted| {
-            let own = observed.iter().find(|it| it.recorded.name == wanted.name);
-            step(wanted, own, &|port| {
-                observed.iter().any(|it| it.recorded.name != wanted.name && it.ports.contains(&port))
-            })
-        })
-        .collect()
-}
-
-fn step(
-    wanted: &Sandbox,
-    observed: Option<&Observed>,
-    taken: &dyn Fn(u16) -> bool,
-) -> Result<Step, PlanError> {
-    let Some(observed) = observed else {
-        return Ok(Step { name: wanted.name.clone(), id: None, action: Action::Create, changes: Vec::new() });
-    };
-    let changes = fields::changes(&observed.recorded, wanted);
-    if let Some(change) = changes.iter().find(|change| change.class == Class::CreateOnly) {
-        return Err(PlanError::CreateOnly { name: wanted.name.clone(), field: change.field.to_string() });
-    }
-    let runs = matches!(observed.phase, Phase::Starting | Phase::Running);
-    let action = action(&changes, wanted, observed, runs, taken);
-    Ok(Step { name: wanted.name.clone(), id: Some(observed.id.clone()), action, changes })
-}
-
 /// What makes a sandbox what it shall be.
 fn action(
     changes: &[Change],
@@ -173,9 +123,7 @@ fn action(
         Class::CreateOnly => None,
     });
     // A port that changes hands: whoever takes it stops first, so that it can be given up in between.
-    let mut ports = wanted.ports.iter().filter_map(|port| port.host);
-    let contested = needed.max(observed.unfinished).is_some()
-        && ports.any(|port| !observed.ports.contains(&port) && taken(port));
+    let contested = needed.max(observed.unfinished).is_some() && takes_a_port(wanted, observed, taken);
     let needed = if contested { needed.max(Some(Unfinished::Stop)) } else { needed };
     // What an interrupted pass has left is done too, even where nothing differs any more.
     match (needed.max(observed.unfinished), runs) {
@@ -190,6 +138,16 @@ fn action(
     }
 }
 
+/// Whether a sandbox would take a port that another one still has.
+fn takes_a_port(wanted: &Sandbox, observed: &Observed, taken: &dyn Fn(u16) -> bool) -> bool {
+    wanted.ports.iter().any(|port| is_taken(port, observed, taken))
+}
+
+/// Whether another sandbox still has this port of the host.
+fn is_taken(port: &Port, observed: &Observed, taken: &dyn Fn(u16) -> bool) -> bool {
+    port.host.is_some_and(|host| !observed.ports.contains(&host) && taken(host))
+}
+
 /// What becomes of a sandbox whose document has disappeared.
 fn orphaned(observed: &Observed, prune: bool) -> Action {
     match (prune, observed.orphaned && !matches!(observed.phase, Phase::Starting | Phase::Running)) {
@@ -197,16 +155,4 @@ fn orphaned(observed: &Observed, prune: bool) -> Action {
         (false, true) => Action::Nothing,
         (false, false) => Action::Orphan,
     }
-}
-
-/// Plans the sandboxes whose document has disappeared. `observed` holds those, and no others, that the files once
-/// defined.
-#[must_use]
-pub fn orphans(desired: &[Sandbox], observed: &[Observed], prune: bool) -> Vec<Step> {
-    let gone = |it: &&Observed| desired.iter().all(|wanted| wanted.name != it.recorded.name);
-    let step = |it: &Observed| {
-        let action = orphaned(it, prune);
-        Step { name: it.recorded.name.clone(), id: Some(it.id.clone()), action, changes: Vec::new() }
-    };
-    observed.iter().filter(gone).map(step).collect()
 }

@@ -36,6 +36,9 @@ pub struct PlanInput {
     /// Open sessions of running sandboxes.
     #[serde(default)]
     pub sessions: BTreeMap<SandboxId, u32>,
+    /// Sandboxes whose keeper lives and did not answer in time: whether sessions are open is unknown.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub silent: BTreeSet<SandboxId>,
     /// Sandboxes that a person has taken out of reconciling.
     #[serde(default)]
     pub suspended: BTreeSet<SandboxId>,
@@ -155,6 +158,11 @@ pub enum Reason {
         /// What would be done.
         then: Action,
     },
+    /// Whether sessions are open is unknown, because its keeper does not answer; so what needs another start waits.
+    SessionsUnknown {
+        /// What would be done.
+        then: Action,
+    },
     /// The field is fixed when the sandbox is created. It stays as it is, the others change.
     CreateOnly {
         /// Its path in `spec`.
@@ -164,6 +172,21 @@ pub enum Reason {
     Orphaned,
     /// A pass that was interrupted is finished.
     Unfinished,
+}
+
+impl Planned {
+    /// Why something of it waits until nobody works in it.
+    #[must_use]
+    pub fn waits_for_sessions(&self) -> Option<&Reason> {
+        let waits = |reason: &&Reason| matches!(reason, Reason::Busy { .. } | Reason::SessionsUnknown { .. });
+        self.reasons.iter().find(waits)
+    }
+
+    /// Whether a person has taken it out of reconciling.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.reasons.contains(&Reason::Suspended)
+    }
 }
 
 impl Plan {
@@ -195,6 +218,22 @@ impl Plan {
     #[must_use]
     pub fn widens(&self) -> bool {
         self.steps.iter().any(|planned| !planned.grants.is_empty() || !planned.parked.is_empty())
+    }
+
+    /// Whether something is not done for another reason than a missing approval: a person who reads only what is done
+    /// would miss it.
+    #[must_use]
+    pub fn leaves_something(&self) -> bool {
+        let leaves = |reason: &Reason| {
+            matches!(
+                reason,
+                Reason::Suspended
+                    | Reason::Busy { .. }
+                    | Reason::SessionsUnknown { .. }
+                    | Reason::CreateOnly { .. }
+            )
+        };
+        self.steps.iter().any(|planned| planned.reasons.iter().any(leaves))
     }
 
     /// Whether something waits for an approval.

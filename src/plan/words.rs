@@ -64,11 +64,13 @@ impl Planned {
         {
             lines.push("at once: the places and reasons that events name".to_owned());
         }
-        lines.extend(self.reasons.iter().filter_map(|reason| self.reason(reason)));
+        lines.extend(self.reasons.iter().filter_map(|reason| self.words(reason)));
         lines
     }
 
-    fn reason(&self, reason: &Reason) -> Option<String> {
+    /// A reason in words; none for those that the headline has said.
+    #[must_use]
+    pub fn words(&self, reason: &Reason) -> Option<String> {
         let name = &self.name;
         Some(match reason {
             Reason::InSync | Reason::Orphaned | Reason::Parked => return None,
@@ -81,11 +83,20 @@ impl Planned {
                 format!("waits: a machine without hardware virtualisation is not approved ({grant})")
             }
             Reason::Busy { sessions, then } => {
-                let what = if *then == Action::Replace { "a new system disk" } else { "a restart" };
-                let open = if *sessions == 1 { "1 session is" } else { "sessions are" };
-                let count = if *sessions == 1 { String::new() } else { format!("{sessions} ") };
-                format!("{what} waits: {count}{open} open (--now does not wait)")
+                let open = if *sessions == 1 {
+                    "1 session is".to_owned()
+                } else {
+                    format!("{sessions} sessions are")
+                };
+                format!(
+                    "{} waits: {open} open (--when-idle waits for their end, --now does not)",
+                    awaited(*then)
+                )
             }
+            Reason::SessionsUnknown { then } => format!(
+                "{} waits: its keeper does not answer, so nobody knows whether sessions are open (--now does not wait)",
+                awaited(*then)
+            ),
             Reason::CreateOnly { field } => format!(
                 "{field} is fixed when a sandbox is made and stays; `cofferdam rm {name}` and apply, or give the new one another name"
             ),
@@ -101,4 +112,9 @@ impl Planned {
             && matches!(self.reasons.as_slice(), [Reason::InSync | Reason::StartOnDemand])
             && self.changes.is_empty()
     }
+}
+
+/// What waits for the end of sessions.
+fn awaited(then: Action) -> &'static str {
+    if then == Action::Replace { "a new system disk" } else { "a restart" }
 }

@@ -75,17 +75,16 @@ fn execute_in<W: World>(
     attempt: u32,
     mut begin: impl FnMut(&Step),
 ) -> Report<W::Failure> {
-    let work = |step: Step| Work {
-        wanted: desired.iter().find(|sandbox| sandbox.name == step.name),
-        held: step
-            .id
-            .as_ref()
-            .and_then(|id| observed.iter().find(|it| it.id == *id))
-            .map(held)
-            .unwrap_or_default(),
-        begun: false,
-        fate: Fate::Done,
-        step,
+    let work = |step: Step| {
+        let found = step.id.as_ref().and_then(|id| observed.iter().find(|it| it.id == *id));
+        Work {
+            wanted: desired.iter().find(|sandbox| sandbox.name == step.name),
+            held: found.map(held).unwrap_or_default(),
+            unfinished: found.and_then(|found| found.unfinished),
+            begun: false,
+            fate: Fate::Done,
+            step,
+        }
     };
     let mut works: Vec<Work<'_, W::Failure>> = steps.into_iter().map(work).collect();
     let mut held = BTreeMap::new();
@@ -125,6 +124,8 @@ struct Work<'a, F> {
     wanted: Option<&'a Sandbox>,
     /// What its machine has until it is stopped.
     held: BTreeSet<Claim>,
+    /// What an interrupted pass has left.
+    unfinished: Option<Unfinished>,
     begun: bool,
     fate: Fate<F>,
 }
@@ -155,7 +156,7 @@ impl<F> Work<'_, F> {
         }
         let done = match half {
             Half::Removal => remove(world, &self.step, self.wanted),
-            Half::Live => live(world, &self.step, self.wanted),
+            Half::Live => live(world, &self.step, self.wanted, self.unfinished),
             Half::Addition => add(world, &self.step, self.wanted),
         };
         if let Err(failure) = done {
@@ -204,11 +205,17 @@ fn remove<W: World>(world: &mut W, step: &Step, wanted: Option<&Sandbox>) -> Res
     world.stop(id)
 }
 
-fn live<W: World>(world: &mut W, step: &Step, wanted: Option<&Sandbox>) -> Result<(), W::Failure> {
+fn live<W: World>(
+    world: &mut W,
+    step: &Step,
+    wanted: Option<&Sandbox>,
+    unfinished: Option<Unfinished>,
+) -> Result<(), W::Failure> {
     let Some((id, wanted)) = parts(step, wanted) else { return Ok(()) };
     world.record(id, wanted, Unfinished::Enforce)?;
     world.enforce(id)?;
-    world.reach(id, None)
+    // A restart that was begun and now waits for sessions is still to be done.
+    world.reach(id, unfinished.filter(|left| *left > Unfinished::Enforce))
 }
 
 fn add<W: World>(world: &mut W, step: &Step, wanted: Option<&Sandbox>) -> Result<(), W::Failure> {

@@ -7,7 +7,10 @@ use crate::{
         desired::{Port, Preset},
         rule::{Layer, Origin},
     },
-    plan,
+    plan::{
+        self, Approvals, Plan, PlanInput,
+        grant::{GrantSet, Ground, granted},
+    },
     reconcile::simulated::{Break, Simulated},
 };
 
@@ -16,6 +19,13 @@ const SETTLE: usize = 8;
 const SEEDS: u64 = 3_000;
 
 const NAMES: [&str; 4] = ["api", "dev", "docs", "web"];
+
+/// The smallest document, in a file.
+fn document(name: &str) -> Sandbox {
+    let mut sandbox = Sandbox::smallest(name);
+    sandbox.provenance.file = Some("/repo/sandbox.yaml".into());
+    sandbox
+}
 
 /// Documents as somebody might write them: each sandbox with a field of each class, and no port twice.
 fn documents(random: &mut crate::reconcile::simulated::Random) -> Vec<Sandbox> {
@@ -26,7 +36,7 @@ fn documents(random: &mut crate::reconcile::simulated::Random) -> Vec<Sandbox> {
         if random.below(4) == 0 {
             continue;
         }
-        let mut sandbox = Sandbox::smallest(name);
+        let mut sandbox = document(name);
         sandbox.network.preset =
             [Preset::LockedDown, Preset::Balanced, Preset::Open][random.below(3) as usize];
         sandbox.env = [("N".to_owned(), random.below(2).to_string())].into();
@@ -38,11 +48,35 @@ fn documents(random: &mut crate::reconcile::simulated::Random) -> Vec<Sandbox> {
     sandboxes
 }
 
+/// The plan that everything is approved for.
+fn planned(world: &mut Simulated, desired: &[Sandbox], observed: &[Observed]) -> Plan {
+    let ground = Ground { root: "/repo".into(), home: "/home".into() };
+    let approve = |sandbox: &Sandbox| {
+        let set: GrantSet = granted(sandbox, &ground).into_iter().map(|it| it.grant).collect();
+        (sandbox.name.clone(), set)
+    };
+    let definitions = desired.iter().map(approve).collect();
+    plan::make(&PlanInput {
+        desired: desired.to_vec(),
+        scope: vec!["/repo".into()],
+        observed: observed.to_vec(),
+        sessions: match world.broken {
+            Break::ForgetsSessions => BTreeMap::new(),
+            _ => world.busy.iter().map(|id| (id.clone(), 1)).collect(),
+        },
+        silent: BTreeSet::new(),
+        suspended: BTreeSet::new(),
+        approvals: Approvals { baseline: GrantSet::default(), definitions },
+        now: false,
+        prune: false,
+        ground,
+    })
+}
+
 fn pass(world: &mut Simulated, desired: &[Sandbox], order: &[Half]) -> Verdict {
     let observed = world.observe().expect("the simulated state is readable");
-    let mut steps = plan::plan(desired, &observed).expect("no field is create-only");
-    steps.extend(plan::orphans(desired, &observed, false));
-    execute_in(order, world, desired, &observed, steps, 0, |_| {}).verdict
+    let plan = planned(world, desired, &observed);
+    execute_in(order, world, &plan.wanted(), &observed, plan.executable(), 0, |_| {}).verdict
 }
 
 /// What is wrong with the host, given what it shall be.
@@ -112,18 +146,25 @@ fn live(seed: u64, broken: Break, order: &[Half]) -> Vec<String> {
         pass(&mut world, &desired, order);
         wrong.extend(adds_first(&world));
         wrong.extend(lost(&world));
-        // Between two passes: a new document, a machine that dies, nothing.
-        match world.random.below(3) {
+        // Between two passes: a new document, a machine that dies, somebody who comes to work or leaves, nothing.
+        match world.random.below(5) {
             0 => desired = documents(&mut world.random),
             1 => {
-                if let Some(it) = world.boxes.values_mut().next() {
+                if let Some((id, it)) = world.boxes.iter_mut().next() {
                     it.machine = None;
+                    world.busy.remove(id);
                 }
             }
+            2 => {
+                let running = world.boxes.iter().filter(|(_, it)| it.machine.is_some());
+                world.busy = running.map(|(id, _)| id.clone()).collect();
+            }
+            3 => world.busy.clear(),
             _ => {}
         }
     }
     world.one_in = 0;
+    world.busy.clear();
     let mut verdict = Verdict::Retry { after: std::time::Duration::ZERO };
     for _ in 0..SETTLE {
         world.revive();
@@ -136,8 +177,8 @@ fn live(seed: u64, broken: Break, order: &[Half]) -> Vec<String> {
     wrong.extend(complaints(&world, &desired));
     // Planning the planned state is empty.
     let observed = world.observe().expect("the simulated state is readable");
-    let rest = plan::plan(&desired, &observed).expect("no field is create-only");
-    wrong.extend(rest.iter().filter(|step| step.action != Action::Nothing).map(|step| format!("{step:?}")));
+    let rest = planned(&mut world, &desired, &observed).executable();
+    wrong.extend(rest.iter().map(|step| format!("{step:?}")));
     wrong
 }
 
@@ -156,7 +197,9 @@ fn failing(broken: Break, order: &[Half]) -> usize {
 #[test]
 fn a_host_that_breaks_a_promise_is_found_out() {
     assert_eq!(failing(Break::None, &Half::ORDER), 0);
-    for broken in [Break::ForgetsTheRest, Break::NotesTheEndFirst, Break::RenewsBothDisks] {
+    for broken in
+        [Break::ForgetsTheRest, Break::NotesTheEndFirst, Break::RenewsBothDisks, Break::ForgetsSessions]
+    {
         assert!(failing(broken, &Half::ORDER) > 50, "{broken:?}");
     }
 }
@@ -172,7 +215,7 @@ fn adding_before_removing_is_found_out() {
 #[test]
 fn what_a_failed_removal_still_holds_is_not_taken() {
     let mut world = Simulated::new(1);
-    let mut desired = vec![Sandbox::smallest("a"), Sandbox::smallest("b"), Sandbox::smallest("c")];
+    let mut desired = vec![document("a"), document("b"), document("c")];
     let origin = Origin { layer: Layer::Repository, file: None, line: None };
     let port = Port { guest: 80, host: Some(8_080), fixed: true, origin };
     desired[0].ports = vec![port.clone()];
@@ -184,7 +227,7 @@ fn what_a_failed_removal_still_holds_is_not_taken() {
     desired[2].env = desired[0].env.clone();
 
     let observed = world.observe().expect("readable");
-    let steps = plan::plan(&desired, &observed).expect("no field is create-only");
+    let steps = planned(&mut world, &desired, &observed).executable();
     let mut stubborn = Stubborn(&mut world);
     let report = execute(&mut stubborn, &desired, &observed, steps, 0, |_| {});
     let fates: Vec<_> = report.outcomes.into_iter().map(|outcome| outcome.fate).collect();

@@ -66,11 +66,15 @@ pub(super) enum Break {
     NotesTheEndFirst,
     /// Renewing takes the data disk too.
     RenewsBothDisks,
+    /// The planner is told of no session.
+    ForgetsSessions,
 }
 
 /// The host.
 pub(super) struct Simulated {
     pub(super) boxes: BTreeMap<SandboxId, Box>,
+    /// Where somebody works.
+    pub(super) busy: BTreeSet<SandboxId>,
     /// Everything that an agent ever wrote, and where.
     pub(super) work: Vec<(SandboxId, u64)>,
     /// The calls of this pass.
@@ -89,6 +93,7 @@ impl Simulated {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             boxes: BTreeMap::new(),
+            busy: BTreeSet::new(),
             work: Vec::new(),
             trace: Vec::new(),
             crimes: Vec::new(),
@@ -284,6 +289,11 @@ impl World for Simulated {
 
     fn stop(&mut self, id: &SandboxId) -> Result<(), Fault> {
         self.effect("stop", id, |world| {
+            // One whose document is gone is stopped at once; the others wait for whoever works there.
+            let orphaned = world.of(id)?.orphaned;
+            if world.busy.remove(id) && !orphaned {
+                world.crimes.push(format!("{id} is stopped while somebody works in it"));
+            }
             world.of(id)?.machine = None;
             Ok(())
         })

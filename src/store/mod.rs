@@ -34,6 +34,7 @@
 
 pub mod answers;
 pub mod approvals;
+mod edit;
 pub mod file;
 pub mod find;
 pub mod lock;
@@ -52,6 +53,7 @@ pub mod trail;
 
 pub use self::{
     approvals::{Approval, Approvals, ApprovalsError, Definition, How, Parked, Rejection},
+    edit::UpdateError,
     file::StoreError,
     find::{FindError, find},
     lock::Lock,
@@ -60,6 +62,6 @@ pub use self::{
     places::Places,
     ports::PortSet,
     rules::{Added, RuleSet, Scope},
-    sandbox::{CreateError, Listing, NewSandbox, Record, RemoveError, UpdateError},
+    sandbox::{CreateError, Listing, NewSandbox, Record, RemoveError},
     state::{SandboxDir, Store},
 };

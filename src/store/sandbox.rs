@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     desired::Sandbox,
     name::{Name, SandboxId},
-    progress::Unfinished,
+    progress::{Obstructed, Unfinished},
     status::{Phase, SandboxStatus},
 };
 
@@ -43,6 +43,12 @@ pub struct Record {
     /// Since when its document is gone, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphaned_since: Option<String>,
+    /// Since when a person has taken it out of reconciling, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_since: Option<String>,
+    /// What kept the last pass from making it what its file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstructed: Option<Obstructed>,
 }
 
 impl Versioned for Record {
@@ -116,24 +122,6 @@ pub enum CreateError {
     Store(#[from] StoreError),
 }
 
-/// Why a record was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum UpdateError {
-    /// Somebody else changed it since it was read.
-    #[error("sandbox `{name}` was changed meanwhile (generation {found}, not {expected}); plan again")]
-    Stale {
-        /// Its name.
-        name: Name,
-        /// What the caller had read.
-        expected: u64,
-        /// What is there.
-        found: u64,
-    },
-    /// The state directory refused.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// Why a sandbox was not removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
@@ -176,6 +164,8 @@ impl Store {
             desired,
             unfinished: Some(Unfinished::Disks),
             orphaned_since: None,
+            suspended_since: None,
+            obstructed: None,
         };
         let (beside, place) =
             (self.sandboxes().join(format!("{NEW}{}", record.id)), self.sandbox(&record.id));
@@ -218,82 +208,6 @@ impl Store {
         let path = self.sandbox(id).record();
         let record: Record = file::read(&path)?.ok_or_else(|| StoreError::Gone(id.clone()))?;
         if record.id == *id { Ok(record) } else { Err(StoreError::damaged(&path, "it holds another id")) }
-    }
-
-    /// Changes what a sandbox shall be, if it is still what the caller had read as `generation`. An equal state is
-    /// no change.
-    ///
-    /// # Errors
-    /// [`UpdateError::Stale`] when it is not.
-    pub fn update(&self, id: &SandboxId, generation: u64, desired: Sandbox) -> Result<Record, UpdateError> {
-        self.edit(id, generation, |record| record.desired = desired)
-    }
-
-    /// As [`Store::update`], and notes in the same write what is to be done before the sandbox is that. More that is
-    /// still to be done stays. A sandbox that has a document again is no orphan.
-    ///
-    /// # Errors
-    /// [`UpdateError::Stale`] when somebody else changed it.
-    pub fn update_until(
-        &self,
-        id: &SandboxId,
-        generation: u64,
-        desired: Sandbox,
-        unfinished: Option<Unfinished>,
-    ) -> Result<Record, UpdateError> {
-        self.edit(id, generation, |record| {
-            record.desired = desired;
-            record.unfinished = record.unfinished.max(unfinished);
-            record.orphaned_since = None;
-        })
-    }
-
-    /// Notes how far the work has come, if the sandbox is still what the caller had read as `generation`.
-    ///
-    /// # Errors
-    /// [`UpdateError::Stale`] when it is not.
-    pub fn reach(
-        &self,
-        id: &SandboxId,
-        generation: u64,
-        unfinished: Option<Unfinished>,
-    ) -> Result<Record, UpdateError> {
-        self.edit(id, generation, |record| record.unfinished = unfinished)
-    }
-
-    /// Notes that a sandbox's document is gone; the first time stays.
-    ///
-    /// # Errors
-    /// [`UpdateError::Stale`] when somebody else changed it.
-    pub fn orphan(&self, id: &SandboxId, generation: u64, since: &str) -> Result<Record, UpdateError> {
-        self.edit(id, generation, |record| {
-            record.orphaned_since.get_or_insert_with(|| since.to_owned());
-        })
-    }
-
-    /// The generation counts up only with `desired`: a plan that was made before a step of its own work is not stale.
-    fn edit(
-        &self,
-        id: &SandboxId,
-        generation: u64,
-        change: impl FnOnce(&mut Record),
-    ) -> Result<Record, UpdateError> {
-        let dir = self.sandbox(id);
-        let _lock = dir.lock_edit()?;
-        let before = self.load(id)?;
-        if before.generation != generation {
-            let (expected, found) = (generation, before.generation);
-            return Err(UpdateError::Stale { name: before.name, expected, found });
-        }
-        let mut record = before.clone();
-        change(&mut record);
-        if record.desired != before.desired {
-            record.generation += 1;
-        }
-        if record != before {
-            file::write(&dir.record(), &record)?;
-        }
-        Ok(record)
     }
 
     /// Removes a sandbox and its disks; its audit trail is kept, see [`Store::removed_trails`]. What else belongs to it

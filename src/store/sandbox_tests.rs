@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::file::tests::kill_after;
+use crate::store::{UpdateError, file::tests::kill_after};
 
 pub(in crate::store) fn owner(place: &str) -> Owner {
     Owner::Repository { path: Path::new(place).join(".git"), dev: 1, ino: place.len() as u64 }
@@ -9,19 +9,29 @@ fn desired(name: &str) -> Sandbox {
     Sandbox::smallest(name)
 }
 
-fn new(name: &str, place: &str) -> NewSandbox {
+pub(in crate::store) fn new(name: &str, place: &str) -> NewSandbox {
     let created_at = "2026-01-02T03:04:05Z".to_owned();
     NewSandbox { name: name.parse().unwrap(), owner: owner(place), created_at, desired: desired(name) }
 }
 
 pub(in crate::store) fn record(name: &str, place: &str) -> Record {
     let NewSandbox { name, owner, created_at, desired } = new(name, place);
-    let (unfinished, orphaned_since) = (None, None);
     let id = SandboxId::from_bytes([7; 6]);
-    Record { id, name, owner, generation: 1, created_at, desired, unfinished, orphaned_since }
+    Record {
+        id,
+        name,
+        owner,
+        generation: 1,
+        created_at,
+        desired,
+        unfinished: None,
+        orphaned_since: None,
+        suspended_since: None,
+        obstructed: None,
+    }
 }
 
-fn store() -> (tempfile::TempDir, Store) {
+pub(in crate::store) fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     (dir, store)

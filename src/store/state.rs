@@ -83,6 +83,12 @@ impl Store {
         self.root.join("sandboxes")
     }
 
+    /// Folder of what people answered and added: it changes when they do.
+    #[must_use]
+    pub fn policy_folder(&self) -> PathBuf {
+        self.policy()
+    }
+
     pub(super) fn policy(&self) -> PathBuf {
         self.root.join("policy")
     }

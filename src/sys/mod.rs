@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "an island of unsafe: each block states the invariant that makes it sound")]
 
+pub mod changes;
 pub mod descriptors;
 pub mod handoff;
 pub mod jail;

@@ -67,6 +67,7 @@ fn input(count: u32, changed: bool) -> PlanInput {
     PlanInput {
         scope: vec![ground.root.clone()],
         sessions: BTreeMap::new(),
+        silent: BTreeSet::new(),
         suspended: BTreeSet::new(),
         approvals: Approvals { definitions, ..Approvals::default() },
         now: false,

@@ -11,8 +11,12 @@ use crate::{
         failure::{CommandResult, Failure, Kind},
         ops::{Proposal, Wish},
         render,
+        watchdog::Watchdog,
     },
-    model::name::Name,
+    model::{
+        name::Name,
+        status::{Condition, SandboxStatus},
+    },
     plan::{self, FILE_MAX},
     store::file,
 };
@@ -30,11 +34,14 @@ pub struct Args {
     /// Start nothing before everything is approved
     #[arg(long)]
     require_approved: bool,
-    /// Return when every guest answers, or has failed
+    /// Try again what may work by itself, and return when every sandbox is ready
     #[arg(long)]
     wait: bool,
-    /// Begin nothing more after this time (exit 7)
-    #[arg(long, value_name = "TIME", value_parser = args::duration, requires = "wait")]
+    /// Wait until nobody works in a sandbox that is to be started anew, then do the rest
+    #[arg(long, conflicts_with = "now")]
+    when_idle: bool,
+    /// End after this time, whatever is being done (exit 7); the next apply goes on
+    #[arg(long, value_name = "TIME", value_parser = args::duration)]
     timeout: Option<Duration>,
     /// Remove sandboxes whose document has disappeared, with their disks
     #[arg(long)]
@@ -49,11 +56,13 @@ pub struct Args {
 /// # Errors
 /// Findings, a denial, an approval that is missing, a machine that does not start.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    let _watchdog = args.timeout.map(|limit| Watchdog::start(limit, context.out.format));
     let wish = Wish {
         yes: args.yes,
         require_approved: args.require_approved,
         wait: args.wait,
         timeout: args.timeout,
+        when_idle: args.when_idle,
         prune: args.prune,
         now: args.now,
         only: None,
@@ -66,12 +75,25 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
             context.carry_out_planned(proposal, &wish)?
         }
     };
-    if !carried.proposal.changes_something() && carried.proposal.asked.is_empty() {
+    if !carried.proposal.says_something() && carried.proposal.asked.is_empty() {
         context.out.say("nothing to change");
     }
     let value = json!({ "sandboxes": carried.statuses, "pending": carried.proposal.asked });
     context.out.data(&value, || render::statuses(&carried.statuses))?;
-    Ok(carried.outcome())
+    match busy(&carried.statuses) {
+        Some(failure) => Err(failure),
+        None => Ok(carried.outcome()),
+    }
+}
+
+/// What still waits until nobody works in a sandbox.
+fn busy(statuses: &[SandboxStatus]) -> Option<Failure> {
+    let is_busy = |it: &&Condition| it.reason.as_deref() == Some("Busy");
+    let waits = |status: &SandboxStatus| {
+        let message = status.conditions.iter().find(is_busy)?.message.clone().unwrap_or_default();
+        Some(Failure::new(Kind::Failed, "busy", format!("{}: {message}", status.name)))
+    };
+    Failure::several(statuses.iter().filter_map(waits).collect())
 }
 
 /// Refuses when what was saved is not what would be done now: files, records or approvals have moved, or somebody has

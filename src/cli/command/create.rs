@@ -29,8 +29,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let document = args.launch.document_from(&args.agent, &args.paths, context.ops.folder())?;
     let source = Source::CommandLine(Box::new(document));
-    let carried =
-        context.carry_out(&source, &Wish { yes: args.launch.yes, wait: true, ..Wish::default() })?;
+    let carried = context.carry_out(&source, &Wish { yes: args.launch.yes, ..Wish::default() })?;
     let names: Vec<String> = carried.statuses.iter().map(|status| status.name.clone()).collect();
     context.out.data(&json!({ "sandboxes": carried.statuses }), || names.join("\n") + "\n")?;
     Ok(carried.outcome())

@@ -43,7 +43,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         context.out.say(render::proposal(&proposal));
         super::confirm_loss(context, "Remove them with everything on their disks?", "--yes")?;
     }
-    context.ops.apply(&proposal, &Wish { wait: true, ..Wish::default() }, &*context.progress())?;
+    context.ops.apply(&proposal, &Wish::default(), &*context.progress())?;
     context
         .out
         .data(&json!({ "removed": doomed }), || doomed.iter().map(|name| format!("{name}\n")).collect())?;

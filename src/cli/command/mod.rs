@@ -25,6 +25,7 @@ pub mod policy;
 pub mod ports;
 pub mod reject;
 pub mod restart;
+pub mod resume;
 pub mod rm;
 pub mod run;
 pub mod schema;
@@ -32,6 +33,7 @@ pub mod secret;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod suspend;
 pub mod task;
 pub mod template;
 pub mod update;
@@ -71,6 +73,10 @@ pub enum Command {
     Stop(stop::Args),
     /// Stop and start sandboxes
     Restart(restart::Args),
+    /// Leave sandboxes as they are, whatever their files say, until resume
+    Suspend(suspend::Args),
+    /// Put suspended sandboxes back under their files
+    Resume(resume::Args),
     /// Remove sandboxes with their disks
     Rm(rm::Args),
     /// Remove the sandboxes that files define
@@ -144,6 +150,8 @@ impl Command {
             Self::Start(args) => start::run(&args, context),
             Self::Stop(args) => stop::run(&args, context),
             Self::Restart(args) => restart::run(&args, context),
+            Self::Suspend(args) => suspend::run(&args, context),
+            Self::Resume(args) => resume::run(&args, context),
             Self::Rm(args) => rm::run(&args, context),
             Self::Delete(args) => delete::run(&args, context),
             Self::Exec(args) => exec::run(&args, context),

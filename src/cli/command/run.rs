@@ -107,7 +107,7 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
     if context.ops.is_defined(&args.what) {
         context.out.say(format!("{} is defined here", args.what));
         let only = Some(args.what.clone());
-        let wish = Wish { yes: args.launch.yes, wait: true, only, ..Wish::default() };
+        let wish = Wish { yes: args.launch.yes, only, ..Wish::default() };
         let carried = context.carry_out(&Source::Search, &wish)?;
         let sandbox = made(&args.what, &carried, context)?;
         return Ok(Prepared { sandbox, made: true, first: false });
@@ -158,7 +158,7 @@ fn of_kit(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
     // repository wants is for the person to read first.
     let ours = crate::kit::has_agent(&args.what) && args.launch.kit.is_empty();
     let yes = args.launch.yes || (ours && context.prompt.is_interactive());
-    let wish = Wish { yes, wait: true, ..Wish::default() };
+    let wish = Wish { yes, ..Wish::default() };
     let carried = context.carry_out(&Source::CommandLine(Box::new(document)), &wish)?;
     Ok(Prepared { sandbox: made(&name, &carried, context)?, made: true, first: true })
 }

@@ -1,16 +1,15 @@
 //! `status`: where sandboxes stand. Exit code 0 whenever it could answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{
     cli::{
         args,
-        client::{self, Client, ClientError},
+        condition::Awaited,
         context::Context,
-        failure::{self, CommandResult, Failure, Kind},
-        ops::Found,
+        failure::{CommandResult, Failure, Kind},
     },
-    model::status::{Phase, SandboxStatus},
+    model::status::SandboxStatus,
 };
 
 /// Arguments of `status`.
@@ -21,20 +20,12 @@ pub struct Args {
     /// Only those of this repository
     #[arg(long, conflicts_with = "names")]
     here: bool,
-    /// Wait until the named sandbox is in this condition
+    /// Wait until the named sandboxes have this condition, or a condition with this reason; !CONDITION: until it is gone
     #[arg(long, value_name = "CONDITION", requires = "names")]
-    wait_for: Option<Condition>,
+    wait_for: Option<Awaited>,
     /// Wait no longer than this
     #[arg(long, value_name = "TIME", value_parser = args::duration, requires = "wait_for", default_value = "5m")]
     timeout: Duration,
-}
-
-/// Conditions that can be waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "PascalCase")]
-enum Condition {
-    /// The guest answers.
-    Ready,
 }
 
 /// Runs the command.
@@ -42,8 +33,10 @@ enum Condition {
 /// # Errors
 /// A name that nothing has; a condition that does not come.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    if args.wait_for == Some(Condition::Ready) {
-        let each = |name: &String| ready(&context.ops.find(name)?, args.timeout);
+    if let Some(awaited) = args.wait_for {
+        let deadline = Instant::now().checked_add(args.timeout);
+        let left = || deadline.map_or(Duration::MAX, |it| it.saturating_duration_since(Instant::now()));
+        let each = |name: &String| await_condition(name, awaited, left(), args, context);
         return context.show_statuses(&super::for_each(&args.names, each)?);
     }
     let mut statuses = context.ops.list(args.here)?;
@@ -54,27 +47,22 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     context.show_statuses(&statuses)
 }
 
-fn ready(sandbox: &Found, timeout: Duration) -> Result<SandboxStatus, Failure> {
-    let name = &sandbox.desired.name;
-    let status = client::block_on(async {
-        match tokio::time::timeout(timeout, Client::new(&sandbox.socket).wait()).await {
-            Ok(Err(ClientError::NotRunning)) => {
-                let message = format!("{name} is stopped and does not start");
-                Err(Failure::new(Kind::Failed, "not_running", message)
-                    .hint(format!("cofferdam start {name}")))
-            }
-            Ok(answer) => answer.map_err(Failure::from),
-            Err(_) => {
-                let message = format!("{name} is not Ready after {} s", timeout.as_secs());
-                Err(Failure::new(Kind::TimedOut, "wait_timeout", message)
-                    .hint(format!("cofferdam logs {name}")))
-            }
-        }
-    })?;
-    if status.phase == Phase::Running {
-        return failure::setup(&status).map_or(Ok(status), Err);
+fn await_condition(
+    name: &str,
+    awaited: Awaited,
+    left: Duration,
+    args: &Args,
+    context: &Context<'_>,
+) -> Result<SandboxStatus, Failure> {
+    let over = |status: &SandboxStatus| awaited.holds(status) || awaited.hopeless(status).is_some();
+    match context.ops.await_status(&context.ops.find(name)?, &over, left)? {
+        Some(status) if awaited.holds(&status) => Ok(status),
+        Some(status) => Err(awaited.hopeless(&status).unwrap_or_else(|| late(name, awaited, args))),
+        None => Err(late(name, awaited, args)),
     }
-    let reason = status.reason.as_deref().unwrap_or("no reason is known");
-    let message = format!("{name} is {}: {reason}", status.phase);
-    Err(Failure::new(Kind::Failed, "not_ready", message).hint(format!("cofferdam logs {name}")))
+}
+
+fn late(name: &str, awaited: Awaited, args: &Args) -> Failure {
+    let message = format!("{name} is not {awaited} after {} s", args.timeout.as_secs());
+    Failure::new(Kind::TimedOut, "wait_timeout", message).hint(format!("cofferdam status {name}"))
 }

@@ -21,13 +21,12 @@ use crate::{
         event::{Decision, Draft},
         name::Name,
         rule::Origin,
-        status::{Condition, Phase},
     },
     plan::{
         Noted, Plan,
         grant::{Grant, GrantSet, Ground, granted},
     },
-    store::{Approval, ApprovalsError, Definition, How, Owner, Parked, Record, Rejection, approvals},
+    store::{Approval, ApprovalsError, Definition, How, Owner, Parked, Rejection, approvals},
 };
 
 /// The operator's answers to questions that are not asked.
@@ -348,42 +347,6 @@ impl Host {
         };
         self.note(draft, Some(wanted))
     }
-
-    /// What is true of a sandbox, beyond what its keeper says.
-    pub(super) fn conditions(&self, record: &Record, phase: Phase) -> Result<Vec<Condition>, Failure> {
-        let known = self.store.approvals(&record.owner).map_err(state_failure)?;
-        let waiting = known.definitions.get(record.name.as_str()).map_or(0, |it| it.parked.len());
-        let (name, unfinished) = (&record.name, record.unfinished);
-        let mut conditions = Vec::new();
-        let mut add = |condition: &str, reason: Option<&str>, message: Option<String>| {
-            let (condition, reason) = (condition.to_owned(), reason.map(str::to_owned));
-            conditions.push(Condition { condition, reason, message });
-        };
-        match phase {
-            Phase::Running if unfinished.is_none() => add("Ready", None, None),
-            Phase::Starting | Phase::Stopping => add("Reconciling", None, None),
-            Phase::Failed => add("Stalled", Some("Failed"), Some(format!("cofferdam logs {name}"))),
-            Phase::Running | Phase::Stopped => {}
-        }
-        if let Some(left) = unfinished
-            && !matches!(phase, Phase::Starting)
-        {
-            let message = format!("still to be done: {left}; cofferdam apply goes on");
-            add("Reconciling", Some("Interrupted"), Some(message));
-        }
-        if let Some(since) = &record.orphaned_since {
-            let message = format!(
-                "its document is gone since {since}; its disks are kept, `cofferdam apply --prune` or `cofferdam rm {name}` removes them"
-            );
-            add("Stalled", Some("Orphaned"), Some(message));
-        }
-        if waiting > 0 {
-            let grants =
-                if waiting == 1 { "1 grant waits".to_owned() } else { format!("{waiting} grants wait") };
-            add("PendingApproval", None, Some(format!("{grants}: cofferdam pending {name}")));
-        }
-        Ok(conditions)
-    }
 }
 
 fn texts(set: &GrantSet) -> Vec<String> {
@@ -397,4 +360,4 @@ pub(super) fn now() -> String {
 
 #[cfg(test)]
 #[path = "approval_tests.rs"]
-mod tests;
+pub(super) mod tests;

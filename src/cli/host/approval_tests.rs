@@ -8,26 +8,26 @@ use crate::{
     store::{NewSandbox, Record},
 };
 
-const FILE: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n  \
+pub(in crate::cli::host) const FILE: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n  \
                     network: {rules: [{allow: \"a.example:443\", why: first}]}\n";
 const WIDER: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n  \
                      network: {rules: [{allow: [\"a.example:443\", \"b.example:443\"], why: wider}]}\n  \
                      ports: [{guest: 3000}]\n";
 
-struct Silent;
+pub(in crate::cli::host) struct Silent;
 
 impl Progress for Silent {
     fn step(&self, _: &str, _: Option<u16>, _: &str) {}
 }
 
 /// A home with a configuration, and repositories below it.
-struct Stage {
+pub(in crate::cli::host) struct Stage {
     _root: tempfile::TempDir,
-    root: PathBuf,
+    pub(in crate::cli::host) root: PathBuf,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(in crate::cli::host) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         for folder in ["home", "web", "other"] {
@@ -46,13 +46,13 @@ impl Stage {
         fs::write(folder.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub(in crate::cli::host) fn write(&self, path: &str, text: &str) {
         let path = self.root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    fn host(&self, folder: &str) -> Host {
+    pub(in crate::cli::host) fn host(&self, folder: &str) -> Host {
         let env = |name: &str| match name {
             "HOME" => Some(OsString::from(self.root.join("home"))),
             "COFFERDAM_CONFIG" => Some(OsString::from(self.root.join("config/config.yaml"))),
@@ -67,7 +67,7 @@ impl Stage {
     }
 }
 
-fn proposal(host: &Host, source: &Source) -> Proposal {
+pub(in crate::cli::host) fn proposal(host: &Host, source: &Source) -> Proposal {
     host.propose(source, &Wish::default()).unwrap()
 }
 
@@ -80,7 +80,7 @@ fn grants(proposal: &Proposal) -> Vec<String> {
 }
 
 /// Somebody says yes to everything.
-fn approve_all(host: &Host) {
+pub(in crate::cli::host) fn approve_all(host: &Host) {
     let open = proposal(host, &Source::Search);
     let ids: Vec<String> = open.asked.iter().map(|asked| asked.id.clone()).collect();
     let settled = host.approve(&open, &ids, How::Asked).unwrap();
@@ -89,7 +89,7 @@ fn approve_all(host: &Host) {
 }
 
 /// A stopped sandbox, as its plan has it.
-fn make(host: &Host) -> Record {
+pub(in crate::cli::host) fn make(host: &Host) -> Record {
     let proposal = proposal(host, &Source::Search);
     let desired = proposal.plan.unwrap().wanted().remove(0);
     let (name, owner) = (desired.name.clone(), proposal.owner.unwrap());

@@ -1,12 +1,12 @@
 //! What files and command lines say: read, checked, and compared with what is.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io::Read,
     path::{Path, PathBuf},
 };
 
-use super::{Host, approval};
+use super::{Host, approval, world::Observation};
 use crate::{
     cli::{
         failure::{ErrorObject, Failure, Kind},
@@ -64,12 +64,14 @@ impl Host {
             desired.iter_mut().for_each(|sandbox| sandbox.start = Start::Always);
             scope.clear();
         }
+        let Observation { observed, sessions, silent, suspended } = self.observed(&owner)?;
         let input = PlanInput {
             ground: self.ground(&documents.base),
             scope,
-            observed: self.observed(&owner)?,
-            sessions: BTreeMap::new(),
-            suspended: BTreeSet::new(),
+            observed,
+            sessions,
+            silent,
+            suspended,
             approvals: plan::Approvals::default(),
             now: wish.now,
             prune: wish.prune,

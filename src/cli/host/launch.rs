@@ -49,6 +49,8 @@ impl Host {
             // Somebody has started it: what is left is to wait.
             return self.await_guest(record, on);
         }
+        // What a path leads to may have changed since the sandbox was made.
+        self.judge(&record.desired)?;
         self.settle_renewal(record)?;
         let hardware = self.accelerate(record.desired.isolation)?;
         let root = self.root_of(record, on)?;

@@ -9,7 +9,7 @@ use super::Host;
 use crate::{
     audit::verify,
     cli::{
-        client::{self, Client, ClientError},
+        client::{self, Client},
         failure::{Failure, Kind},
         ops::{Found, Progress},
     },
@@ -18,7 +18,7 @@ use crate::{
         event::{Decision, Draft},
         launch::CONTROL_SOCKET,
         name::SandboxId,
-        status::{Phase, SandboxStatus, SetupState},
+        status::{Phase, SandboxStatus},
     },
     policy::fs as floor,
     store::{CreateError, FindError, NewSandbox, Owner, Record, RemoveError},
@@ -70,43 +70,6 @@ impl Host {
     pub(super) fn socket(&self, id: &SandboxId) -> Result<std::path::PathBuf, Failure> {
         let folder = self.store.sandbox(id).socket_folder().map_err(state_failure)?;
         Ok(folder.unwrap_or_else(|| self.places.runtime.join(id.as_str())).join(CONTROL_SOCKET))
-    }
-
-    /// Where a sandbox stands: asked of its keeper, else what that noted last.
-    pub(super) fn status_of(&self, record: &Record) -> Result<SandboxStatus, Failure> {
-        let mut status = self.asked_status(record)?;
-        status.conditions = self.conditions(record, status.phase)?;
-        Ok(status)
-    }
-
-    fn asked_status(&self, record: &Record) -> Result<SandboxStatus, Failure> {
-        let client = Client::new(self.socket(&record.id)?);
-        match client::block_on(async { Ok(client.status().await) })? {
-            Ok(status) => Ok(status),
-            Err(ClientError::NotRunning) => self.last_status(record),
-            Err(error) => {
-                let mut status = self.last_status(record)?;
-                status.reason = Some(format!("its keeper does not answer: {error}"));
-                Ok(status)
-            }
-        }
-    }
-
-    /// What a keeper noted last. One that was killed could not note its end.
-    pub(super) fn last_status(&self, record: &Record) -> Result<SandboxStatus, Failure> {
-        let dir = self.store.sandbox(&record.id);
-        let mut status = match dir.read_status().map_err(state_failure)? {
-            Some(status) => status,
-            None => record.status(Phase::Stopped),
-        };
-        if !matches!(status.phase, Phase::Stopped | Phase::Failed) {
-            status.phase = Phase::Failed;
-            status.reason = Some("its keeper was killed; start it again".to_owned());
-        }
-        // Nobody listens, and nothing is set up any more.
-        status.ports.clear();
-        status.setup = status.setup.take().filter(|setup| setup.state == SetupState::Failed);
-        Ok(status)
     }
 
     /// Makes a sandbox's record: asks the policy, and builds what it will boot from. Its disks are still to be made.
@@ -197,8 +160,9 @@ impl Host {
     fn judge_memory(&self, wanted: &Sandbox) -> Result<(), Failure> {
         let Some(total) = host_memory() else { return Ok(()) };
         let mut promised = wanted.resources.memory.0;
-        for record in self.records()? {
-            if matches!(self.status_of(&record)?.phase, Phase::Starting | Phase::Running) {
+        let records = self.records()?;
+        for (record, status) in records.iter().zip(self.statuses_of(&records)?) {
+            if matches!(status.phase, Phase::Starting | Phase::Running) {
                 promised = promised.saturating_add(record.desired.resources.memory.0);
             }
         }

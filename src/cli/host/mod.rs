@@ -6,6 +6,7 @@
 
 mod account;
 mod approval;
+mod carry;
 mod config;
 mod documents;
 mod hardware;
@@ -18,6 +19,8 @@ mod renewal;
 mod root;
 mod rules;
 mod sets;
+mod status;
+mod suspension;
 mod trail;
 mod world;
 

@@ -110,12 +110,9 @@ impl Operations for Host {
     }
 
     fn list(&self, here: bool) -> Result<Vec<SandboxStatus>, Failure> {
-        let records = self.records()?;
-        records
-            .iter()
-            .filter(|record| !here || record.owner == self.here)
-            .map(|record| self.status_of(record))
-            .collect()
+        let mut records = self.records()?;
+        records.retain(|record| !here || record.owner == self.here);
+        self.statuses_of(&records)
     }
 
     fn is_defined(&self, name: &str) -> bool {
@@ -142,6 +139,19 @@ impl Operations for Host {
         let record = self.record_of(sandbox)?;
         self.stop_record(&record, REMOVE_GRACE)?;
         self.remove_record(&record)
+    }
+
+    fn suspend(&self, sandbox: &Found, suspended: bool) -> Result<SandboxStatus, Failure> {
+        self.set_suspended(sandbox, suspended)
+    }
+
+    fn await_status(
+        &self,
+        sandbox: &Found,
+        reached: &dyn Fn(&SandboxStatus) -> bool,
+        limit: Duration,
+    ) -> Result<Option<SandboxStatus>, Failure> {
+        self.status_when(sandbox, reached, limit)
     }
 
     fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure> {

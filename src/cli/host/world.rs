@@ -3,58 +3,66 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 
-use super::{Host, machines::state_failure};
+use super::{Host, carry::obstacle, machines::state_failure};
 use crate::{
     cli::{
         failure::{Failure, Kind},
-        ops::{Progress, Proposal, RuleScope, Wish},
+        ops::{Progress, RuleScope},
     },
     model::{
         desired::Sandbox,
-        name::{Name, SandboxId},
+        name::SandboxId,
         progress::Unfinished,
         status::{Phase, SandboxStatus},
     },
-    plan::{self, Observed, Plan, PlanInput, Planned},
-    reconcile::{self, Fate, Outcome, Outlook, World},
+    plan::{self, Observed, PlanInput},
+    reconcile::{Outlook, World},
     store::{Definition, Owner, Record, UpdateError},
 };
 
 /// How long a guest may take to go down when its sandbox is started anew.
 const RESTART_GRACE: Duration = Duration::from_secs(20);
 
-/// What a step failed with.
-fn failure(outcome: Outcome<Failure>) -> Option<Failure> {
-    match outcome.fate {
-        Fate::Done => None,
-        Fate::Failed(failure) => Some(failure),
-        Fate::Held { claim, by } => {
-            let message = format!("{}: {claim} is still held by {by}, which did not stop", outcome.step.name);
-            Some(Failure::new(Kind::Failed, "held", message).hint("apply again"))
-        }
-    }
+/// What a pass does to this host.
+pub(super) struct Hands<'a> {
+    pub(super) host: &'a Host,
+    pub(super) owner: &'a Owner,
+    /// What each record said when the plan was made; a record that moved is left alone.
+    pub(super) generations: BTreeMap<SandboxId, u64>,
+    pub(super) on: &'a dyn Progress,
 }
 
-struct Hands<'a> {
-    host: &'a Host,
-    owner: &'a Owner,
-    /// What each record said when the plan was made; a record that moved is left alone.
-    generations: BTreeMap<SandboxId, u64>,
-    /// From here on nothing new is begun.
-    deadline: Option<Instant>,
-    on: &'a dyn Progress,
+/// What there is, as a planner looks at it.
+#[derive(Default)]
+pub(super) struct Observation {
+    pub observed: Vec<Observed>,
+    pub sessions: BTreeMap<SandboxId, u32>,
+    pub silent: BTreeSet<SandboxId>,
+    pub suspended: BTreeSet<SandboxId>,
 }
 
 impl Host {
-    pub(super) fn observed(&self, owner: &Owner) -> Result<Vec<Observed>, Failure> {
-        let observe = |record: Record| {
-            let status = self.status_of(&record)?;
-            Ok(Observed {
+    pub(super) fn observed(&self, owner: &Owner) -> Result<Observation, Failure> {
+        let records = self.records_of(owner)?;
+        let statuses = self.statuses_of(&records)?;
+        let mut seen = Observation::default();
+        for (record, status) in records.into_iter().zip(statuses) {
+            let open = u32::try_from(status.sessions.len()).unwrap_or(u32::MAX);
+            if open > 0 {
+                seen.sessions.insert(record.id.clone(), open);
+            }
+            if status.silent {
+                seen.silent.insert(record.id.clone());
+            }
+            if record.suspended_since.is_some() {
+                seen.suspended.insert(record.id.clone());
+            }
+            seen.observed.push(Observed {
                 id: record.id,
                 recorded: record.desired,
                 generation: record.generation,
@@ -62,50 +70,13 @@ impl Host {
                 unfinished: record.unfinished,
                 orphaned: record.orphaned_since.is_some(),
                 ports: status.ports.iter().map(|port| port.host).collect(),
-            })
-        };
-        self.records_of(owner)?.into_iter().map(observe).collect()
-    }
-
-    /// Carries a proposal out as it was shown. Each sandbox is tried, whatever became of the others.
-    pub(super) fn carry_out(
-        &self,
-        proposal: &Proposal,
-        wish: &Wish,
-        on: &dyn Progress,
-    ) -> Result<Vec<SandboxStatus>, Failure> {
-        let Some(owner) = &proposal.owner else { return Ok(Vec::new()) };
-        let Some(plan) = &proposal.plan else { return self.delete(proposal, owner) };
-        self.remember(proposal, proposal.typed)?;
-        let deadline = wish.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        self.pass(plan, owner, deadline, on)?;
-        let own = self.records_of(owner)?;
-        let concerned = own.iter().filter(|record| plan.steps.iter().any(|step| step.name == record.name));
-        concerned.map(|record| self.status_of(record)).collect()
-    }
-
-    /// One pass over a plan.
-    fn pass(
-        &self,
-        plan: &Plan,
-        owner: &Owner,
-        deadline: Option<Instant>,
-        on: &dyn Progress,
-    ) -> Result<(), Failure> {
-        let observed = self.observed(owner)?;
-        refuse_stale(plan, &observed)?;
-        let generations = observed.iter().map(|it| (it.id.clone(), it.generation)).collect();
-        let mut hands = Hands { host: self, owner, generations, deadline, on };
-        let (wanted, steps) = (plan.wanted(), plan.executable());
-        let report = reconcile::execute(&mut hands, &wanted, &observed, steps, 0, |step| {
-            on.step("applying", None, step.name.as_str());
-        });
-        let failures = report.outcomes.into_iter().filter_map(failure).collect();
-        Failure::several(failures).map_or(Ok(()), Err)
+            });
+        }
+        Ok(seen)
     }
 
     /// Makes of an answer what it changes: at once where the sandbox runs, at its next start where it does not. One that
-    /// does not exist is not made.
+    /// does not exist is not made; one that is suspended keeps its definition, and loses what is no longer approved.
     pub(super) fn follow(
         &self,
         owner: &Owner,
@@ -113,12 +84,17 @@ impl Host {
         wanted: &Sandbox,
         on: &dyn Progress,
     ) -> Result<(), Failure> {
+        let mut seen = self.observed(owner)?;
+        let existing = seen.observed.iter().find(|it| it.recorded.name == wanted.name);
+        let left_alone = existing.filter(|it| seen.suspended.contains(&it.id)).map(|it| it.recorded.clone());
+        let is_left_alone = left_alone.is_some();
         let input = PlanInput {
             ground: self.ground(root),
-            desired: vec![wanted.clone()],
+            desired: vec![left_alone.unwrap_or_else(|| wanted.clone())],
             scope: Vec::new(),
-            observed: self.observed(owner)?,
-            sessions: BTreeMap::new(),
+            observed: std::mem::take(&mut seen.observed),
+            sessions: seen.sessions,
+            silent: seen.silent,
             suspended: BTreeSet::new(),
             approvals: plan::Approvals::default(),
             now: false,
@@ -128,12 +104,14 @@ impl Host {
         let typed = known.definitions.get(wanted.name.as_str()).is_some_and(Definition::is_typed);
         // Approvals alone: what was typed and then withdrawn is not typed anew.
         let proposal = self.proposal_of(input, owner.clone(), typed, false, Vec::new())?;
-        self.remember(&proposal, false)?;
+        if !is_left_alone {
+            self.remember(&proposal, false)?;
+        }
         let (Some(plan), Some(input)) = (&proposal.plan, &proposal.input) else { return Ok(()) };
         let existing = input.observed.iter().find(|it| it.recorded.name == wanted.name);
         let Some(existing) = existing.filter(|it| !it.orphaned) else { return Ok(()) };
         if matches!(existing.phase, Phase::Starting | Phase::Running) {
-            return self.pass(plan, owner, None, on);
+            return self.pass(plan, owner, 0, on)?.told();
         }
         let step = plan.steps.iter().find(|step| step.id.as_ref() == Some(&existing.id));
         let Some((step, wanted)) = step.and_then(|step| Some((step, step.wanted.as_deref()?))) else {
@@ -150,6 +128,12 @@ impl Host {
         record: &Record,
         on: &dyn Progress,
     ) -> Result<SandboxStatus, Failure> {
+        let started = self.start_rest(record, on);
+        self.obstruct(record, started.as_ref().err().and_then(obstacle))?;
+        started
+    }
+
+    fn start_rest(&self, record: &Record, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
         match record.unfinished {
             Some(Unfinished::Disks) => self.make_disks(record)?,
             Some(Unfinished::Renew) => self.renew_system(record, on)?,
@@ -163,39 +147,16 @@ impl Host {
         left(None)?;
         Ok(status)
     }
-
-    fn delete(&self, proposal: &Proposal, owner: &Owner) -> Result<Vec<SandboxStatus>, Failure> {
-        for record in self.records_of(owner)? {
-            if proposal.desired.iter().any(|sandbox| sandbox.name == record.name) {
-                self.stop_record(&record, RESTART_GRACE)?;
-                self.remove_record(&record)?;
-            }
-        }
-        Ok(Vec::new())
-    }
-}
-
-/// Refuses a plan under which the world has moved since it was made.
-fn refuse_stale(plan: &Plan, observed: &[Observed]) -> Result<(), Failure> {
-    let moved = |step: &&Planned| match (&step.id, step.generation) {
-        (Some(id), Some(generation)) => observed.iter().all(|it| it.id != *id || it.generation != generation),
-        _ => observed.iter().any(|it| it.recorded.name == step.name),
-    };
-    let executed = plan.steps.iter().filter(|step| step.action != plan::Action::Nothing);
-    let Some(step) = executed.into_iter().find(moved) else { return Ok(()) };
-    let message = format!("sandbox {} was changed since this was planned; nothing was done", step.name);
-    Err(Failure::new(Kind::Failed, "stale", message).hint("plan again, and look at it again"))
 }
 
 impl World for Hands<'_> {
     type Failure = Failure;
 
     fn observe(&mut self) -> Result<Vec<Observed>, Failure> {
-        self.host.observed(self.owner)
+        self.host.observed(self.owner).map(|seen| seen.observed)
     }
 
     fn create(&mut self, wanted: &Sandbox) -> Result<SandboxId, Failure> {
-        self.in_time(&wanted.name)?;
         let record = self.host.create_record(wanted, self.owner, self.on)?;
         self.generations.insert(record.id.clone(), record.generation);
         Ok(record.id)
@@ -235,9 +196,7 @@ impl World for Hands<'_> {
     }
 
     fn start(&mut self, id: &SandboxId) -> Result<(), Failure> {
-        let record = self.load(id)?;
-        self.in_time(&record.name)?;
-        self.host.start_record(&record, self.on).map(drop)
+        self.host.start_record(&self.load(id)?, self.on).map(drop)
     }
 
     fn stop(&mut self, id: &SandboxId) -> Result<(), Failure> {
@@ -259,8 +218,10 @@ impl World for Hands<'_> {
     }
 
     fn outlook(&self, failure: &Failure) -> Outlook {
-        match failure.kind() {
-            Kind::Failed | Kind::TimedOut => Outlook::Retry,
+        match (failure.kind(), failure.code()) {
+            // The same step would say the same again.
+            (_, "setup_failed" | "template_failed" | "sandbox_exists") => Outlook::Person,
+            (Kind::Failed | Kind::TimedOut, _) => Outlook::Retry,
             _ => Outlook::Person,
         }
     }
@@ -278,15 +239,6 @@ fn update_failure(error: UpdateError) -> Failure {
 }
 
 impl Hands<'_> {
-    /// Refuses to begin what adds when the time is up.
-    fn in_time(&self, name: &Name) -> Result<(), Failure> {
-        if self.deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            return Ok(());
-        }
-        Err(Failure::new(Kind::TimedOut, "timeout", format!("{name} was not begun: the time is up"))
-            .hint("apply again: it goes on from there"))
-    }
-
     fn load(&self, id: &SandboxId) -> Result<Record, Failure> {
         self.host.store.load(id).map_err(state_failure)
     }

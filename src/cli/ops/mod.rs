@@ -175,6 +175,23 @@ pub trait Operations {
     /// When it does not stop.
     fn remove(&self, sandbox: &Found) -> Result<(), Failure>;
 
+    /// Takes a sandbox out of reconciling, or puts it back.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    fn suspend(&self, sandbox: &Found, suspended: bool) -> Result<SandboxStatus, Failure>;
+
+    /// Where a sandbox stands as soon as `reached` says so; none when that took longer than `limit`.
+    ///
+    /// # Errors
+    /// When it is removed meanwhile, or its state cannot be read.
+    fn await_status(
+        &self,
+        sandbox: &Found,
+        reached: &dyn Fn(&SandboxStatus) -> bool,
+        limit: Duration,
+    ) -> Result<Option<SandboxStatus>, Failure>;
+
     /// The whole policy as it is in force for `sandbox`, or for any sandbox without rules of its own; `preset` instead
     /// of the one that is set.
     ///

@@ -17,10 +17,12 @@ pub struct Wish {
     pub yes: bool,
     /// Start nothing before everything is approved.
     pub require_approved: bool,
-    /// Wait until every guest answers, or has failed.
+    /// Try again what may work by itself, and wait until every sandbox is ready.
     pub wait: bool,
     /// No longer than this.
     pub timeout: Option<Duration>,
+    /// Wait until nobody works in a sandbox that is to be started anew.
+    pub when_idle: bool,
     /// Remove sandboxes whose document has disappeared, with their disks.
     pub prune: bool,
     /// Start busy sandboxes anew, too.
@@ -95,6 +97,12 @@ impl Proposal {
     #[must_use]
     pub fn changes_something(&self) -> bool {
         self.changes.iter().any(|change| change.action != Action::Keep)
+    }
+
+    /// Whether there is something to say of it: what changes, waits for sessions, or is left alone.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        self.changes_something() || self.plan.as_ref().is_some_and(Plan::leaves_something)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
             BuiltTemplate, Checked, CheckedKit, Found, KeptTemplate, LockUpdate, Operations, PortEdit,
             Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, WrittenKit,
         },
+        tests::keeper::FakeKeeper,
     },
     kit::Expansion,
     model::{
@@ -36,7 +37,8 @@ use crate::{
         rule::Effect,
         status::{PublishedPort, SandboxStatus},
     },
-    store::{How, answers::Answers},
+    plan::Plan,
+    store::{How, NewSandbox, Owner, Store, answers::Answers},
     template::doctor::Hardware,
 };
 
@@ -48,6 +50,39 @@ pub(super) struct Rehearsal {
     pub(super) made: Made,
     /// Where trails lie.
     pub(super) trails: PathBuf,
+    /// Where sandboxes that are applied have a record and a keeper; elsewhere they are noted only.
+    pub(super) machines: Option<Machines>,
+}
+
+/// Records of the host's store, each with a keeper that has no machine.
+#[derive(Clone)]
+pub(super) struct Machines {
+    pub(super) store: Store,
+    pub(super) owner: Owner,
+    pub(super) runtime: PathBuf,
+    pub(super) keepers: Rc<RefCell<BTreeMap<String, FakeKeeper>>>,
+}
+
+impl Machines {
+    /// Makes what a plan makes; gives whether that was all of it.
+    fn make(&self, proposal: &Proposal) -> bool {
+        let mut made = false;
+        for wanted in proposal.plan.iter().flat_map(Plan::wanted) {
+            let name = wanted.name.clone();
+            if self.keepers.borrow().contains_key(name.as_str()) {
+                continue;
+            }
+            let created_at = "2026-01-02T03:04:05Z".to_owned();
+            let new =
+                NewSandbox { name: name.clone(), owner: self.owner.clone(), created_at, desired: wanted };
+            let record = self.store.create(new).unwrap();
+            self.store.reach(&record.id, record.generation, None).unwrap();
+            let keeper = FakeKeeper::of(&self.store, &record.id, &self.runtime);
+            self.keepers.borrow_mut().insert(name.to_string(), keeper);
+            made = true;
+        }
+        made
+    }
 }
 
 impl Rehearsal {
@@ -173,9 +208,16 @@ impl Operations for Rehearsal {
     fn apply(
         &self,
         proposal: &Proposal,
-        _: &ops::Wish,
-        _: &dyn Progress,
+        wish: &ops::Wish,
+        on: &dyn Progress,
     ) -> Result<Vec<SandboxStatus>, Failure> {
+        if let Some(machines) = &self.machines {
+            if !machines.make(proposal) {
+                return self.host.apply(proposal, wish, on);
+            }
+            self.host.park(proposal)?;
+            return self.host.list(true);
+        }
         let mut made = self.made.borrow_mut();
         made.extend(proposal.desired.iter().map(|sandbox| (sandbox.name.to_string(), sandbox.clone())));
         Ok(proposal.desired.iter().map(status).collect())
@@ -188,7 +230,10 @@ impl Operations for Rehearsal {
         }
     }
 
-    fn list(&self, _: bool) -> Result<Vec<SandboxStatus>, Failure> {
+    fn list(&self, here: bool) -> Result<Vec<SandboxStatus>, Failure> {
+        if self.machines.is_some() {
+            return self.host.list(here);
+        }
         Ok(self.made.borrow().values().map(status).collect())
     }
 
@@ -211,6 +256,19 @@ impl Operations for Rehearsal {
     fn remove(&self, sandbox: &Found) -> Result<(), Failure> {
         self.made.borrow_mut().remove(sandbox.desired.name.as_str());
         Ok(())
+    }
+
+    fn suspend(&self, sandbox: &Found, suspended: bool) -> Result<SandboxStatus, Failure> {
+        self.host.suspend(sandbox, suspended)
+    }
+
+    fn await_status(
+        &self,
+        sandbox: &Found,
+        reached: &dyn Fn(&SandboxStatus) -> bool,
+        limit: Duration,
+    ) -> Result<Option<SandboxStatus>, Failure> {
+        self.host.await_status(sandbox, reached, limit)
     }
 
     fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure> {

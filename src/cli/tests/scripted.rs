@@ -190,8 +190,7 @@ impl Operations for Scripted {
     }
 
     fn apply(&self, _: &Proposal, wish: &Wish, _: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure> {
-        let wait = wish.wait;
-        self.note(format!("apply wait={wait}"));
+        self.note(format!("apply wait={} when_idle={}", wish.wait, wish.when_idle));
         Ok(vec![status("dev", Phase::Running)])
     }
 
@@ -235,6 +234,21 @@ impl Operations for Scripted {
     fn remove(&self, sandbox: &Found) -> Result<(), Failure> {
         self.note(format!("remove {}", sandbox.desired.name));
         Ok(())
+    }
+
+    fn suspend(&self, sandbox: &Found, suspended: bool) -> Result<SandboxStatus, Failure> {
+        self.note(format!("suspend {} {suspended}", sandbox.desired.name));
+        Ok(status("dev", Phase::Running))
+    }
+
+    fn await_status(
+        &self,
+        sandbox: &Found,
+        reached: &dyn Fn(&SandboxStatus) -> bool,
+        limit: Duration,
+    ) -> Result<Option<SandboxStatus>, Failure> {
+        self.note(format!("await {} {}s", sandbox.desired.name, limit.as_secs_f64().round()));
+        Ok(Some(status("dev", Phase::Stopped)).filter(reached))
     }
 
     fn policy(&self, _: Option<&Found>, _: Option<Preset>) -> Result<PolicyRevision, Failure> {

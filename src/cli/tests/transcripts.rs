@@ -3,7 +3,7 @@
 //!
 //! A transcript is its own test: lines that begin with `$ ` are typed, lines that begin with `> ` right after one are
 //! what the person answers, the rest is what is shown: standard output as it is, standard error after `! `, and an
-//! exit code that is not 0 as `[exit N]`. `$ cat FILE` shows a file, `$ mkdir DIR` makes a folder to go on in,
+//! exit code that is not 0 as `[exit N]`. What ends with ` &` goes on until `$ kill %1`. `$ cp FROM TO` copies, `$ cat FILE` shows a file, `$ mkdir DIR` makes a folder to go on in,
 //! `$ # …` is a remark. A folder of the transcript's name holds the repository that it begins with.
 
 use std::{
@@ -15,9 +15,11 @@ use std::{
 
 use super::{
     Sink, end,
-    rehearsal::{Made, Rehearsal},
+    keeper::FakeKeeper,
+    rehearsal::{Machines, Made, Rehearsal},
 };
 use crate::cli::{Cli, context::Context, host::Host, output::Output, prompt::Prompt};
+use crate::store::{Owner, Store};
 use clap::Parser as _;
 
 fn data() -> PathBuf {
@@ -58,6 +60,8 @@ struct Stage {
     root: PathBuf,
     folder: PathBuf,
     made: Made,
+    /// Where the story is about machines that go on.
+    machines: Option<Machines>,
 }
 
 impl Stage {
@@ -74,7 +78,13 @@ impl Stage {
         if beginning.is_dir() {
             copy(beginning, &folder);
         }
-        Self { _root: directory, root, folder, made: Made::default() }
+        let machines = beginning.ends_with("busy").then(|| Machines {
+            store: Store::open(&root.join("state")).unwrap(),
+            owner: Owner::discover(&folder).unwrap(),
+            runtime: root.join("run"),
+            keepers: Default::default(),
+        });
+        Self { _root: directory, root, folder, made: Made::default(), machines }
     }
 
     fn play(&mut self, script: &str) -> String {
@@ -113,11 +123,27 @@ impl Stage {
                 fs::create_dir_all(&self.folder).unwrap();
                 String::new()
             }
+            ("cp", [from, to]) => {
+                fs::copy(self.folder.join(from), self.folder.join(to)).unwrap();
+                String::new()
+            }
+            ("cofferdam", [exec, name, _, program, .., end]) if exec == "exec" && end == "&" => {
+                self.keeper(name).open("exec", program);
+                String::new()
+            }
+            ("kill", _) => {
+                self.keeper("dev").set("sessions", serde_json::json!([]));
+                String::new()
+            }
             ("cofferdam", _) => self.cofferdam(&words, &variables, answers),
             other => panic!("a transcript does not know {other:?}"),
         };
         let shown = shown.replace(self.root.join("home").to_str().unwrap(), "/home/ann");
         shown.replace(self.root.to_str().unwrap(), "")
+    }
+
+    fn keeper(&self, name: &str) -> FakeKeeper {
+        self.machines.as_ref().unwrap().keepers.borrow()[name].clone()
     }
 
     fn cofferdam(&self, words: &[String], variables: &[(String, String)], answers: Vec<String>) -> String {
@@ -139,7 +165,12 @@ impl Stage {
             }
         };
         let host = Host::with(&env, &self.folder).unwrap();
-        let ops = Rehearsal { host, made: self.made.clone(), trails: self.root.join("trails") };
+        let ops = Rehearsal {
+            host,
+            made: self.made.clone(),
+            trails: self.root.join("trails"),
+            machines: self.machines.clone(),
+        };
         // Whoever types answers sits at a terminal; nobody else does.
         let prompt = match answers.is_empty() {
             true => Prompt::new(true, None, false),

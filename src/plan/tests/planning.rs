@@ -10,6 +10,7 @@ use crate::{
             BuildStep, IsolationWish, Mount, Port, Sandbox, SetupStep, Start, Workspace, WorkspaceMode,
         },
         name::{Name, SandboxId},
+        progress::Unfinished,
         rule::{Addresses, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol},
         status::Phase,
         unit::Bytes,
@@ -80,6 +81,7 @@ pub(super) fn input(desired: Vec<Sandbox>, observed: Vec<Observed>) -> PlanInput
         desired,
         observed,
         sessions: BTreeMap::new(),
+        silent: std::collections::BTreeSet::new(),
         suspended: std::collections::BTreeSet::new(),
         approvals: Approvals { baseline: GrantSet::default(), definitions },
         now: false,
@@ -180,12 +182,61 @@ fn a_busy_sandbox_is_not_started_anew() {
     let step = make(&input).steps.remove(0);
     assert_eq!(step.action, Action::UpdateLive, "what tightens applies at once");
     assert_eq!(step.reasons, [Reason::Busy { sessions: 2, then: Action::Restart }]);
+    assert!(step.waits_for_sessions().is_some());
     assert_eq!(step.wanted.expect("rules change").resources.cpus, 2);
     assert_eq!(step.narrows[0].grant.to_string(), "net * api.example:443");
     input.now = true;
     let step = make(&input).steps.remove(0);
     assert_eq!(step.action, Action::Restart);
     assert_eq!(step.headline(), "is started anew: 2 sessions are open and end");
+    assert_eq!(step.waits_for_sessions(), None);
+}
+
+#[test]
+fn what_an_interrupted_pass_recorded_is_in_force_although_its_restart_waits() {
+    let before = sandbox("dev");
+    let mut input = input(vec![before.clone()], vec![running(&before, 1)]);
+    input.observed[0].unfinished = Some(Unfinished::Stop);
+    input.sessions.insert(id(1), 1);
+    let step = make(&input).steps.remove(0);
+    assert_eq!(step.action, Action::UpdateLive);
+    assert_eq!(step.reasons, [Reason::Busy { sessions: 1, then: Action::Restart }]);
+}
+
+/// `dev` and `web` change ports, and somebody works in `dev`.
+#[test]
+fn a_busy_sandbox_gives_its_port_up_at_once_and_takes_the_other_later() {
+    let port = |host: u16| Port { guest: 80, host: Some(host), fixed: true, origin: origin(1) };
+    let with = |name: &str, host: u16| {
+        let mut it = sandbox(name);
+        it.ports = vec![port(host)];
+        it
+    };
+    let mut seen = vec![running(&with("dev", 1), 1), running(&with("web", 2), 2)];
+    seen[0].ports = [1].into();
+    seen[1].ports = [2].into();
+    let mut input = input(vec![with("dev", 2), with("web", 1)], seen);
+    input.sessions.insert(id(1), 1);
+    let plan = make(&input);
+    let [dev, web] = plan.steps.as_slice() else { panic!("{plan:#?}") };
+    assert_eq!((dev.action, web.action), (Action::UpdateLive, Action::Restart));
+    assert_eq!(dev.wanted.as_ref().map(|it| it.ports.len()), Some(0));
+    assert!(dev.waits_for_sessions().is_some());
+}
+
+#[test]
+fn where_sessions_are_unknown_nothing_is_started_anew() {
+    let before = sandbox("dev");
+    let mut wanted = before.clone();
+    wanted.resources.cpus = 4;
+    let mut input = input(vec![wanted], vec![running(&before, 1)]);
+    input.silent.insert(id(1));
+    let step = make(&input).steps.remove(0);
+    assert_eq!((step.action, step.wanted.clone()), (Action::Nothing, None));
+    assert_eq!(step.reasons, [Reason::SessionsUnknown { then: Action::Restart }]);
+    assert!(step.consequences()[0].contains("its keeper does not answer"), "{:?}", step.consequences());
+    input.now = true;
+    assert_eq!(make(&input).steps[0].action, Action::Restart);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! | `GET /v1/status` | the status |
 //! | `GET /v1/wait` | the status, once the sandbox neither starts nor sets itself up |
 //! | `GET /v1/idle` | the status, once no session is open or the sandbox is down |
+//! | `GET /v1/end` | the status, once the sandbox is down |
 //! | `POST /v1/progress` `{"after"}` | the same, or as soon as its set-up is behind that step |
 //! | `POST /v1/stop` `{"grace_ms"}` | the status, once it is down |
 //! | `POST /v1/policy/reload` | `{"revision","hash","closed"}`, once the policy is in force |
@@ -96,6 +97,10 @@ async fn answer(request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer
         }
         (&Method::GET, "/v1/idle") => {
             keeper.wait_for(|status| status.sessions.is_empty()).await;
+            Ok(ok(&keeper.status()))
+        }
+        (&Method::GET, "/v1/end") => {
+            keeper.wait_for(|status| matches!(status.phase, Phase::Stopped | Phase::Failed)).await;
             Ok(ok(&keeper.status()))
         }
         (&Method::POST, "/v1/progress") => {

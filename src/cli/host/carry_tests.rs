@@ -1,0 +1,184 @@
+//! What becomes of a sandbox in which somebody works, whose keeper hangs, or that is left alone. Its keeper has no
+//! machine.
+
+use std::{thread, time::Instant};
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    cli::{
+        condition::Awaited,
+        host::approval::tests::{FILE, Silent, Stage, approve_all, make, proposal},
+        ops::{Answer, Operations, Source},
+        tests::keeper::FakeKeeper,
+    },
+    plan::{Action, Reason},
+};
+
+/// A sandbox that runs as its file said, and its keeper.
+struct Scene {
+    stage: Stage,
+    host: Host,
+    record: Record,
+    keeper: FakeKeeper,
+}
+
+/// The file with a restart field, and without its rule.
+fn changed() -> String {
+    let (head, _) = FILE.split_once("  network").expect("it has rules");
+    format!("{head}  env: {{A: b}}\n")
+}
+
+impl Scene {
+    fn new() -> Self {
+        let stage = Stage::new();
+        let host = stage.host("web");
+        approve_all(&host);
+        let record = make(&host);
+        let keeper = FakeKeeper::of(&host.store, &record.id, &stage.root.join("run"));
+        Self { stage, host, record, keeper }
+    }
+
+    fn record(&self) -> Record {
+        self.host.store.load(&self.record.id).unwrap()
+    }
+
+    fn step(&self) -> Planned {
+        proposal(&self.host, &Source::Search).plan.unwrap().steps.remove(0)
+    }
+
+    fn apply(&self) -> Vec<SandboxStatus> {
+        let proposal = proposal(&self.host, &Source::Search);
+        Operations::apply(&self.host, &proposal, &Wish::default(), &Silent).unwrap()
+    }
+
+    fn has(&self, condition: &str) -> bool {
+        let awaited: Awaited = condition.parse().unwrap();
+        awaited.holds(&self.host.status_of(&self.record()).unwrap())
+    }
+}
+
+#[test]
+fn somebody_who_works_holds_a_restart_back_and_nothing_else() {
+    let scene = Scene::new();
+    scene.keeper.open("exec", "bash");
+    scene.stage.write("web/sandbox.yaml", &changed());
+    let waits = Reason::Busy { sessions: 1, then: Action::Restart };
+    assert_eq!((scene.step().action, scene.step().reasons), (Action::UpdateLive, vec![waits.clone()]));
+    let statuses = scene.apply();
+    assert_eq!(statuses[0].sessions[0].program, "bash");
+    assert!(scene.has("Busy") && scene.has("Stalled") && scene.has("Ready"));
+    let desired = scene.record().desired;
+    assert!(desired.network.rules.is_empty() && desired.env.is_empty(), "what tightens is live");
+    assert_eq!(scene.keeper.orders(), ["POST /v1/policy/reload", "POST /v1/ports/reload"]);
+    assert_eq!((scene.step().action, scene.step().reasons), (Action::Nothing, vec![waits]));
+    // The break: without the session it is started anew.
+    scene.keeper.set("sessions", json!([]));
+    assert_eq!(scene.step().action, Action::Restart);
+    // The file is as it was: nothing waits any more.
+    scene.keeper.open("exec", "bash");
+    scene.stage.write("web/sandbox.yaml", &changed().replace("  env: {A: b}\n", ""));
+    scene.apply();
+    assert!(!scene.has("Stalled"));
+}
+
+#[test]
+fn the_end_of_the_last_session_is_awaited() {
+    let scene = Scene::new();
+    scene.keeper.open("attach", "claude");
+    let keeper = scene.keeper.clone();
+    let leaving = thread::spawn(move || {
+        keeper.await_question("GET /v1/idle");
+        keeper.set("sessions", json!([]));
+    });
+    scene.host.await_idle(&[(scene.record.id.clone(), String::new())], &Silent).unwrap();
+    leaving.join().unwrap();
+    assert!(scene.host.observed(&scene.record.owner).unwrap().sessions.is_empty());
+}
+
+#[test]
+fn a_keeper_that_hangs_costs_one_time_limit_and_its_sessions_are_unknown() {
+    let scene = Scene::new();
+    let status = scene.host.statuses_of(std::slice::from_ref(&scene.record)).unwrap().remove(0);
+    let life = scene.host.store.sandbox(&scene.record.id).lock_life().unwrap().unwrap();
+    scene.host.store.sandbox(&scene.record.id).write_status(&status, &life).unwrap();
+    scene.keeper.hang();
+    scene.stage.write("web/sandbox.yaml", &changed());
+    let begun = Instant::now();
+    let step = scene.step();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(step.reasons, [Reason::SessionsUnknown { then: Action::Restart }]);
+    let status = scene.host.status_of(&scene.record).unwrap();
+    assert!((status.silent, status.phase) == (true, Phase::Running), "{status:?}");
+    assert!(scene.has("!Ready") && scene.has("Stalled"));
+}
+
+#[test]
+fn a_suspended_sandbox_is_left_alone_by_files_and_not_by_people() {
+    let scene = Scene::new();
+    let found = scene.host.found(&scene.record).unwrap();
+    scene.host.suspend(&found, true).unwrap();
+    scene.stage.write("web/sandbox.yaml", &changed());
+    assert_eq!((scene.step().action, scene.step().reasons), (Action::Nothing, vec![Reason::Suspended]));
+    scene.apply();
+    assert_eq!(scene.record().desired, scene.record.desired, "not even what tightens");
+    assert_eq!(scene.keeper.orders(), Vec::<String>::new());
+    assert!(scene.has("Suspended"));
+    // Whoever withdraws an approval means this one too, and nothing else of the file.
+    let inbox = Operations::inboxes(&scene.host, Some("dev")).unwrap().remove(0);
+    let grant = ["net * a.example:443".to_owned()];
+    scene.host.answer(&inbox, &grant, &Answer::Reject, &Silent).unwrap();
+    let desired = scene.record().desired;
+    assert!(desired.network.rules.is_empty() && desired.env.is_empty());
+    assert_eq!(scene.keeper.orders().len(), 2);
+    scene.host.suspend(&found, false).unwrap();
+    assert!(!scene.has("Suspended"));
+    assert_eq!(scene.step().action, Action::Restart);
+}
+
+#[test]
+fn what_kept_the_last_pass_is_forgotten_when_the_next_succeeds() {
+    let scene = Scene::new();
+    let failed = obstacle(&Failure::new(Kind::HostLacks, "secret_missing", "secret `x` has no value"));
+    scene.host.obstruct(&scene.record, failed).unwrap();
+    assert!(scene.has("SecretMissing"));
+    scene.apply();
+    assert!(scene.has("!SecretMissing") && scene.has("!Stalled"));
+}
+
+#[test]
+fn who_waits_tries_again_what_may_work_by_itself() {
+    let apply = |wait: bool, refused: u32| {
+        let scene = Scene::new();
+        scene.stage.write("web/sandbox.yaml", &changed().replace("  env: {A: b}\n", ""));
+        scene.keeper.refuse(refused);
+        let wish = Wish { wait, ..Wish::default() };
+        let proposal = proposal(&scene.host, &Source::Search);
+        let applied = Operations::apply(&scene.host, &proposal, &wish, &Silent);
+        let left = scene.record().unfinished.is_some();
+        (applied.map_err(|failure| failure.code().to_owned()).err(), left, scene.has("Failed"))
+    };
+    assert_eq!(apply(true, 1), (None, false, false));
+    assert_eq!(apply(false, 1), (Some("not_in_force".to_owned()), true, true));
+    // It gives up in the end, with what it met.
+    assert_eq!(apply(true, TRIES), (Some("not_in_force".to_owned()), true, true));
+}
+
+#[test]
+fn a_condition_is_awaited_by_what_changes_in_the_sandboxs_folder() {
+    let scene = Scene::new();
+    let found = scene.host.found(&scene.record).unwrap();
+    let awaited: Awaited = "Suspended".parse().unwrap();
+    let (keeper, store, id) = (scene.keeper.clone(), scene.host.store.clone(), scene.record.id.clone());
+    let other = thread::spawn(move || {
+        // It has looked once, and found nothing.
+        keeper.await_question("GET /v1/end");
+        store.suspend(&id, Some("2026-01-02T03:04:05Z")).unwrap();
+    });
+    let reached = scene.host.await_status(&found, &|status| awaited.holds(status), Duration::from_secs(60));
+    assert!(reached.unwrap().is_some());
+    other.join().unwrap();
+    let never = scene.host.await_status(&found, &|_| false, Duration::from_millis(1));
+    assert_eq!(never.unwrap(), None);
+}
