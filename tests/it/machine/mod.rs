@@ -11,10 +11,12 @@ mod rig;
 
 mod approval;
 mod broken_template;
+mod busy;
 mod changes;
 mod evasion;
 mod execution;
 mod input;
+mod interrupted;
 mod isolation;
 mod lifecycle;
 mod mounts;

@@ -10,8 +10,8 @@ mod terminal;
 mod upstream;
 
 pub use self::{
-    home::{Home, Output, cache as boot_files},
-    processes::Processes,
+    home::{Home, Output, cache as boot_files, piped},
+    processes::{Processes, launchers},
     search::{file_holds, memory_holds},
     shared::{KEY, PROXY, shared},
     terminal::Terminal,

@@ -53,6 +53,14 @@ impl Processes {
     }
 }
 
+/// Launchers of sandboxes whose state is below a folder.
+pub fn launchers(state: &Path) -> Vec<i32> {
+    let log = |pid: &i32| fs::read_link(format!("/proc/{pid}/fd/2")).ok();
+    let ours = |log: &std::path::PathBuf| log.starts_with(state) && log.ends_with("launcher.log");
+    let of_a_launcher = |pid: &i32| role(*pid) == "launcher" && log(pid).is_some_and(|log| ours(&log));
+    numbers().filter(of_a_launcher).collect()
+}
+
 /// Whether a process ends within a time.
 fn ended(pid: i32, limit: Duration) -> bool {
     let Ok(handle) = pidfd_open(Pid::from_raw(pid).expect("a process id is not zero"), PidfdFlags::empty())
