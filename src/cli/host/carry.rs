@@ -191,7 +191,12 @@ impl Host {
     /// Waits until a sandbox that runs is set up; one that is not to run is not waited for.
     fn await_ready(&self, record: &Record) -> Result<(), Failure> {
         let client = Client::new(self.socket(&record.id)?);
-        let status = match client::block_on(async { Ok(client.wait().await) })? {
+        // Whether it answers at all is known within a time limit; a set-up may take long.
+        let asked = async {
+            client.status().await?;
+            client.wait().await
+        };
+        let status = match client::block_on(async { Ok(asked.await) })? {
             Ok(status) => status,
             Err(ClientError::NotRunning | ClientError::Broken(_)) => self.last_status(record)?,
             Err(error) => return Err(error.into()),

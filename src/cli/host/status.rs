@@ -105,6 +105,8 @@ fn conditions(record: &Record, status: &SandboxStatus, waiting: usize) -> Vec<Co
         let (condition, reason) = (condition.to_owned(), reason.map(str::to_owned));
         conditions.push(Condition { condition, reason, message });
     };
+    let suspended = record.suspended_since.is_some();
+    let waited = record.obstructed.as_ref().is_some_and(|it| it.by == Obstacle::Busy);
     let setting_up = status.setup.as_ref().is_some_and(|setup| setup.state == SetupState::Running);
     let running = status.phase == Phase::Running && !status.silent;
     if running && !setting_up && status.failed_setup().is_none() && record.unfinished.is_none() {
@@ -112,7 +114,7 @@ fn conditions(record: &Record, status: &SandboxStatus, waiting: usize) -> Vec<Co
     }
     if matches!(status.phase, Phase::Starting | Phase::Stopping) || (running && setting_up) {
         add("Reconciling", None, None);
-    } else if let Some(left) = record.unfinished {
+    } else if let (Some(left), true) = (record.unfinished, waited || record.obstructed.is_none()) {
         let message = format!("still to be done: {left}; cofferdam apply goes on");
         add("Reconciling", Some("Interrupted"), Some(message));
     }
@@ -120,8 +122,6 @@ fn conditions(record: &Record, status: &SandboxStatus, waiting: usize) -> Vec<Co
         let step = failed.step.as_deref().unwrap_or("a step");
         add("Stalled", Some("SetupFailed"), Some(format!("{step} failed: cofferdam logs {name} --setup")));
     }
-    let suspended = record.suspended_since.is_some();
-    let waited = record.obstructed.as_ref().is_some_and(|it| it.by == Obstacle::Busy);
     if waited && (suspended || (status.sessions.is_empty() && !status.silent)) {
         if !suspended {
             let message = "nobody works in it any more; cofferdam apply goes on".to_owned();

@@ -80,6 +80,10 @@ fn what_keeps_a_sandbox_from_its_file_has_the_contracts_word() {
     it.obstructed = None;
     it.unfinished = Some(Unfinished::Stop);
     check(&it, json!({}), &["Reconciling/Interrupted"]);
+    // A pass that came to its end was not interrupted.
+    it.obstructed = Some(Obstructed { by: Obstacle::SecretMissing, message: String::new() });
+    check(&it, json!({"phase": "stopped"}), &["Stalled/SecretMissing"]);
+    it.obstructed = None;
     it.unfinished = None;
     (it.orphaned_since, it.suspended_since) = (Some(String::new()), Some(String::new()));
     check(&it, json!({"phase": "stopped"}), &["Stalled/Orphaned", "Suspended"]);

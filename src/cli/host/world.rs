@@ -143,9 +143,12 @@ impl Host {
         if record.unfinished.is_some() {
             left(Some(Unfinished::Start))?;
         }
-        let status = self.start_record(record, on)?;
-        left(None)?;
-        Ok(status)
+        let started = self.start_record(record, on);
+        // Where its set-up failed it is up, too.
+        if started.as_ref().err().is_none_or(|failure| failure.code() == "setup_failed") {
+            left(None)?;
+        }
+        started
     }
 }
 
@@ -196,7 +199,12 @@ impl World for Hands<'_> {
     }
 
     fn start(&mut self, id: &SandboxId) -> Result<(), Failure> {
-        self.host.start_record(&self.load(id)?, self.on).map(drop)
+        let started = self.host.start_record(&self.load(id)?, self.on);
+        if started.as_ref().is_err_and(|failure| failure.code() == "setup_failed") {
+            // It is up: nothing of the start is left to do.
+            self.reach(id, None)?;
+        }
+        started.map(drop)
     }
 
     fn stop(&mut self, id: &SandboxId) -> Result<(), Failure> {

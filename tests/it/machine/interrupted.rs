@@ -107,6 +107,9 @@ fn apply_killed_anywhere_is_finished_by_the_next() {
     // In the middle of a restart: it is down, and not up again.
     define(&home, "two");
     kill_at(&home, |home| sandboxes(home).iter().any(|it| phase(it) == json!("stopped")));
+    // When the time is up, it ends as it would by a signal, with an exit code of its own.
+    let late = home.run(&["apply", "--yes", "--wait", "--timeout", "1s", "-o", "json"]).refused(7);
+    assert_eq!(late["code"], json!("timeout"), "{late:#}");
     mended(&home, "two");
     for name in ["api", "web"] {
         home.run(&["rm", "--force", name]).ok();
