@@ -123,8 +123,12 @@ pub fn load(selection: Selection, context: &Context) -> Result<Loaded, LoadError
     };
     let used = lock.as_ref().filter(|_| context.lock != LockUse::Ignore);
     let beside = BesideAll::find(&found.files, context)?;
-    let (sandboxes, mut warnings) = check(&found.files, beside, used, context)?;
+    let (mut sandboxes, mut warnings) = check(&found.files, beside, used, context)?;
     if context.lock != LockUse::Ignore {
+        let unpinned = lock::pin_packages(&mut sandboxes, found.lock.as_ref(), used);
+        if context.lock == LockUse::Only && !unpinned.is_empty() {
+            return Err(LoadError::Invalid(unpinned));
+        }
         let uses = sandboxes.iter().flat_map(|sandbox| &sandbox.kits);
         let differing = lock::differing_kits(uses, found.lock.as_ref(), used);
         match context.lock {

@@ -84,7 +84,12 @@ impl Sandbox {
                 tty: None,
             },
             kits: Vec::new(),
-            template: Template { image: "debian-12".into(), packages: Vec::new(), steps: Vec::new() },
+            template: Template {
+                image: "debian-12".into(),
+                packages: Vec::new(),
+                versions: BTreeMap::new(),
+                steps: Vec::new(),
+            },
             workspace: None,
             mounts: Vec::new(),
             working_dir: None,
@@ -155,6 +160,10 @@ pub struct Template {
     /// Distribution packages, sorted, each once.
     #[serde(default)]
     pub packages: Vec<String>,
+    /// Versions of packages that `sandbox.lock` pins, by name. One that has none here is built in the version that is to
+    /// be had then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, String>,
     /// Commands that change it, in order: the agent's `install`, the mixins', the sandbox's `run`. Each runs as root in
     /// a throw-away machine under the sandbox's rules, without a secret.
     #[serde(default)]

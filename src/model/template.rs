@@ -41,3 +41,27 @@ impl Stack {
         self.image.key() == key || self.layers.iter().any(|layer| layer == key)
     }
 }
+
+/// Longest name of a package, in bytes; the longest in Debian 12 has 77.
+const PACKAGE_MAX: usize = 128;
+
+/// Whether `name` is that of a package (Debian policy, section 5.6.1): at least two characters, lower-case letters,
+/// digits, `+`, `-` and `.`, the first of them a letter or digit. Nothing that a tool could take for an option.
+#[must_use]
+pub fn is_package_name(name: &str) -> bool {
+    let first =
+        name.as_bytes().first().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    // With a dash at its end apt may take the name for the wish to remove another package.
+    first && !name.ends_with('-') && (2..=PACKAGE_MAX).contains(&name.len()) && name.bytes().all(plain)
+}
+
+/// Whether `version` is one of a package (Debian policy, section 5.6.12): letters, digits and `.+-~:`, the first of
+/// them a digit.
+#[must_use]
+pub fn is_package_version(version: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+-~:".contains(&byte);
+    version.as_bytes().first().is_some_and(u8::is_ascii_digit)
+        && version.len() <= PACKAGE_MAX
+        && version.bytes().all(plain)
+}

@@ -32,7 +32,7 @@ const FIELDS: [Field; 22] = {
         ("resources.memory", Restart, |from, to| from.resources.memory != to.resources.memory),
         ("isolation", Restart, |from, to| from.isolation != to.isolation),
         ("template.image", Replace, |from, to| from.template.image != to.template.image),
-        ("template.packages", Replace, |from, to| from.template.packages != to.template.packages),
+        ("template.packages", Replace, |from, to| packages(from) != packages(to)),
         ("template.run", Replace, |from, to| differ(&from.template.steps, &to.template.steps, build)),
         ("setup.create", Replace, |from, to| differ(&from.setup.create, &to.setup.create, setup)),
         ("workspace", CreateOnly, |from, to| workspace(from) != workspace(to)),
@@ -83,7 +83,10 @@ pub(super) fn take(to: &mut Sandbox, from: &Sandbox, field: &str) {
         "resources.memory" => to.resources.memory = from.resources.memory,
         "isolation" => to.isolation = from.isolation,
         "template.image" => to.template.image.clone_from(&from.template.image),
-        "template.packages" => to.template.packages.clone_from(&from.template.packages),
+        "template.packages" => {
+            to.template.packages.clone_from(&from.template.packages);
+            to.template.versions.clone_from(&from.template.versions);
+        }
         "template.run" => to.template.steps.clone_from(&from.template.steps),
         "setup.create" => to.setup.create.clone_from(&from.setup.create),
         "workspace" => to.workspace.clone_from(&from.workspace),
@@ -119,6 +122,11 @@ fn mount(mount: &Mount) -> impl PartialEq + '_ {
 fn setup(step: &SetupStep) -> impl PartialEq + '_ {
     let SetupStep { name, run, timeout_s, background, ready_port, origin: _ } = step;
     (name, run, timeout_s, background, ready_port)
+}
+
+/// What is installed, and in which version where that is pinned.
+fn packages(sandbox: &Sandbox) -> impl PartialEq + '_ {
+    (&sandbox.template.packages, &sandbox.template.versions)
 }
 
 fn build(step: &BuildStep) -> impl PartialEq + '_ {

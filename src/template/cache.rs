@@ -24,7 +24,7 @@ use super::{
 };
 
 /// Another layout is another folder: an older cofferdam never reads what it does not understand.
-const FORMAT: &str = "v1";
+pub(super) const FORMAT: &str = "v1";
 const RECORD_LIMIT: u64 = 256 * 1024;
 
 /// Why the cache could not be brought up to date.
@@ -81,6 +81,16 @@ pub enum EnsureError {
         distribution: String,
         /// The command that refreshes the lists.
         command: String,
+    },
+    /// A package is to be had in another version than the pinned one only.
+    #[error("the package `{name}` is pinned to {pinned}, and what is to be had here is {available}")]
+    PinnedPackage {
+        /// The name.
+        name: String,
+        /// The version that `sandbox.lock` pins.
+        pinned: String,
+        /// The versions that there are.
+        available: String,
     },
     /// A build step's machine ended without its disk being in order.
     #[error("the machine of a template's step did not leave its disk in order")]

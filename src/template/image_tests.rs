@@ -6,7 +6,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 const POLICY: &str = "for name; do case $name in policy) ;; \
-    jq) printf 'jq:\\n  Installed: (none)\\n  Candidate: 1.6-2.1\\n  Version table:\\n     1.6-2.1 500\\n' ;; \
+    jq) printf 'jq:\\n  Installed: 1.5-9\\n  Candidate: 1.6-2.1\\n  Version table:\\n     1.6-2.1 500\\n\x20       500 http://mirror.test/debian bookworm/main amd64 Packages\\n     1.6-2 400\\n\x20       400 http://mirror.test/debian bookworm-old/main amd64 Packages\\n *** 1.5-9 100\\n\x20       100 /var/lib/dpkg/status\\n' ;; \
     g++) printf 'g++:\\n  Installed: 1\\n  Candidate: 4:12.2.0-3\\n' ;; \
     awk) printf 'awk:\\n  Installed: (none)\\n  Candidate: (none)\\n' ;; esac; done";
 
@@ -25,7 +25,7 @@ fn names_are_those_of_the_debian_policy_and_never_options() {
     for good in ["jq", "g++", "libstdc++6", "0ad", "python3.11", "a.b-c+d"] {
         assert!(is_package_name(good), "{good}");
     }
-    let long = "x".repeat(NAME_LIMIT + 1);
+    let long = "x".repeat(129);
     for bad in [
         "",
         "j",
@@ -54,16 +54,16 @@ fn names_are_those_of_the_debian_policy_and_never_options() {
 fn an_image_is_built_once_for_one_set_of_packages() {
     let (fake, folder) = debian_with_packages();
     let cache = open(&folder);
-    let image = cache.ensure_image(&fake.host, &names(&["jq", "g++", "jq"]), &Silent).unwrap();
+    let image = cache.ensure_image(&fake.host, &names(&["jq", "g++", "jq"]), &Pins::new(), &Silent).unwrap();
     assert!(calls(&folder).contains("xz-utils,g++,jq "), "{}", calls(&folder));
     let versions: Vec<&str> = image.packages().iter().map(|package| package.version.as_str()).collect();
     assert_eq!(versions, ["4:12.2.0-3", "1.6-2.1+deb12u1"], "what dpkg says, where it says something");
     let before = calls(&folder);
-    let again = cache.ensure_image(&fake.host, &names(&["g++", "jq"]), &Silent).unwrap();
+    let again = cache.ensure_image(&fake.host, &names(&["g++", "jq"]), &Pins::new(), &Silent).unwrap();
     assert_eq!((again.key(), calls(&folder)), (image.key(), before));
     // A newer version is another image, and the old one stays for who stands on it.
     fake.tool("apt-cache", &POLICY.replace("1.6-2.1", "1.7-1"));
-    let newer = cache.ensure_image(&fake.host, &names(&["g++", "jq"]), &Silent).unwrap();
+    let newer = cache.ensure_image(&fake.host, &names(&["g++", "jq"]), &Pins::new(), &Silent).unwrap();
     assert_ne!(newer.key(), image.key());
     assert!(Image::find(&cache, image.key()).is_some());
     assert_eq!(left_over(&cache), 0);
@@ -73,7 +73,8 @@ fn an_image_is_built_once_for_one_set_of_packages() {
 fn an_unknown_package_is_told_before_anything_is_begun() {
     let (fake, folder) = debian_with_packages();
     for name in ["nosuch", "awk"] {
-        let error = open(&folder).ensure_image(&fake.host, &names(&["jq", name]), &Silent).unwrap_err();
+        let error =
+            open(&folder).ensure_image(&fake.host, &names(&["jq", name]), &Pins::new(), &Silent).unwrap_err();
         let text = format!("the package lists of this host (debian 12) know no package `{name}`");
         assert_eq!(error.to_string(), text);
     }
@@ -85,16 +86,63 @@ fn a_failed_or_interrupted_build_leaves_nothing() {
     let (fake, folder) = debian_with_packages();
     let cache = open(&folder);
     fake.tool("mmdebstrap", "echo 'E: Unable to locate package jq' >&2; exit 25");
-    let error = cache.ensure_image(&fake.host, &names(&["jq"]), &Silent).unwrap_err();
+    let error = cache.ensure_image(&fake.host, &names(&["jq"]), &Pins::new(), &Silent).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("Unable to locate package jq"), "{source}");
     assert_eq!((left_over(&cache), fs::read_dir(cache.root().join(KIND)).unwrap().count()), (0, 0));
     // A damaged one is no image.
     let (fake, folder) = debian_with_packages();
     let cache = open(&folder);
-    let image = cache.ensure_image(&fake.host, &names(&["jq"]), &Silent).unwrap();
+    let image = cache.ensure_image(&fake.host, &names(&["jq"]), &Pins::new(), &Silent).unwrap();
     fs::write(image.image(), "cut").unwrap();
     assert!(Image::find(&cache, image.key()).is_none());
-    assert!(cache.ensure_image(&fake.host, &names(&["jq"]), &Silent).is_ok());
+    assert!(cache.ensure_image(&fake.host, &names(&["jq"]), &Pins::new(), &Silent).is_ok());
     assert!(Image::find(&cache, image.key()).is_some());
+}
+
+fn pins(pins: &[(&str, &str)]) -> Pins {
+    pins.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect()
+}
+
+#[test]
+fn a_pinned_package_is_built_in_its_version_or_not_at_all() {
+    let (fake, folder) = debian_with_packages();
+    let cache = open(&folder);
+    // What a source still has is asked for by its version.
+    let held = pins(&[("jq", "1.6-2")]);
+    fake.tool(
+        "mmdebstrap",
+        &format!(
+            "echo \"$*\" >> {}/calls; printf 'Package: jq\\nVersion: 1.6-2\\n' > status; cat image-sources.list",
+            folder.path().display()
+        ),
+    );
+    let image = cache.ensure_image(&fake.host, &names(&["jq", "g++"]), &held, &Silent).unwrap();
+    assert!(calls(&folder).contains("xz-utils,g++,jq=1.6-2 "), "{}", calls(&folder));
+    assert_eq!(image.packages()[1], Package { name: "jq".into(), version: "1.6-2".into() });
+    // Where all are pinned an image that is there is found without apt.
+    let all = pins(&[("jq", "1.6-2"), ("g++", "4:12.2.0-3")]);
+    fake.tool("apt-cache", "exit 9");
+    let found = cache.ensure_image(&fake.host, &names(&["jq", "g++"]), &all, &Silent).unwrap();
+    assert_eq!(found.key(), image.key());
+    // What only this host has installed, and what is gone, is told before anything is begun.
+    fake.tool("apt-cache", POLICY);
+    let before = calls(&folder);
+    for (version, available) in [("1.5-9", "1.6-2.1, 1.6-2"), ("1.4-1", "1.6-2.1, 1.6-2")] {
+        let held = pins(&[("jq", version)]);
+        let error = cache.ensure_image(&fake.host, &names(&["jq"]), &held, &Silent).unwrap_err().to_string();
+        let expected =
+            format!("the package `jq` is pinned to {version}, and what is to be had here is {available}");
+        assert_eq!(error, expected);
+    }
+    assert_eq!(calls(&folder), before);
+    // Whatever the tool did: an image with another version is not kept. The break: without a pin it is.
+    fake.tool("mmdebstrap", "printf 'Package: jq\nVersion: 1.7-1\n' > status; cat image-sources.list");
+    let images = || fs::read_dir(cache.root().join(KIND)).unwrap().count();
+    let kept = images();
+    let held = pins(&[("jq", "1.6-2.1")]);
+    let error = cache.ensure_image(&fake.host, &names(&["jq"]), &held, &Silent).unwrap_err();
+    assert!(matches!(error, EnsureError::PinnedPackage { .. }), "{error}");
+    assert_eq!((images(), left_over(&cache)), (kept, 0));
+    assert!(cache.ensure_image(&fake.host, &names(&["jq"]), &Pins::new(), &Silent).is_ok());
 }

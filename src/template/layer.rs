@@ -10,9 +10,11 @@
 //! killed one left, the next bench clears away.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs::{self, File},
     io,
+    net::SocketAddr,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -21,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::{
-    cache::{Cache, EnsureError, StoredFile, key_of},
+    cache::{Cache, EnsureError, FORMAT, StoredFile, key_of},
     image::{RECORD, read_json},
     progress::Progress,
 };
@@ -132,6 +134,29 @@ pub fn policy_key(rules: &[NetworkRule], services: &[HostService]) -> String {
     lines.sort();
     lines.dedup();
     key_of(lines.iter().map(String::as_str))
+}
+
+/// Identity of all that decides what a step hears: what rules permit, and whereto the operator's configuration leads
+/// it. Where that says nothing, it is the rules' alone.
+#[must_use]
+pub fn surroundings_key(
+    policy: &str,
+    resolve: &BTreeMap<String, SocketAddr>,
+    authorities: &[String],
+) -> String {
+    if resolve.is_empty() && authorities.is_empty() {
+        return policy.to_owned();
+    }
+    let led: Vec<String> = resolve.iter().map(|(name, address)| format!("{name} {address}")).collect();
+    let led = [policy].into_iter().chain(led.iter().map(String::as_str)).chain(["authorities"]);
+    key_of(led.chain(authorities.iter().map(String::as_str)))
+}
+
+/// The benches on the cache at `cache`, also those that killed commands left. Makes nothing.
+#[must_use]
+pub fn benches(cache: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cache.join(FORMAT).join("building")).into_iter().flatten().flatten();
+    entries.filter(|entry| is_bench(&entry.file_name())).map(|entry| entry.path()).collect()
 }
 
 /// Whether an entry of `building/` is a bench.

@@ -91,3 +91,25 @@ fn a_disk_becomes_a_layer_whole_or_not_at_all() {
     fs::write(layer.disk(), "cut short").unwrap();
     assert!(Layer::find(&cache, &planned.key).is_none());
 }
+
+#[test]
+fn whereto_the_operator_leads_a_step_is_part_of_its_key() {
+    let policy = policy_key(&[], &[]);
+    let led = |entries: &[(&str, &str)], authorities: &[&str]| {
+        let resolve = entries.iter().map(|(name, to)| ((*name).to_owned(), to.parse().unwrap())).collect();
+        let authorities: Vec<String> = authorities.iter().map(|it| (*it).to_owned()).collect();
+        surroundings_key(&policy, &resolve, &authorities)
+    };
+    assert_eq!(led(&[], &[]), policy, "who configures nothing has the keys of before");
+    let all = [
+        led(&[], &[]),
+        led(&[("a.test:443", "127.0.0.1:1")], &[]),
+        led(&[("a.test:443", "127.0.0.1:2")], &[]),
+        led(&[("b.test:443", "127.0.0.1:1")], &[]),
+        led(&[], &["one"]),
+        led(&[], &["two"]),
+        led(&[("a.test:443", "127.0.0.1:1")], &["one"]),
+    ];
+    let different: std::collections::BTreeSet<&String> = all.iter().collect();
+    assert_eq!(different.len(), all.len());
+}

@@ -154,7 +154,9 @@ impl Host {
                 }
             }
         }
-        Ok((live, closed))
+        let (builds, more) = self.enforce_in_builds(scope)?;
+        live.extend(builds);
+        Ok((live, closed.saturating_add(more)))
     }
 
     fn note_change(

@@ -2,18 +2,23 @@
 
 use std::{collections::BTreeMap, fs::Permissions, io::Write, os::unix::fs::PermissionsExt, path::Path};
 
-use super::{Host, documents};
+use super::{Host, documents, root::package_failure};
 use crate::{
     cli::{
         failure::{Failure, Kind},
         ops::{LockUpdate, Source},
     },
-    kit::{self, Code, Context, Expansion, LoadError, Loaded, Lock, LockChange, LockUse, Locked, Selection},
+    kit::{
+        self, Code, Context, Expansion, LoadError, Loaded, Lock, LockChange, LockUse, Locked, LockedPackage,
+        Selection,
+    },
     model::{
+        desired::Sandbox,
         registry::{Lookup, Registries, Registry},
         rule::{Effect, NetworkRule},
     },
     registry::{Here, look_up},
+    template::{self, EnsureError, Package, image},
 };
 
 impl Host {
@@ -95,6 +100,17 @@ impl Host {
 
     /// Resolves anew what the lock file pins.
     pub(super) fn renew_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {
+        let versions = |names: &[String]| image::resolve(&template::Host::this(), names);
+        self.renew_lock_with(source, write, &versions)
+    }
+
+    /// As [`Self::renew_lock`], with somebody to ask for the versions of packages.
+    fn renew_lock_with(
+        &self,
+        source: &Source,
+        write: bool,
+        versions: &Versions<'_>,
+    ) -> Result<LockUpdate, Failure> {
         let selection = documents::selection(source)?;
         let loaded = self.load_selection(&selection, LockUse::Ignore).map_err(documents::load_failure)?;
         let Some(path) = loaded.lock_path.clone() else {
@@ -103,7 +119,8 @@ impl Host {
         };
         // Where the one that is there is damaged, it is written anew.
         let before = loaded.lock.clone().unwrap_or_default();
-        let after = pinned(&loaded);
+        let mut after = pinned(&loaded);
+        after.packages = packages(&loaded.sandboxes, versions)?;
         let changes = before.changes(&after);
         let consequences = consequences(&loaded, &changes);
         let written = write && !changes.is_empty();
@@ -116,9 +133,44 @@ impl Host {
 
 /// What a lock file that was written now would hold.
 fn pinned(loaded: &Loaded) -> Lock {
-    let mut lock = Lock { registries: loaded.registries.iter().map(pin).collect(), kits: BTreeMap::new() };
+    let registries = loaded.registries.iter().map(pin).collect();
+    let mut lock = Lock { registries, ..Lock::default() };
     lock.pin_kits(loaded.sandboxes.iter().flat_map(|sandbox| &sandbox.kits));
     lock
+}
+
+/// Who says in which versions packages are to be had.
+type Versions<'a> = dyn Fn(&[String]) -> Result<Vec<Package>, EnsureError> + 'a;
+
+/// The packages of all templates, in the versions that are to be had now.
+fn packages(
+    sandboxes: &[Sandbox],
+    versions: &Versions<'_>,
+) -> Result<BTreeMap<String, BTreeMap<String, LockedPackage>>, Failure> {
+    let mut pinned: BTreeMap<String, BTreeMap<String, LockedPackage>> = BTreeMap::new();
+    for sandbox in sandboxes.iter().filter(|sandbox| !sandbox.template.packages.is_empty()) {
+        let found = versions(&sandbox.template.packages).map_err(|error| package_failure(sandbox, &error))?;
+        let pin = |package: Package| (package.name, LockedPackage { version: package.version, line: 0 });
+        pinned.entry(sandbox.template.image.clone()).or_default().extend(found.into_iter().map(pin));
+    }
+    Ok(pinned)
+}
+
+/// What a sandbox's template becomes by the change of a package.
+fn built_anew(sandbox: &Sandbox, changes: &[LockChange]) -> Option<String> {
+    let image = &sandbox.template.image;
+    let changed = |name: &&String| {
+        let what = format!("package {name} on {image}");
+        changes.iter().any(|change| change.what == what && change.after.is_some())
+    };
+    let names: Vec<&str> = sandbox.template.packages.iter().filter(changed).map(String::as_str).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{}: a template with {}; the next apply replaces its system disk",
+            sandbox.name,
+            names.join(", ")
+        )
+    })
 }
 
 fn pin((name, registry): (&String, &Registry)) -> (String, Locked) {
@@ -135,6 +187,7 @@ fn consequences(loaded: &Loaded, changes: &[LockChange]) -> Vec<String> {
                 lines.push(format!("{}: {}", sandbox.name, words(rule)));
             }
         }
+        lines.extend(built_anew(sandbox, changes));
     }
     lines
 }

@@ -127,3 +127,58 @@ fn a_set_on_the_command_line_is_written_live_and_removed_by_its_name() {
         host.edit_rules(&RuleScope::Here, RuleEdit::RemovePatterns(vec!["registry:npm".into()])).unwrap();
     assert_eq!(removed.removed.len(), 2);
 }
+
+/// Somebody who has jq in this version.
+fn with_jq(version: &'static str) -> impl Fn(&[String]) -> Result<Vec<Package>, EnsureError> {
+    move |names| {
+        let package = |name: &String| Package { name: name.clone(), version: version.to_owned() };
+        Ok(names.iter().map(package).collect())
+    }
+}
+
+#[test]
+fn packages_are_pinned_shown_and_held_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), "{npm: \"https://one.example/\"}");
+    let file = folder.path().join("repo/sandbox.yaml");
+    fs::write(&file, FILE.replace("  network:", "  template: {packages: [jq]}\n  network:")).unwrap();
+    let source = Source::Search;
+    let versions = |host: &Host| host.check(&source).unwrap().sandboxes.remove(0).template.versions;
+    assert!(versions(&host).is_empty(), "nothing is pinned, and nobody is asked");
+    let nobody = |_: &[String]| -> Result<Vec<Package>, EnsureError> {
+        Err(EnsureError::PackageName { name: "jq".into() })
+    };
+    let failure = host.renew_lock_with(&source, true, &nobody).unwrap_err();
+    assert_eq!((failure.exit_code(), failure.object().line), (3, Some(7)), "{failure:?}");
+
+    let update = host.renew_lock_with(&source, true, &with_jq("1.6-2.1")).unwrap();
+    let shown: Vec<String> = update
+        .changes
+        .iter()
+        .map(|it| format!("{}: {:?} {:?}", it.what, it.before.as_deref(), it.after.as_deref()))
+        .collect();
+    assert_eq!(shown[0], "package jq on debian-12: None Some(\"1.6-2.1\")", "{shown:?}");
+    let consequence = "dev: a template with jq; the next apply replaces its system disk";
+    assert!(update.consequences.iter().any(|it| it == consequence), "{:?}", update.consequences);
+    assert_eq!(versions(&host)["jq"], "1.6-2.1");
+    assert!(host.renew_lock_with(&source, true, &with_jq("1.6-2.1")).unwrap().changes.is_empty());
+
+    // A newer one changes nothing until `update` says so.
+    host.demand_locked();
+    assert_eq!(versions(&host)["jq"], "1.6-2.1");
+    let update = host.renew_lock_with(&source, true, &with_jq("1.7-1")).unwrap();
+    assert_eq!(update.changes[0].before.as_deref(), Some("1.6-2.1"));
+    assert_eq!(versions(&host)["jq"], "1.7-1");
+
+    // Held to the file, a package that is not in it is an error, and the entry of another image is not its.
+    let lock = folder.path().join("repo/sandbox.lock");
+    let text = fs::read_to_string(&lock).unwrap();
+    for gone in
+        [text.replace("\"jq\": \"1.7-1\"", "\"less\": \"590-2\""), text.replace("debian-12", "debian-13")]
+    {
+        fs::write(&lock, gone).unwrap();
+        let failure = host.check(&source).unwrap_err();
+        let expected = "sandbox.lock does not have the package `jq` of debian-12";
+        assert_eq!((failure.exit_code(), failure.object().message.as_str()), (3, expected));
+    }
+}

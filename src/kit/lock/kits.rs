@@ -36,7 +36,7 @@ pub(in crate::kit) fn differing_kits<'k>(
 }
 
 /// The whole of a line.
-fn place(text: &str, line: u32) -> Span {
+pub(super) fn place(text: &str, line: u32) -> Span {
     let small = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
     let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum();
     let length = text.get(before..).and_then(|rest| rest.lines().next()).map_or(0, str::len);

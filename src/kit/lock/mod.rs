@@ -1,10 +1,11 @@
-//! `sandbox.lock`: what registries and kits resolved to, committed beside the files, so that all who use them resolve
+//! `sandbox.lock`: what registries, kits and packages resolved to, committed beside the files, so that all who use them resolve
 //! alike and a change is seen.
 //!
 //! The file is read as strictly as any other (bounded, spanned, unknown keys refused); it is written sorted, so that
 //! the same facts are the same bytes. Reading and writing are pure; whoever holds the host replaces the file.
 
 mod kits;
+mod packages;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{desired::KitUse, registry::RegistryUrl};
 
 pub(super) use kits::differing_kits;
+pub(super) use packages::pin_packages;
 pub use read::read;
 
 /// Name of the file.
@@ -31,6 +33,17 @@ pub struct Lock {
     pub registries: BTreeMap<String, Locked>,
     /// Kits, by name.
     pub kits: BTreeMap<String, LockedKit>,
+    /// Versions of distribution packages by the image that they are added to, and by name.
+    pub packages: BTreeMap<String, BTreeMap<String, LockedPackage>>,
+}
+
+/// A pinned package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedPackage {
+    /// Its version, in the distribution's form.
+    pub version: String,
+    /// Line of the entry; 0 where it was not read.
+    pub line: u32,
 }
 
 /// A pinned registry.
@@ -93,7 +106,13 @@ impl Lock {
             .kits
             .iter()
             .map(|(name, it)| (format!("kit {name}"), format!("{} {}", it.source, it.digest)));
-        registries.chain(kits).collect()
+        let packages = self.packages.iter().flat_map(|(image, packages)| {
+            let line = move |(name, it): (&String, &LockedPackage)| {
+                (format!("package {name} on {image}"), it.version.clone())
+            };
+            packages.iter().map(line)
+        });
+        registries.chain(kits).chain(packages).collect()
     }
 }
 

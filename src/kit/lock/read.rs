@@ -1,6 +1,8 @@
 //! Reading a lock file. It lies in the repository: an agent may have written it.
 
-use super::{LOCK_FILE, Lock, Locked, LockedKit, VERSION};
+use std::collections::BTreeMap;
+
+use super::{LOCK_FILE, Lock, Locked, LockedKit, LockedPackage, VERSION};
 use crate::{
     kit::{
         findings::Findings,
@@ -10,7 +12,10 @@ use crate::{
         tree::{Key, Kind, Node},
         validate::similar,
     },
-    model::registry::RegistryUrl,
+    model::{
+        registry::RegistryUrl,
+        template::{is_package_name, is_package_version},
+    },
 };
 
 /// Most entries of one sort, and most addresses of one registry: far beyond use, far from what hurts.
@@ -79,7 +84,13 @@ impl Reader<'_> {
                         lock.kits.extend(locked.map(|locked| (name.text.clone(), locked)));
                     }
                 }
-                other => self.unknown(key, other, &["version", "registries", "kits"]),
+                "packages" => {
+                    for (image, value) in self.named(value, "packages") {
+                        let packages = self.packages(&image.text, value);
+                        lock.packages.insert(image.text.clone(), packages);
+                    }
+                }
+                other => self.unknown(key, other, &["version", "registries", "kits", "packages"]),
             }
         }
         lock
@@ -140,6 +151,26 @@ impl Reader<'_> {
             }
         }
         (urls.len() == items.len()).then_some(Locked { urls, line: name.span.line })
+    }
+
+    fn packages(&mut self, image: &str, node: &Node) -> BTreeMap<String, LockedPackage> {
+        let mut packages = BTreeMap::new();
+        for (name, value) in self.entries(node, &format!("`packages.{image}`")) {
+            if !is_package_name(&name.text) {
+                let message = format!("{} is not the name of a package", quoted(&name.text));
+                let problem = self.0.at(Code::Lock, name.span, message);
+                self.0.push(problem.help("`cofferdam update` writes the file anew"));
+                continue;
+            }
+            match value.text().filter(|version| is_package_version(version)) {
+                Some(version) => {
+                    let (version, line) = (version.to_owned(), name.span.line);
+                    packages.insert(name.text.clone(), LockedPackage { version, line });
+                }
+                None => self.wrong(value, "this is not the version of a package, in quotes"),
+            }
+        }
+        packages
     }
 
     fn kit(&mut self, name: &Key, node: &Node) -> Option<LockedKit> {

@@ -1,6 +1,6 @@
 //! The lock file, written and read back; what is refused of it.
 
-use super::{Lock, Locked, LockedKit, read};
+use super::{Lock, Locked, LockedKit, LockedPackage, read};
 use crate::{kit::Problem, model::desired::KitUse};
 
 fn lock() -> Lock {
@@ -15,12 +15,16 @@ fn lock() -> Lock {
         KitUse { name: "shell".into(), source: "built-in".into(), digest: None },
     ];
     lock.pin_kits(uses.iter());
+    let package = |version: &str| LockedPackage { version: version.into(), line: 0 };
+    let packages = [("jq".to_owned(), package("1.6-2.1")), ("g++".to_owned(), package("4:12.2.0-3"))];
+    lock.packages.insert("debian-12".into(), packages.into());
     lock
 }
 
 fn without_lines(mut lock: Lock) -> Lock {
     lock.registries.values_mut().for_each(|locked| locked.line = 0);
     lock.kits.values_mut().for_each(|kit| kit.line = 0);
+    lock.packages.values_mut().flat_map(|all| all.values_mut()).for_each(|package| package.line = 0);
     lock
 }
 
@@ -29,13 +33,17 @@ fn what_is_written_is_sorted_and_reads_back() {
     let text = lock().text();
     assert_eq!(
         text,
-        "# What registries and kits resolved to. Written by `cofferdam update`; commit it.\n\
+        "# What registries, kits and packages resolved to. Written by `cofferdam update`; commit it.\n\
          version: 1\nregistries:\n  apt:\n    - \"http://deb.example:8080/\"\n  npm:\n    - \"https://packages.example/npm/\"\n    \
          - \"https://files.example/\"\nkits:\n  review:\n    source: \"kits/\\\"review\\\"\"\n    digest: \
-         \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"\n"
+         \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"\npackages:\n  debian-12:\n    \"g++\": \
+         \"4:12.2.0-3\"\n    \"jq\": \"1.6-2.1\"\n"
     );
     let back = read("sandbox.lock", text.as_bytes()).unwrap();
-    assert_eq!((back.registries["npm"].line, back.kits["review"].line), (6, 10));
+    assert_eq!(
+        (back.registries["npm"].line, back.kits["review"].line, back.packages["debian-12"]["jq"].line),
+        (6, 10, 16)
+    );
     assert_eq!(without_lines(back), lock());
     assert_eq!(read("sandbox.lock", Lock::default().text().as_bytes()).unwrap(), Lock::default());
     assert_eq!(read("sandbox.lock", b"").unwrap(), Lock::default());
@@ -77,6 +85,13 @@ fn differences_are_named() {
         [("kit more", false, true), ("registry:apt", true, false), ("registry:npm", true, true)]
     );
     assert!(after.changes(&after).is_empty());
+    let mut newer = lock();
+    if let Some(package) = newer.packages.get_mut("debian-12").and_then(|all| all.get_mut("jq")) {
+        package.version = "1.7-1".into();
+    }
+    let change = lock().changes(&newer).remove(0);
+    let words = (change.what.as_str(), change.before.as_deref(), change.after.as_deref());
+    assert_eq!(words, ("package jq on debian-12", Some("1.6-2.1"), Some("1.7-1")));
 }
 
 #[test]
@@ -95,6 +110,18 @@ fn a_lock_that_was_written_by_somebody_else_is_refused_with_its_line() {
         ("version: 1\nregistries: {\"a b\": [\"https://c.example/\"]}\n", "l:2:14: `a b` is no name"),
         ("version: 1\nkits: {a: {source: x, digest: zz}}\n", "l:2:31: `digest` is a SHA-256 sum"),
         ("version: 1\nkits: {a: {source: x}}\n", "l:2:12: a kit has `source` and `digest`"),
+        ("version: 1\npackages: [jq]\n", "l:2:12: packages is a mapping, not a list"),
+        (
+            "version: 1\npackages: {debian-12: {jq: 1.6}}\n",
+            "l:2:28: this is not the version of a package, in quotes",
+        ),
+        ("version: 1\npackages: {debian-12: {jq: \"1 --x\"}}\n", "l:2:28: this is not the version"),
+        ("version: 1\npackages: {debian-12: {jq: \"1,vim\"}}\n", "l:2:28: this is not the version"),
+        (
+            "version: 1\npackages: {debian-12: {\"jq,vim\": \"1\"}}\n",
+            "l:2:24: `jq,vim` is not the name of a package",
+        ),
+        ("version: 1\npackages: {debian-12: {-o: \"1\"}}\n", "l:2:24: `-o` is not the name of a package"),
         ("version: 1\n---\nversion: 1\n", "l:3:1: a lock file is one document"),
         ("version: 1\nversion: 1\n", "l:2:1: the key `version` stands twice"),
         ("version: &a 1\n", "l:1:13: anchors"),

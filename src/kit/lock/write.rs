@@ -2,7 +2,8 @@
 
 use super::{Lock, VERSION};
 
-const HEAD: &str = "# What registries and kits resolved to. Written by `cofferdam update`; commit it.\n";
+const HEAD: &str =
+    "# What registries, kits and packages resolved to. Written by `cofferdam update`; commit it.\n";
 
 impl Lock {
     /// The file's text. The same content is always the same bytes.
@@ -25,6 +26,15 @@ impl Lock {
             text.push_str(&format!("  {name}:\n"));
             text.push_str(&format!("    source: {}\n", quoted(&kit.source)));
             text.push_str(&format!("    digest: {}\n", quoted(&kit.digest)));
+        }
+        if !self.packages.is_empty() {
+            text.push_str("packages:\n");
+        }
+        for (image, packages) in &self.packages {
+            text.push_str(&format!("  {image}:\n"));
+            for (name, package) in packages {
+                text.push_str(&format!("    {}: {}\n", quoted(name), quoted(&package.version)));
+            }
         }
         text
     }

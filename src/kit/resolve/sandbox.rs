@@ -83,6 +83,8 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
         template: desired::Template {
             image: value(merged.image).unwrap_or_else(|| agent::BASE.to_owned()),
             packages: values(merged.packages).collect::<BTreeSet<_>>().into_iter().collect(),
+            // Known once the lock file has been looked at.
+            versions: BTreeMap::new(),
             steps: values(merged.steps).collect(),
         },
         mounts: folders::check_overlaps(merged.mounts, &workspace, findings),

@@ -66,6 +66,7 @@ fn full() -> Sandbox {
         template: Template {
             image: "debian-12".into(),
             packages: one("jq"),
+            versions: [("jq".to_owned(), "1.6-2".to_owned())].into(),
             steps: vec![BuildStep { run: "true".into(), origin: origin(2) }],
         },
         workspace: Some(Workspace {
@@ -128,7 +129,7 @@ fn full() -> Sandbox {
 }
 
 /// The class of each field, and nothing of what only says where and why.
-const CLASSES: [(&str, Class); 23] = {
+const CLASSES: [(&str, Class); 24] = {
     use Class::{CreateOnly, Live, Replace, Restart};
     [
         ("/labels", Live),
@@ -150,6 +151,7 @@ const CLASSES: [(&str, Class); 23] = {
         ("/isolation", Restart),
         ("/template/image", Replace),
         ("/template/packages", Replace),
+        ("/template/versions", Replace),
         ("/template/steps", Replace),
         ("/setup/create", Replace),
         ("/workspace", CreateOnly),

@@ -235,6 +235,28 @@ fn a_killed_build_leaves_nothing_that_runs_and_nothing_that_is_used() {
     assert_eq!((keys(&home, "steps").len(), at_work(&home)), (1, 0));
 }
 
+#[test]
+fn a_denial_reaches_a_step_that_runs_and_its_layer_is_not_kept() {
+    let home = home("template-denied");
+    let server = Upstream::http();
+    home.configure(&format!("egress: {{resolve: {{\"held.test:80\": \"{}\"}}}}\n", server.address));
+    let spec = "  template: {run: [\"curl -sSN http://held.test/hold || true\"]}\n  network: {rules: [{allow: \"held.test:80\", why: a server}]}\n";
+    home.define("ws", "dev", spec);
+    let mut command = home.command("ws", &["template", "build", "--yes", "-o", "json"]);
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = quiet.spawn().expect("it starts");
+    server.await_received("GET /hold");
+    let said = home.run(&["policy", "deny", "network", "held.test"]).ok();
+    assert!(said.contains("dev-template"), "where it is in force: {said}");
+    // The connection is closed although the step was let through before, and the step goes on without it.
+    server.await_closed();
+    let output = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("were changed while its template was built"), "{told}");
+    assert_eq!((keys(&home, "steps").len(), at_work(&home)), (0, 0));
+}
+
 /// The state of the one machine that runs a step now.
 fn machine_of_build(home: &Home) -> PathBuf {
     let only = |folder: PathBuf, prefix: &str| {

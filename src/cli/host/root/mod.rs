@@ -11,11 +11,16 @@
 
 mod approval;
 mod execute;
+mod follow;
 mod log;
 mod shelf;
 mod steps;
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 use super::{Host, ensure_boot_files, machines::state_failure, show};
 use crate::{
@@ -52,6 +57,11 @@ impl Lifeline {
     pub(super) fn share(&self) -> io::Result<OwnedFd> {
         self.reader.try_clone()
     }
+}
+
+/// Where the machines of a bench have their state.
+fn machines_of(bench: &Path) -> PathBuf {
+    bench.join("state")
 }
 
 /// Rules that a build's machine runs under.
@@ -104,7 +114,7 @@ impl Host {
         let layers = planned.iter().map(|layer| layer.key.clone()).collect();
         let cache = self.open_cache()?;
         if planned.iter().any(|layer| Layer::find(&cache, &layer.key).is_none()) {
-            self.build_layers(&cache, wanted, &image, &planned, &rules, on)?;
+            self.build_layers(&cache, (wanted, record), &image, (&planned, &rules), on)?;
         }
         Ok(Stack { image, layers })
     }
@@ -117,6 +127,7 @@ impl Host {
         let image = self.open_cache()?.ensure_image(
             &template::Host::this(),
             packages,
+            &wanted.template.versions,
             &|report: template::Report<'_>| show(on, report),
         );
         image
@@ -151,6 +162,7 @@ impl Host {
         let further = added.iter().flat_map(|set| set.rules.iter().cloned());
         let policy = layers::compose(0, &wanted.network, None, chosen, further);
         let key = layer::policy_key(&policy.rules, &policy.host_services);
+        let key = layer::surroundings_key(&key, &self.config.egress.resolve, &self.upstream_ca()?);
         Ok(Rules { added, key })
     }
 }
@@ -160,7 +172,7 @@ fn cache_failure(error: &EnsureError) -> Failure {
 }
 
 /// A name is the file's fault (3); everything else is a template that could not be built (1).
-fn package_failure(wanted: &Sandbox, error: &EnsureError) -> Failure {
+pub(super) fn package_failure(wanted: &Sandbox, error: &EnsureError) -> Failure {
     let failure = match error {
         EnsureError::PackageName { .. } => Failure::from_error(Kind::File, "package_name", error),
         EnsureError::UnknownPackage { command, .. } => {
@@ -170,11 +182,15 @@ fn package_failure(wanted: &Sandbox, error: &EnsureError) -> Failure {
         EnsureError::HostLacks { .. } => {
             Failure::from_error(Kind::HostLacks, "template", error).hint("cofferdam doctor --fix")
         }
+        EnsureError::PinnedPackage { .. } => Failure::from_error(Kind::Failed, "template_failed", error)
+            .hint("`cofferdam update` pins what is to be had now and shows the difference; commit sandbox.lock then"),
         _ => Failure::from_error(Kind::Failed, "template_failed", error)
             .hint("nothing was kept; mend what the log says and run the command again"),
     };
     let name = match error {
-        EnsureError::PackageName { name } | EnsureError::UnknownPackage { name, .. } => name,
+        EnsureError::PackageName { name }
+        | EnsureError::UnknownPackage { name, .. }
+        | EnsureError::PinnedPackage { name, .. } => name,
         _ => "",
     };
     let named = format!("template.packages.{name}");

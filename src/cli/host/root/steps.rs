@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 use super::{
     Host, Lifeline, Rules, cache_failure,
     execute::{STEP_LIMIT, execute, local},
-    log, show, state_failure,
+    follow, log, machines_of, show, state_failure,
 };
 use crate::{
     cli::{
@@ -49,7 +49,10 @@ struct Build<'a> {
     machines: Host,
     bench: Bench,
     wanted: &'a Sandbox,
-    rules: &'a Rules,
+    /// The sandbox, where there is one.
+    standing: Option<&'a Record>,
+    /// Identity of the rules that the layers are built for.
+    rules: &'a str,
     total: usize,
     on: &'a dyn Progress,
 }
@@ -59,17 +62,17 @@ impl Host {
     pub(super) fn build_layers(
         &self,
         cache: &Cache,
-        wanted: &Sandbox,
+        (wanted, standing): (&Sandbox, Option<&Record>),
         image: &ImageId,
-        planned: &[Planned],
-        rules: &Rules,
+        (planned, rules): (&[Planned], &Rules),
         on: &dyn Progress,
     ) -> Result<(), Failure> {
         let report = |report: template::Report<'_>| show(on, report);
         let bench = cache.bench(&report, &clear).map_err(|error| cache_failure(&error))?;
         let machines = self.for_machines(&bench)?;
         let total = wanted.template.steps.len();
-        let build = Build { host: self, machines, bench, wanted, rules, total, on };
+        let rules = &rules.key;
+        let build = Build { host: self, machines, bench, wanted, standing, rules, total, on };
         let mut below = Stack { image: image.clone(), layers: Vec::new() };
         for layer in planned {
             // The command that held the lock before may have built it.
@@ -83,7 +86,7 @@ impl Host {
 
     /// This host as the machines of a build see it: nothing of the user's state, and no source of a secret.
     fn for_machines(&self, bench: &Bench) -> Result<Self, Failure> {
-        let places = Places { state: bench.folder().join("state"), ..self.places.clone() };
+        let places = Places { state: machines_of(bench.folder()), ..self.places.clone() };
         Ok(Self {
             store: Store::open(&places.state).map_err(state_failure)?,
             places,
@@ -108,7 +111,9 @@ impl Build<'_> {
         let dir = self.machines.store.sandbox(&record.id);
         let outcome = self.run(&record, planned).map_err(|failure| log::with_blocked(failure, &dir.audit()));
         let cleared = self.clear(&record);
-        let disk = outcome.and_then(|()| cleared.map(|()| dir.system_disk()));
+        let same = |()| self.host.refuse_other_rules(self.wanted, self.standing, self.rules).map(drop);
+        let disk = outcome.and_then(|()| cleared).and_then(same).map(|()| dir.system_disk());
+        let disk = disk.map_err(|failure| at(planned.steps.first(), failure));
         self.note(planned, &record, disk.as_ref().err())?;
         self.bench.keep(&disk?, planned).map_err(|error| cache_failure(&error))?;
         self.machines.store.remove(&record.id).map_err(|error| {
@@ -126,13 +131,11 @@ impl Build<'_> {
         };
         let record =
             store.create(new).map_err(|error| Failure::new(Kind::Failed, "template", error.to_string()))?;
+        // Read once the machine has its record: a rule that is changed from here on finds it.
+        let rules = self.host.refuse_other_rules(self.wanted, self.standing, self.rules)?;
         let scopes = [Scope::User, Scope::Owner(&record.owner), Scope::Sandbox(&record.id)];
-        for (scope, rules) in scopes.into_iter().zip(&self.rules.added) {
-            let copy = |set: &mut crate::store::RuleSet| {
-                set.clone_from(rules);
-                Ok::<(), std::convert::Infallible>(())
-            };
-            store.edit_rules(scope, copy).map_err(state_failure)?.unwrap_or_else(|never| match never {});
+        for (scope, rules) in scopes.into_iter().zip(&rules.added) {
+            follow::copy(store, scope, rules).map_err(state_failure)?;
         }
         let dir = store.sandbox(&record.id);
         dir.write_stack(below).map_err(state_failure)?;
@@ -245,7 +248,7 @@ pub(super) fn machine(wanted: &Sandbox) -> Sandbox {
     }
 }
 
-fn machine_name(name: &Name) -> Name {
+pub(super) fn machine_name(name: &Name) -> Name {
     let name = name.as_str();
     let short = &name[..name.len().min(NAME_MAX - SUFFIX.len())];
     format!("{short}{SUFFIX}").parse().expect("the beginning of a name and an end in its alphabet are a name")
@@ -253,7 +256,7 @@ fn machine_name(name: &Name) -> Name {
 
 /// Waits for the machines of a killed command, which end with it, and removes what they would leave.
 fn clear(bench: &Path) {
-    let Ok(store) = Store::open(&bench.join("state")) else { return };
+    let Ok(store) = Store::open(&machines_of(bench)) else { return };
     for record in store.list().map(|listing| listing.records).unwrap_or_default() {
         let dir = store.sandbox(&record.id);
         // What cannot be waited for or removed is no obstacle to a new build.
