@@ -101,7 +101,7 @@ fn repository(folder: &Path, path: Option<&Path>) -> Result<Repository, Failure>
     if repository.keeps_a_reftable() {
         let message = "this repository keeps its references in a reftable, which is not read yet";
         return Err(Failure::new(Kind::NotFound, "reftable", message)
-            .hint("git refs migrate --ref-format=files, or compare in a clone with references in files"));
+            .hint("compare in a clone: git clone --ref-format=files (from git 2.48 on, git refs migrate --ref-format=files)"));
     }
     Ok(repository)
 }

@@ -196,6 +196,16 @@ fn what_a_registry_is_stands_in_the_lock_file() {
     stage.note("what is not pinned may be demanded to be");
     stage.head("main");
     stage.types("cofferdam plan --against main --locked");
+    stage.note("versions of packages are pinned there, too");
+    let spec = HEAD.replace("  resources", "  template: {packages: [jq]}\n  resources");
+    let pin = |version: &str| format!("version: 1\npackages:\n  debian-12:\n    \"jq\": \"{version}\"\n");
+    let (old, new) = (pin("1.6-2.1"), pin("1.7-1"));
+    let base = stage.commit("refs/heads/tools", &[], &[("sandbox.yaml", &spec), ("sandbox.lock", &old)]);
+    stage.head("newer");
+    stage.commit("refs/heads/newer", &[base], &[("sandbox.yaml", &spec), ("sandbox.lock", &new)]);
+    stage.types("cofferdam plan --against tools --fail-on change");
+    stage.commit("refs/heads/newer", &[base], &[("sandbox.yaml", &spec)]);
+    stage.types("cofferdam plan --against tools --locked");
     stage.ends("lock.txt");
 }
 
