@@ -112,7 +112,7 @@ impl Build<'_> {
         let outcome = self.run(&record, planned).map_err(|failure| log::with_blocked(failure, &dir.audit()));
         let cleared = self.clear(&record);
         let same = |()| self.host.refuse_other_rules(self.wanted, self.standing, self.rules).map(drop);
-        let disk = outcome.and_then(|()| cleared).and_then(same).map(|()| dir.system_disk());
+        let disk = outcome.and(cleared).and_then(same).map(|()| dir.system_disk());
         let disk = disk.map_err(|failure| at(planned.steps.first(), failure));
         self.note(planned, &record, disk.as_ref().err())?;
         self.bench.keep(&disk?, planned).map_err(|error| cache_failure(&error))?;
