@@ -137,6 +137,29 @@ fn a_suspended_sandbox_is_left_alone_by_files_and_not_by_people() {
     assert_eq!(scene.step().action, Action::Restart);
 }
 
+/// What a path leads to can change between two starts.
+#[test]
+fn a_folder_that_became_a_secret_one_keeps_the_sandbox_down() {
+    let scene = Scene::new();
+    let (shared, secret) = (scene.stage.root.join("web/data"), scene.stage.root.join("home/.ssh"));
+    std::fs::create_dir(&secret).unwrap();
+    std::os::unix::fs::symlink(&secret, &shared).unwrap();
+    let mut desired = scene.record.desired.clone();
+    desired.mounts = vec![
+        serde_json::from_value(json!({
+            "source": shared, "target": "/data", "access": "read", "why": "data",
+            "origin": {"layer": "repository", "file": "sandbox.yaml", "line": 7},
+        }))
+        .unwrap(),
+    ];
+    scene.host.store.update(&scene.record.id, scene.record.generation, desired).unwrap();
+    scene.keeper.set("phase", json!("stopped"));
+    let found = scene.host.found(&scene.record()).unwrap();
+    let refused = Operations::start(&scene.host, &found, &Silent).unwrap_err();
+    assert_eq!((refused.exit_code(), refused.code(), refused.object().line), (4, "mount_denied", Some(7)));
+    assert!(scene.has("PolicyDenied"));
+}
+
 #[test]
 fn what_kept_the_last_pass_is_forgotten_when_the_next_succeeds() {
     let scene = Scene::new();
