@@ -11,6 +11,7 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
@@ -172,6 +173,26 @@ impl Client {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         let body = encode(&StopRequest { grace_ms })?;
         limited(grace.saturating_add(ANSWER_LIMIT), self.ask(Method::POST, "/v1/stop", body)).await
+    }
+
+    /// Kills the keeper: whoever made the control socket, which is what the kernel says of a listening one. Its launcher
+    /// ends with it, and every other zone with the launcher.
+    ///
+    /// # Errors
+    /// When nobody listens, or the process may not be killed.
+    pub async fn kill(&self) -> Result<(), ClientError> {
+        let failed = |error: io::Error| ClientError::Connect(self.socket.clone(), error);
+        let stream = self.connect().await?;
+        let keeper = stream.peer_cred().map_err(failed)?.pid().and_then(Pid::from_raw);
+        let keeper = keeper.ok_or_else(|| failed(io::Error::other("the kernel names no process")))?;
+        // The connection lives, so the process did when its number was asked for; a number that was given away since
+        // would be another program's, and that never listens here.
+        let handle = pidfd_open(keeper, PidfdFlags::empty()).map_err(|error| failed(error.into()))?;
+        let still = self.connect().await?.peer_cred().map_err(failed)?.pid().and_then(Pid::from_raw);
+        if still != Some(keeper) {
+            return Err(ClientError::NotRunning);
+        }
+        pidfd_send_signal(&handle, Signal::KILL).map_err(|error| failed(error.into()))
     }
 
     /// Puts the policy as it now stands in the state directory into force.

@@ -11,12 +11,14 @@ use super::{
     discover::{DiscoverError, Discovered, Selection, Snapshot, SourceFile, discover},
     document::{AnyDocument, Read, read},
     lock::{self, Lock},
+    parse,
     problem::{Code, Problem, quoted},
     repository::Repository,
     resolve::{Budget, Services, service},
     sets::Facts,
     shelf::Shelf,
     stack::Stack,
+    tree::Node,
 };
 use crate::model::{
     desired::Sandbox,
@@ -263,6 +265,20 @@ pub fn kits_in(selection: &Selection, folder: &Path) -> Result<Vec<(&'static str
         }
     }
     Ok(kits)
+}
+
+/// Names of the sandboxes that files define, also where these say something wrong.
+///
+/// # Errors
+/// That the files cannot be read.
+pub fn sandboxes_in(selection: &Selection, folder: &Path) -> Result<Vec<String>, LoadError> {
+    let found = discover(selection.clone(), folder)?;
+    let name = |node: &Node| {
+        let is_sandbox = node.get("kind")?.text()? == "Sandbox";
+        is_sandbox.then(|| Some(node.get("metadata")?.get("name")?.text()?.to_owned()))?
+    };
+    let nodes = found.files.iter().flat_map(|file| parse::documents(&file.name, &file.bytes).0);
+    Ok(nodes.filter_map(|node| name(&node)).collect())
 }
 
 /// The services of the program and of the files here. What is wrong with the files is not asked now.

@@ -12,6 +12,9 @@ use crate::cli::{
 };
 use crate::model::session::SessionKind;
 
+/// What `exec -it NAME` runs.
+const LOGIN_SHELL: [&str; 2] = ["bash", "-l"];
+
 /// Arguments of `exec`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -34,8 +37,8 @@ pub struct Args {
     /// End the command after this time, with exit code 124
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     pub timeout: Option<Duration>,
-    /// Command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    /// Command and its arguments; with a terminal a login shell needs none
+    #[arg(required_unless_present = "tty", trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
 }
 
@@ -58,7 +61,11 @@ fn run_in(args: &Args, context: &Context<'_>) -> CommandResult {
     attach::run(
         &sandbox,
         Wish {
-            command: args.command.clone(),
+            command: if args.command.is_empty() {
+                LOGIN_SHELL.map(str::to_owned).to_vec()
+            } else {
+                args.command.clone()
+            },
             env: args.env.variables(&|name| std::env::var(name).ok())?,
             working_dir: args.workdir.clone(),
             user: args.user.clone(),

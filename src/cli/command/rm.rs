@@ -31,7 +31,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     }
     let mut removed = Vec::new();
     for sandbox in &found {
-        context.ops.remove(sandbox)?;
+        context.ops.remove(sandbox, args.force)?;
         removed.push(sandbox.desired.name.to_string());
     }
     context.out.data(&json!({ "removed": removed }), || removed.join("\n") + "\n")?;

@@ -59,7 +59,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         last::tell(&sandbox, since, context);
     }
     if args.rm && made {
-        context.ops.remove(&sandbox)?;
+        context.ops.remove(&sandbox, false)?;
     } else if args.rm {
         context.out.say(format!("{} was there before and stays", sandbox.desired.name));
     }

@@ -13,7 +13,7 @@ pub struct Args {
     /// How long a guest may take to go down by itself
     #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "10s")]
     grace: Duration,
-    /// Ask neither the guest nor its keeper
+    /// Ask the guest not at all, and kill a keeper that hangs
     #[arg(long)]
     force: bool,
 }

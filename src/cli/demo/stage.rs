@@ -81,7 +81,7 @@ impl Drop for Stage {
         // A story that broke off leaves no machine behind.
         if let Ok(sandbox) = self.host.find(&self.name) {
             let _ = self.host.stop(&sandbox, std::time::Duration::from_secs(1), true);
-            let _ = self.host.remove(&sandbox);
+            let _ = self.host.remove(&sandbox, true);
         }
     }
 }

@@ -121,6 +121,25 @@ fn g04_what_a_file_adds_waits_and_the_rest_is_planned() {
 }
 
 #[test]
+fn a_name_that_is_defined_here_never_means_another_repositorys_sandbox() {
+    let stage = Stage::new();
+    approve_all(&stage.host("web"));
+    make(&stage.host("web"));
+    stage.repository("api");
+    stage.write("api/sandbox.yaml", &FILE.replace("why: first", "whi: first"));
+    let found = |folder: &str, name: &str| stage.host(folder).find(name).map(|found| found.id);
+    // Also where the file says something wrong: `rm dev` must not take the other one for it.
+    let failure = found("api", "dev").unwrap_err();
+    assert_eq!((failure.kind(), failure.code()), (Kind::NotFound, "sandbox_not_made"));
+    let hint = failure.object().hint.clone().unwrap();
+    assert!(hint.contains("run dev") && hint.contains("web/dev"), "{hint}");
+    // Where nothing defines it, it is the only one of that name; and the exact name is always exact.
+    let only = found("web", "dev").unwrap();
+    assert_eq!(found("other", "dev").unwrap(), only);
+    assert_eq!(found("api", "web/dev").unwrap(), only);
+}
+
+#[test]
 fn g04_a_borrowed_git_file_borrows_no_approval() {
     let stage = Stage::new();
     approve_all(&stage.host("web"));

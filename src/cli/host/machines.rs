@@ -11,7 +11,7 @@ use crate::{
     cli::{
         client::{self, Client},
         failure::{Failure, Kind},
-        ops::{Found, Progress},
+        ops::{Found, Operations, Progress},
     },
     model::{
         desired::Sandbox,
@@ -31,11 +31,21 @@ pub(super) const SYSTEM_DISK: u64 = 20 << 30;
 /// How long a keeper may take to end once its machine has.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a keeper that is stopped by force has to do it by itself, which closes its trail in order.
+const FORCE_PATIENCE: Duration = Duration::from_secs(3);
+
 impl Host {
     /// The record that a reference names from here.
     pub(super) fn record(&self, reference: &str) -> Result<Record, Failure> {
         let records = self.records()?;
-        crate::store::find(&records, Some(&self.here), reference).cloned().map_err(|error| match &error {
+        let found = crate::store::find(&records, Some(&self.here), reference);
+        // A name that is defined here never means another repository's sandbox: `rm dev` is for this one's.
+        if found.as_ref().map_or(true, |record| record.owner != self.here)
+            && Operations::is_defined(self, reference)
+        {
+            return Err(not_made(reference, found.ok()));
+        }
+        found.cloned().map_err(|error| match &error {
             FindError::None(_) => Failure::new(Kind::NotFound, "sandbox_not_found", error.to_string()),
             FindError::NotAName { .. } => Failure::new(Kind::Usage, "not_a_name", error.to_string()),
             FindError::Several { .. } => Failure::new(Kind::Usage, "several_sandboxes", error.to_string()),
@@ -199,6 +209,17 @@ impl Host {
         }
     }
 
+    /// Stops a sandbox whose keeper may hang: asks it for a moment, then kills it.
+    pub(super) fn stop_by_force(&self, record: &Record) -> Result<SandboxStatus, Failure> {
+        let client = Client::new(self.socket(&record.id)?);
+        let asked = async { Ok(tokio::time::timeout(FORCE_PATIENCE, client.stop(Duration::ZERO)).await) };
+        if client::block_on(asked)?.is_err() {
+            client::block_on(async { Ok(client.kill().await) })??;
+        }
+        self.await_end(record)?;
+        self.last_status(record)
+    }
+
     /// Waits until no keeper holds the sandbox.
     fn await_end(&self, record: &Record) -> Result<(), Failure> {
         let dir = self.store.sandbox(&record.id);
@@ -209,7 +230,7 @@ impl Host {
             Err(_) => {
                 let message = format!("the keeper of sandbox {} does not end", record.name);
                 Err(Failure::new(Kind::TimedOut, "stop", message)
-                    .hint("end the process `cofferdam __zone launcher` of this sandbox"))
+                    .hint(format!("`cofferdam stop {} --force` kills it", record.name)))
             }
         }
     }
@@ -263,4 +284,13 @@ pub(super) fn state_failure(error: crate::store::StoreError) -> Failure {
 pub(super) fn remove_failure(error: RemoveError) -> Failure {
     let kind = if matches!(error, RemoveError::Alive(_)) { Kind::Usage } else { Kind::Failed };
     Failure::new(kind, "remove", error.to_string())
+}
+
+/// A name that the files here define, and whose sandbox is not made.
+fn not_made(name: &str, elsewhere: Option<&Record>) -> Failure {
+    let message = format!("`{name}` is defined here and not made yet");
+    let other =
+        elsewhere.map(|record| format!("; the one of another folder is {}/{}", record.owner, record.name));
+    Failure::new(Kind::NotFound, "sandbox_not_made", message)
+        .hint(format!("`cofferdam apply` or `cofferdam run {name}` makes it{}", other.unwrap_or_default()))
 }

@@ -19,7 +19,7 @@ use crate::{
             WrittenKit,
         },
     },
-    kit::{self, Expansion, SchemaName},
+    kit::{self, Expansion, SchemaName, Selection},
     model::{
         api::PolicyRevision,
         desired::Preset,
@@ -116,8 +116,9 @@ impl Operations for Host {
     }
 
     fn is_defined(&self, name: &str) -> bool {
-        let loaded = self.load(&Source::Search);
-        loaded.is_ok_and(|loaded| loaded.sandboxes.iter().any(|sandbox| sandbox.name.as_str() == name))
+        // What is wrong with a file is told when it is used; it does not make the name another repository's.
+        let defined = kit::sandboxes_in(&Selection::Default, &self.folder);
+        defined.is_ok_and(|defined| defined.iter().any(|defined| defined == name))
     }
 
     fn has_agent_kit(&self, name: &str) -> bool {
@@ -131,13 +132,17 @@ impl Operations for Host {
     }
 
     fn stop(&self, sandbox: &Found, grace: Duration, force: bool) -> Result<SandboxStatus, Failure> {
-        let grace = if force { Duration::ZERO } else { grace };
-        self.stop_record(&self.record_of(sandbox)?, grace)
+        let record = self.record_of(sandbox)?;
+        if force { self.stop_by_force(&record) } else { self.stop_record(&record, grace) }
     }
 
-    fn remove(&self, sandbox: &Found) -> Result<(), Failure> {
+    fn remove(&self, sandbox: &Found, force: bool) -> Result<(), Failure> {
         let record = self.record_of(sandbox)?;
-        self.stop_record(&record, REMOVE_GRACE)?;
+        if force {
+            self.stop_by_force(&record)?;
+        } else {
+            self.stop_record(&record, REMOVE_GRACE)?;
+        }
         self.remove_record(&record)
     }
 

@@ -163,17 +163,17 @@ pub trait Operations {
     /// The guest's last words, a missing secret, what the host lacks.
     fn start(&self, sandbox: &Found, on: &dyn Progress) -> Result<SandboxStatus, Failure>;
 
-    /// Stops a sandbox; with `force` without asking its guest or its keeper.
+    /// Stops a sandbox; with `force` without asking its guest, and its keeper for a moment only.
     ///
     /// # Errors
     /// When a process of it does not end.
     fn stop(&self, sandbox: &Found, grace: Duration, force: bool) -> Result<SandboxStatus, Failure>;
 
-    /// Stops a sandbox and removes it with its disks. The audit trail stays.
+    /// Stops a sandbox and removes it with its disks; with `force` also where its keeper hangs. The audit trail stays.
     ///
     /// # Errors
     /// When it does not stop.
-    fn remove(&self, sandbox: &Found) -> Result<(), Failure>;
+    fn remove(&self, sandbox: &Found, force: bool) -> Result<(), Failure>;
 
     /// Takes a sandbox out of reconciling, or puts it back.
     ///

@@ -253,7 +253,7 @@ impl Operations for Rehearsal {
         Ok(status(&sandbox.desired))
     }
 
-    fn remove(&self, sandbox: &Found) -> Result<(), Failure> {
+    fn remove(&self, sandbox: &Found, _: bool) -> Result<(), Failure> {
         self.made.borrow_mut().remove(sandbox.desired.name.as_str());
         Ok(())
     }

@@ -231,7 +231,7 @@ impl Operations for Scripted {
         Ok(status("dev", Phase::Stopped))
     }
 
-    fn remove(&self, sandbox: &Found) -> Result<(), Failure> {
+    fn remove(&self, sandbox: &Found, _: bool) -> Result<(), Failure> {
         self.note(format!("remove {}", sandbox.desired.name));
         Ok(())
     }

@@ -157,6 +157,18 @@ fn a_killed_keeper_or_launcher_leaves_no_process() {
 }
 
 #[test]
+fn a_keeper_that_hangs_is_stopped_by_force() {
+    let machine = Machine::boot("keeper-hangs", "");
+    let status = machine.after(|processes| {
+        processes.freeze("keeper");
+        let stopped = machine.home.run(&["stop", "dev", "--force"]);
+        assert_eq!(stopped.code, 0, "{stopped:?}");
+    });
+    assert_ne!(status["phase"], "running", "{status:#}");
+    machine.start();
+}
+
+#[test]
 fn a_panic_of_the_guest_ends_with_its_console_log() {
     let machine = Machine::boot("panic", "");
     let status = machine.after(|_| {

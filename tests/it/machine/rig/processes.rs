@@ -44,6 +44,12 @@ impl Processes {
         kill_process(pid, Signal::KILL).expect("it runs");
     }
 
+    /// Makes a zone hang: it neither answers nor ends.
+    pub fn freeze(&self, name: &str) {
+        let pid = Pid::from_raw(self.zone(name)).expect("a process id is not zero");
+        kill_process(pid, Signal::STOP).expect("it runs");
+    }
+
     /// Waits until none is left.
     #[track_caller]
     pub fn wait_for_end(&self, limit: Duration) {
