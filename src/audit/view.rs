@@ -1,39 +1,15 @@
 //! Events for a terminal. What a guest chose (hosts, paths, reasons) cannot move the cursor, hide text or turn it
 //! round.
 
-use std::{borrow::Cow, collections::HashMap, fmt::Write};
+use std::{collections::HashMap, fmt::Write};
 
-use crate::model::event::{Decision, Event, RuleRef};
+use crate::model::{
+    event::{Decision, Event, RuleRef},
+    text::visible,
+};
 
 /// Rows that a [`Summary`] keeps apart; a guest that invents names fills no memory.
 pub const ROWS_MAX: usize = 10_000;
-
-/// `text` with everything that a terminal would act on, or a reader not see, written as `\u{…}`: control
-/// characters, line separators, direction marks, zero-width and tag characters.
-#[must_use]
-pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_hidden) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        if is_hidden(character) {
-            shown.extend(character.escape_unicode());
-        } else {
-            shown.push(character);
-        }
-    }
-    Cow::Owned(shown)
-}
-
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
-}
 
 /// The word for a decision, as `--output json` has it.
 #[must_use]
@@ -180,7 +156,7 @@ mod tests {
             ("api.example:443", "api.example:443"),
             ("Zürich 東京", "Zürich 東京"),
             ("\u{1b}[2Jgone", "\\u{1b}[2Jgone"),
-            ("a\nb\rc\t", "a\\u{a}b\\u{d}c\\u{9}"),
+            ("a\nb\rc\t", "a\\nb\\rc\\t"),
             ("\u{9b}31m", "\\u{9b}31m"),
             ("moc.\u{202e}x", "moc.\\u{202e}x"),
             ("a\u{200b}b\u{2028}", "a\\u{200b}b\\u{2028}"),

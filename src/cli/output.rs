@@ -2,7 +2,6 @@
 //! before a terminal sees it.
 
 use std::{
-    borrow::Cow,
     cell::RefCell,
     fmt::Write as _,
     io::{self, IsTerminal, Write},
@@ -11,6 +10,8 @@ use std::{
 use serde::Serialize;
 
 use super::failure::Failure;
+use crate::model::text::drives;
+pub use crate::model::text::{visible, visible_lines};
 
 /// The form of data and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -154,7 +155,7 @@ pub fn json_text<T: Serialize>(value: &T, pretty: bool) -> String {
     let mut escaped = String::with_capacity(text.len() + 1);
     for character in text.chars() {
         // Below U+0020 the serialiser has escaped what is inside strings; what is left is its own layout.
-        if drives_terminal(character) && character >= ' ' {
+        if drives(character) && character >= ' ' {
             for unit in character.encode_utf16(&mut [0; 2]) {
                 let _ = write!(escaped, "\\u{unit:04x}");
             }
@@ -164,42 +165,6 @@ pub fn json_text<T: Serialize>(value: &T, pretty: bool) -> String {
     }
     escaped.push('\n');
     escaped
-}
-
-/// `text` with every character made visible that would move the cursor, change colours, reorder or hide text.
-#[must_use]
-pub fn visible(text: &str) -> Cow<'_, str> {
-    escape(text, drives_terminal)
-}
-
-/// As [`visible`], but lines stay lines.
-#[must_use]
-pub fn visible_lines(text: &str) -> Cow<'_, str> {
-    escape(text, |character| character != '\n' && drives_terminal(character))
-}
-
-fn escape(text: &str, hostile: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(&hostile) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        if hostile(character) {
-            escaped.extend(character.escape_default());
-        } else {
-            escaped.push(character);
-        }
-    }
-    Cow::Owned(escaped)
-}
-
-/// C0, DEL and C1 controls; line and paragraph separators; bidirectional controls (they reorder what is shown);
-/// zero-width characters and tags (they hide text).
-fn drives_terminal(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Rows under a heading, in columns as wide as their widest cell.
@@ -263,7 +228,7 @@ mod tests {
     #[test]
     fn json_stays_json_and_cannot_drive_a_terminal() {
         let text = json_text(&"\u{1b}\u{9b}\u{202e}\u{e0041}ü", false);
-        assert!(!text.trim_end().chars().any(drives_terminal), "{text}");
+        assert!(!text.trim_end().chars().any(drives), "{text}");
         assert_eq!(serde_json::from_str::<String>(&text).unwrap(), "\u{1b}\u{9b}\u{202e}\u{e0041}ü");
     }
 

@@ -6,6 +6,7 @@ use crate::{
     model::{
         event::{Decision as Outcome, Draft, RuleRef},
         rule::NetworkRule,
+        text::drives,
     },
     policy::{Decision, Reason, Verdict},
 };
@@ -96,7 +97,7 @@ fn bounded(text: &str) -> String {
             shown.push('…');
             break;
         }
-        if character.is_control() {
+        if drives(character) {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);

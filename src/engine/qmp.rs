@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::model::text::visible;
+
 /// Longest line; QEMU's own, without a schema query, stay below 16 KiB.
 const LINE_LIMIT: usize = 64 * 1024;
 /// Messages that wait to be taken; a peer that sends more than this while nobody looks is broken.
@@ -235,12 +237,8 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
 
 /// Short and harmless on a terminal.
 fn cut(text: &str) -> String {
-    let visible = text.chars().take(TEXT_LIMIT).flat_map(|c| {
-        let escaped: Box<dyn Iterator<Item = char>> =
-            if c.is_control() { Box::new(c.escape_default()) } else { Box::new(std::iter::once(c)) };
-        escaped
-    });
-    visible.collect()
+    let end = text.char_indices().nth(TEXT_LIMIT).map_or(text.len(), |(end, _)| end);
+    visible(&text[..end]).into_owned()
 }
 
 #[cfg(test)]

@@ -17,4 +17,5 @@ pub mod secret;
 pub mod session;
 pub mod status;
 pub mod template;
+pub mod text;
 pub mod unit;

@@ -15,6 +15,7 @@ use std::{
 };
 
 use super::host::Host;
+use crate::model::text::visible_columns;
 
 /// Lines of a tool's output that an error shows.
 const TAIL_LINES: usize = 12;
@@ -271,7 +272,7 @@ fn follow(log: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
             Ok(_) => {}
         }
         for line in String::from_utf8_lossy(&raw).split(['\n', '\r']).filter(|line| !line.trim().is_empty()) {
-            let line = visible(line);
+            let line = visible_columns(line).into_owned();
             on_line(&line);
             if line.starts_with(STATUS_LINE) {
                 continue;
@@ -282,15 +283,6 @@ fn follow(log: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
             tail.push_back(line);
         }
     }
-}
-
-/// Control characters become visible: a server's words must not drive the terminal.
-fn visible(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len());
-    for c in line.chars() {
-        if c.is_control() && c != '\t' { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
 }
 
 #[cfg(test)]

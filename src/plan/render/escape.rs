@@ -2,30 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Whether a character moves a cursor, reorders or hides text: controls, separators of lines, bidirectional and
-/// zero-width characters, tags, variation selectors.
-fn drives(sign: char) -> bool {
-    sign.is_control()
-        || matches!(sign,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// On one line, with every such character shown as `\u{…}`.
-#[must_use]
-pub fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for sign in text.chars() {
-        if drives(sign) {
-            let _ = write!(shown, "{}", sign.escape_default());
-        } else {
-            shown.push(sign);
-        }
-    }
-    shown
-}
+use crate::model::text::visible;
 
 /// The first `max` characters, and a sign that there were more.
 pub(super) fn short(text: &str, max: usize) -> String {

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{View, escape::visible};
-use crate::plan::{Noted, Reason};
+use super::View;
+use crate::{
+    model::text::visible,
+    plan::{Noted, Reason},
+};
 
 /// Most annotations: a forge shows ten of a kind.
 const ANNOTATIONS_MAX: usize = 50;

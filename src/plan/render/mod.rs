@@ -10,7 +10,6 @@ mod markdown;
 mod sarif;
 mod text;
 
-pub use escape::visible;
 pub use github::github;
 pub use markdown::{MARKDOWN_MAX, MARKER, markdown};
 pub use sarif::sarif;

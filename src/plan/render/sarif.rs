@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{View, escape::visible};
-use crate::plan::{Noted, Planned, Reason};
+use super::View;
+use crate::{
+    model::text::visible,
+    plan::{Noted, Planned, Reason},
+};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{View, escape::visible};
-use crate::plan::Noted;
+use super::View;
+use crate::{model::text::visible, plan::Noted};
 
 /// The plan as lines; what widens first.
 #[must_use]

@@ -27,6 +27,7 @@ use crate::{
         desired::{File, FileMerge, Sandbox, SetupStep},
         rule::Origin,
         status::{Phase, SetupState, SetupStatus},
+        text::visible_columns,
     },
     wire::{
         self, ExecRequest, FileRequest,
@@ -306,11 +307,8 @@ impl Tail {
         let bytes: Vec<u8> = self.0.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
         let shown = |line: &str| -> String {
-            let line = line.chars().filter(|c| *c != '\r').take(TAIL_CHARS);
-            line.flat_map(
-                |c| if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] },
-            )
-            .collect()
+            let line: String = line.chars().filter(|c| *c != '\r').take(TAIL_CHARS).collect();
+            visible_columns(&line).into_owned()
         };
         let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(shown).collect();
         lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
