@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::{event::RuleRef, rule::Layer};
+use crate::model::{event::RuleRef, launch::PlacesConfig, rule::Layer};
 
 /// What is closed below each home folder: name of the rule, path, why.
 const IN_HOME: [(&str, &str, &str); 31] = [
@@ -62,6 +62,17 @@ pub struct Places {
     pub homes: Vec<PathBuf>,
     /// Our own state, configuration and cache folders; canonical, absolute.
     pub own: Vec<PathBuf>,
+}
+
+impl Places {
+    /// Of these homes, and of the program's own folders: where the operator's configuration lies, and what else it
+    /// keeps. `canonical` looks a path up; this module looks at nothing.
+    #[must_use]
+    pub fn of(homes: &[PathBuf], own: &PlacesConfig, canonical: impl Fn(&Path) -> PathBuf) -> Self {
+        let config = own.config.parent().unwrap_or(&own.config);
+        let own = [config, &own.state, &own.cache, &own.runtime];
+        Self { homes: homes.to_vec(), own: own.into_iter().map(canonical).collect() }
+    }
 }
 
 /// A refused mount.

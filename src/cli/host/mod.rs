@@ -161,10 +161,8 @@ impl Host {
     }
 
     fn floor_places(&self) -> floor::Places {
-        let config = self.places.config.parent().unwrap_or(&self.places.config);
-        let own = [config, &self.places.state, &self.places.cache, &self.places.runtime];
         let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        floor::Places { homes: self.homes.clone(), own: own.into_iter().map(canonical).collect() }
+        floor::Places::of(&self.homes, &self.places_config(), canonical)
     }
 
     fn upstream_ca(&self) -> Result<Vec<String>, Failure> {

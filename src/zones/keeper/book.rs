@@ -250,11 +250,8 @@ impl Book {
     }
 
     fn floor_places(&self) -> floor::Places {
-        let places = &self.config.places;
-        let config = places.config.parent().unwrap_or(&places.config);
-        let own = [config, &places.state, &places.cache, &places.runtime];
         let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        floor::Places { homes: self.config.homes.clone(), own: own.into_iter().map(canonical).collect() }
+        floor::Places::of(&self.config.homes, &self.config.places, canonical)
     }
 
     /// Writes a decision to the trail. It is outside egress when this returns, and on the disk within 100 ms.
