@@ -1,3 +1,4 @@
 mod fields;
 mod golden;
+mod laws;
 mod planning;

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
-
 use crate::{
     model::{
         desired::{
@@ -17,7 +15,7 @@ use crate::{
     },
     plan::{
         Action, Approvals, Observed, PlanInput, Reason,
-        grant::{GrantSet, Ground, Waits, granted, restrict},
+        grant::{GrantSet, Ground, Waits, granted},
         input_from, input_text, make, plan_from, plan_text,
     },
 };
@@ -53,7 +51,7 @@ pub(super) fn sandbox(name: &str) -> Sandbox {
     sandbox
 }
 
-fn id(number: u8) -> SandboxId {
+pub(super) fn id(number: u8) -> SandboxId {
     SandboxId::from_bytes([number; 6])
 }
 
@@ -319,125 +317,5 @@ fn files_read_back_and_nothing_else_is_read() {
     ] {
         let error = plan_from(bad.as_bytes()).expect_err(why).to_string();
         assert!(error.contains(why), "{why}: {error}");
-    }
-}
-
-fn any_sandbox() -> impl Strategy<Value = Sandbox> {
-    let name = prop::sample::select(vec!["a", "b", "c", "d"]);
-    let hosts =
-        prop::collection::vec(prop::sample::select(vec!["x.example", "y.example", "z.example"]), 0..3);
-    (name, hosts, 1..4_u8, 1..3_u64, any::<[bool; 4]>()).prop_map(|(name, hosts, cpus, disk, flags)| {
-        let mut sandbox = sandbox(name);
-        sandbox.network.rules = hosts.into_iter().map(allow).collect();
-        sandbox.resources.cpus = cpus;
-        sandbox.resources.disk = Bytes::gib(disk);
-        if flags[0] {
-            sandbox.template.packages.push("jq".to_owned())
-        }
-        if flags[1] {
-            sandbox.start = Start::OnDemand
-        }
-        if flags[2] {
-            sandbox.isolation = IsolationWish::EmulationOk
-        }
-        if flags[3] {
-            sandbox.env.extend([("A".to_owned(), cpus.to_string())])
-        }
-        sandbox
-    })
-}
-
-fn any_input() -> impl Strategy<Value = PlanInput> {
-    let desired = prop::collection::vec(any_sandbox(), 0..4);
-    let observed = prop::collection::vec((any_sandbox(), any::<bool>(), 0..3_u32), 0..4);
-    (desired, observed, any::<[bool; 3]>()).prop_map(|(desired, observed, flags)| {
-        let unique = |all: Vec<Sandbox>| -> Vec<Sandbox> {
-            let by_name: BTreeMap<Name, Sandbox> = all.into_iter().map(|it| (it.name.clone(), it)).collect();
-            by_name.into_values().collect()
-        };
-        let mut made = input(unique(desired), Vec::new());
-        if flags[0] {
-            made.approvals.definitions.retain(|name, _| name.as_str() != "a")
-        }
-        made.now = flags[1];
-        for (number, (sandbox, stopped, sessions)) in observed.into_iter().enumerate() {
-            if made.observed.iter().any(|it| it.recorded.name == sandbox.name) {
-                continue;
-            }
-            let number = u8::try_from(number).unwrap_or_default();
-            let mut it = running(&sandbox, number);
-            if stopped {
-                it.phase = Phase::Stopped
-            } else {
-                made.sessions.insert(id(number), sessions);
-            }
-            made.observed.push(it);
-        }
-        made
-    })
-}
-
-/// The world as it is when a plan was carried out.
-fn carried_out(input: &PlanInput) -> PlanInput {
-    let mut next = input.clone();
-    for step in make(input).steps {
-        let at = next.observed.iter().position(|it| it.recorded.name == step.name);
-        match (step.action, at, step.wanted) {
-            (Action::Nothing, ..) => {}
-            (Action::Orphan, Some(at), _) => {
-                next.observed[at].phase = Phase::Stopped;
-                next.observed[at].orphaned = true;
-            }
-            (_, Some(at), Some(wanted)) => {
-                next.observed[at].recorded = *wanted;
-                next.observed[at].phase = Phase::Running;
-                next.observed[at].generation += 1;
-            }
-            (_, None, Some(wanted)) => {
-                let number = u8::try_from(100 + next.observed.len()).unwrap_or_default();
-                next.observed.push(running(&wanted, number));
-            }
-            (action, ..) => panic!("{action:?} without what it needs"),
-        }
-    }
-    next
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn planning_the_planned_state_is_empty(input in any_input()) {
-        let again = make(&carried_out(&input));
-        prop_assert!(!again.changes_something(), "{again:#?}");
-    }
-
-    #[test]
-    fn the_order_of_documents_changes_nothing(input in any_input()) {
-        let mut turned = input.clone();
-        turned.desired.reverse();
-        turned.observed.reverse();
-        prop_assert_eq!(make(&turned), make(&input));
-    }
-
-    #[test]
-    fn nothing_is_recorded_that_is_not_approved(input in any_input()) {
-        for step in make(&input).steps {
-            let Some(wanted) = step.wanted else { continue };
-            let approved = input.approvals.definitions.get(&wanted.name).cloned().unwrap_or_default();
-            // What it has already, and loses only with a restart that waits, is no news.
-            let has = input.observed.iter().find(|it| it.recorded.name == wanted.name);
-            let has = has.into_iter().flat_map(|it| granted(&it.recorded, &input.ground)).map(|it| it.grant);
-            let busy = step.reasons.iter().any(|reason| matches!(reason, Reason::Busy { .. }));
-            let approved = if busy { approved.union(&has.collect()) } else { approved };
-            let restricted = restrict(&wanted, &approved, &input.ground);
-            prop_assert!(restricted.parked.is_empty(), "{}", restricted.parked);
-        }
-    }
-
-    #[test]
-    fn a_saved_input_plans_the_same(input in any_input()) {
-        let saved = input_from(input_text(&input).as_bytes()).expect("it was just written");
-        prop_assert_eq!(make(&saved), make(&input));
     }
 }
