@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{HANG, connect, in_guest};
+use super::{HANG, can_run, connect, in_guest};
 use crate::{
     net::Network,
     sys::leave_network_namespace,
@@ -71,8 +71,7 @@ fn loopback_is_the_guests_own() {
 /// The break beside the relay: without the program, nothing answers for a foreign address.
 #[test]
 fn a04_without_the_network_service_connections_are_refused() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: network namespaces and BPF need root");
+    if !can_run() {
         return;
     }
     let body = || {
