@@ -2,7 +2,7 @@
 //! the operator's configuration.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
@@ -13,6 +13,7 @@ use super::{
     discover::{DiscoverError, LOCAL_FILE, SourceFile, Unread, read_beneath},
     document::{AnyDocument, Read, read, read_local},
     findings::Findings,
+    near::listed,
     parse::FILE_MAX,
     problem::{Code, Problem, Source, Span},
     schema::SchemaName,
@@ -122,9 +123,10 @@ fn refuse(read: &mut Read, message: &str, wrong: impl Fn(&AnyDocument) -> bool) 
 /// Reports what a local file says about sandboxes that the files beside it do not describe.
 pub(super) fn refuse_strangers(local: &mut Beside, known: &[String]) {
     let Read { documents, findings, .. } = &mut local.read;
+    let names: HashSet<&str> = known.iter().map(String::as_str).collect();
     for document in documents.iter() {
         let Some((_, name, span)) = document.identity() else { continue };
-        if !known.iter().any(|known| known == name) {
+        if !names.contains(name) && !findings.is_full() {
             push_stranger(findings, name, span, known);
         }
     }
@@ -134,7 +136,7 @@ fn push_stranger(findings: &mut Findings, name: &str, span: Span, known: &[Strin
     let message = format!("no file beside this one describes a sandbox {}", super::problem::quoted(name));
     let known = match known {
         [] => "there is none".to_owned(),
-        known => format!("there are {}", known.join(", ")),
+        known => format!("there are {}", listed(known.iter().map(String::as_str))),
     };
     findings.push(findings.at(Code::UnknownName, span, message).help(known));
 }

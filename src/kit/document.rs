@@ -7,13 +7,14 @@ use serde::de::DeserializeOwned;
 use super::{
     de,
     findings::Findings,
+    near::similar,
     parse,
     problem::{Code, Span, quoted},
     schema::{SchemaName, schema},
     shape::{self, Shape},
     spanned::Spanned,
     tree::{Kind, Node},
-    validate::{similar, validate},
+    validate::validate,
     wire::{
         envelope::{API_VERSION, Document, OrgPolicyKind, SandboxKind, ServiceKind},
         org::OrgPolicy,

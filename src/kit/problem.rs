@@ -1,12 +1,15 @@
 //! What is wrong with a file: one finding with its place, its reason and its fix.
 //!
 //! The home of miette's labels. Findings end on terminals and a repository's files are written by agents, so
-//! whatever is quoted from a file passes through [`quoted`] or [`Source`].
+//! whatever is quoted from a file passes through [`quoted`] or [`Source`], and every text of a finding is made visible
+//! once more when it is put in.
 
 use std::{fmt, path::Path, sync::Arc};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
 use serde_json::{Value, json};
+
+use crate::model::text::visible;
 
 /// Longest quotation from a file, in characters.
 const QUOTED_MAX: usize = 60;
@@ -76,15 +79,7 @@ fn printable(mut shown: String, sign: char) -> String {
 
 /// `text` with line breaks and whatever a terminal obeys made visible.
 pub(super) fn escaped(text: &str) -> String {
-    let escape = |sign: char| is_unprintable(sign) || matches!(sign, '\t' | '\n' | '\r' | '\u{85}');
-    text.chars().fold(String::new(), |mut shown, sign| {
-        if escape(sign) {
-            shown.extend(sign.escape_default())
-        } else {
-            shown.push(sign)
-        }
-        shown
-    })
+    visible(text).into_owned()
 }
 
 /// A word of the file between backquotes, shortened and made visible.
@@ -233,7 +228,7 @@ impl Problem {
         let source_text = source.clone();
         Self {
             code,
-            message: message.into(),
+            message: escaped(&message.into()),
             label: None,
             help: None,
             warning: false,
@@ -246,14 +241,14 @@ impl Problem {
     /// With a word under the place.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
+        self.label = Some(escaped(&label.into()));
         self
     }
 
     /// With what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(escaped(&help.into()));
         self
     }
 

@@ -133,9 +133,9 @@ impl Repository {
         match loose.as_deref().map(|text| (text, text.strip_prefix("ref:"))) {
             // `refs/remotes/origin/HEAD` points once.
             Some((_, Some(target))) => {
-                let target = target.trim();
+                // Told from elsewhere before anything is opened: `ref: /etc/shadow` is written quickly.
+                let target = Some(target.trim()).filter(|target| is_plain_reference(target))?;
                 let text = read_bounded(&self.common_dir.join(target), POINTER_MAX);
-                let text = is_plain_reference(target).then_some(text)?;
                 text.map_or_else(|| self.packed(target), |text| commit(&text))
             }
             Some((text, None)) => commit(text),

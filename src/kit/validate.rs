@@ -4,30 +4,15 @@ use std::fmt;
 
 use super::{
     findings::Findings,
+    near::{listed, similar},
     problem::{Code, Span, quoted},
     shape::{Form, Further, Shape, Sort},
     tree::{Key, Kind, Node},
 };
 
-/// Longest key for which a similar one is looked for; the search takes time by the product of the lengths.
-const SIMILAR_MAX: usize = 40;
-
 /// Validates a document. What it finds stands in `findings`.
 pub(super) fn validate(root: &Node, shape: &Shape, findings: &mut Findings) {
     Validator { findings }.node(root, shape, &Path::Root, root.head());
-}
-
-/// The known word most like `word`, if one is near enough to be meant.
-pub(super) fn similar<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() > SIMILAR_MAX {
-        return None;
-    }
-    let near = |known: &&str| strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase());
-    known
-        .map(|known| (near(&known), known))
-        .filter(|(far, known)| *far <= known.len().div_ceil(3))
-        .min()
-        .map(|(_, known)| known)
 }
 
 /// Where in the document the validator stands; spelt out only when something is wrong there.
@@ -125,6 +110,10 @@ impl Validator<'_> {
         let in_form = shape.form.as_ref().is_none_or(|form| form.pattern.is_match(&written));
         let help = match (&node.kind, &shape.form) {
             (_, Some(form)) if !in_form => form.in_words.clone(),
+            // A whole text that is an argument has the argument's sort.
+            _ if scalar && takes(Sort::Text) && written.starts_with(['"', '\'']) => {
+                "give the argument a value that is text: in quotes where it is declared and given".to_owned()
+            }
             _ if scalar && takes(Sort::Text) => format!("write \"{written}\" in quotes"),
             (Kind::Null, _) => format!("write {wanted} after the key, or remove the key"),
             (Kind::Text(_), _) if takes(Sort::Bool) => "write true or false".to_owned(),
@@ -185,7 +174,7 @@ impl Validator<'_> {
         let known = || shape.keys.keys().map(String::as_str);
         let help = match similar(&key.text, known()) {
             Some(similar) => format!("did you mean `{similar}`?"),
-            None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+            None => format!("known here: {}", listed(known())),
         };
         let problem = self.findings.at(Code::UnknownKey, key.span, message);
         self.findings.push(problem.label("not known here").help(help));
@@ -272,7 +261,7 @@ impl Validator<'_> {
                 let message = format!("{} cannot be {}", path.name(), quoted(text));
                 let help = match similar(text, known()) {
                     Some(similar) => format!("did you mean `{similar}`?"),
-                    None => format!("write one of {}", known().collect::<Vec<_>>().join(", ")),
+                    None => format!("write one of {}", listed(known())),
                 };
                 let problem = self.findings.at(Code::WrongValue, span, message);
                 self.findings.push(problem.help(help));

@@ -7,6 +7,8 @@ pub mod descriptors;
 pub mod handoff;
 pub mod jail;
 pub mod memory_file;
+#[cfg(test)]
+pub(crate) mod meter;
 pub mod packet;
 pub mod process;
 pub mod readiness;

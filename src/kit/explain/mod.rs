@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::node::Node;
-use super::{schema::SchemaName, schema::schema, validate::similar};
+use super::{near::similar, schema::SchemaName, schema::schema};
 
 /// Deepest path that is followed, in keys.
 const DEPTH_MAX: usize = 32;

@@ -6,12 +6,16 @@ use crate::{
         findings::Findings,
         merge::{Part, Placed},
         problem::{Code, quoted},
+        rule::{Rule, holds},
     },
     model::rule::{Effect, HostPattern},
 };
 
 /// Reports them.
 pub(super) fn check(merged: &Part, findings: &mut Findings) {
+    if !holds(Rule::SharedNames) {
+        return;
+    }
     for Placed { value: rule, at } in merged.rules.iter().filter(|rule| rule.value.effect == Effect::Allow) {
         let (HostPattern::OneLabel(suffix) | HostPattern::AnyDepth(suffix)) = &rule.host else { continue };
         let Some(owner) = shared(suffix) else { continue };

@@ -6,6 +6,8 @@
 mod hosts;
 mod rules;
 mod suffixes;
+#[cfg(test)]
+mod tests;
 
 use super::{findings::Findings, merge::Part};
 

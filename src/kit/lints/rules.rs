@@ -7,6 +7,7 @@ use crate::{
         findings::Findings,
         merge::Placed,
         problem::{Code, quoted},
+        rule::{Rule, holds},
     },
     model::rule::{Effect, HostPattern, NetworkRule},
 };
@@ -14,7 +15,7 @@ use crate::{
 /// Reports them. A deny of another file is no mistake: that is how a sandbox narrows what its kits allow.
 pub(super) fn check(rules: &[Placed<NetworkRule>], findings: &mut Findings) {
     let denies = Denies::of(rules);
-    if denies.is_empty() {
+    if denies.is_empty() || !holds(Rule::NeverMatches) {
         return;
     }
     // To allow a named set and deny one host of it is a way of narrowing.

@@ -6,11 +6,11 @@ use super::{LOCK_FILE, Lock, Locked, LockedKit, LockedPackage, VERSION};
 use crate::{
     kit::{
         findings::Findings,
+        near::similar,
         parse,
         problem::{Code, Problem, quoted},
         sets::is_name,
         tree::{Key, Kind, Node},
-        validate::similar,
     },
     model::{
         registry::RegistryUrl,

@@ -10,6 +10,7 @@ use crate::{
     kit::{
         findings::Findings,
         problem::{Code, quoted},
+        rule::{Rule, holds},
     },
     model::{
         desired::{Access, FileMerge, SetupStep},
@@ -64,8 +65,9 @@ fn fold<'a, T: Clone + 'a, K: Hash + Eq>(
     key: impl Fn(&'a T) -> K,
 ) -> Vec<Placed<T>> {
     let mut seen = HashSet::new();
+    let parts = scalars::speaking(parts, |part| !pick(part).is_empty(), Rule::Lists);
     let entries = parts.iter().flat_map(|part| pick(part));
-    entries.filter(|entry| seen.insert(key(&entry.value))).cloned().collect()
+    entries.filter(|entry| seen.insert(key(&entry.value)) || !holds(Rule::Folded)).cloned().collect()
 }
 
 fn step_key(step: &SetupStep) -> (&str, &str, u64, bool, Option<u16>) {
@@ -106,12 +108,15 @@ fn first<K: Hash + Eq>(
     findings: &mut Findings,
 ) -> bool {
     match seen.get(&key) {
-        Some(other) => {
+        Some(other) if holds(Rule::Once) => {
             let problem = at.problem(code, message()).label(format!("the other: {}", other.place()));
             findings.push(problem.help("keep one of the two"));
             false
         }
-        None => seen.insert(key, at.clone()).is_none(),
+        _ => {
+            seen.insert(key, at.clone());
+            true
+        }
     }
 }
 

@@ -15,6 +15,8 @@ mod lists;
 mod locked;
 mod part;
 mod scalars;
+#[cfg(test)]
+mod tests;
 
 pub(super) use locked::set_paths;
 pub(super) use part::{At, Part, Placed, Rank};

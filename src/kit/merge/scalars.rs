@@ -7,6 +7,7 @@ use crate::{
     kit::{
         findings::Findings,
         problem::{Code, quoted},
+        rule::{Rule, holds},
     },
     model::desired::IsolationWish,
 };
@@ -39,7 +40,7 @@ pub(super) fn merge(parts: &[&Part], join: Join, findings: &mut Findings) -> Par
 fn strictest(parts: &[&Part]) -> Option<Placed<IsolationWish>> {
     let wishes = || parts.iter().filter_map(|part| part.isolation.as_ref());
     let hardware = wishes().find(|wish| wish.value == IsolationWish::Hardware);
-    hardware.or_else(|| wishes().next_back()).cloned()
+    hardware.filter(|_| holds(Rule::Strictest)).or_else(|| wishes().next_back()).cloned()
 }
 
 struct Last<'a> {
@@ -64,13 +65,13 @@ impl<'a> Last<'a> {
 
     fn variables(&mut self) -> BTreeMap<String, Placed<String>> {
         let mut merged = BTreeMap::new();
-        let parts = self.parts;
+        let parts = speaking(self.parts, |part| !part.env.is_empty(), Rule::ByKey);
         for name in parts.iter().flat_map(|part| part.env.keys()) {
             if merged.contains_key(name) {
                 continue;
             }
             let said = parts.iter().filter_map(|part| Some((*part, part.env.get(name)?)));
-            let (kept, clash) = last(said, self.join, |_, _| true);
+            let (kept, clash) = last(said, self.join, |a, b| holds(Rule::KeyOnce) || a.value != b.value);
             if let Some((first, second)) = clash {
                 self.report(&format!("env.{name}"), first, second);
             }
@@ -90,6 +91,18 @@ type Said<'a, T> = (&'a Part, &'a Placed<T>);
 /// Two mixins that say different things.
 type Clash<'a, T> = (Said<'a, T>, Said<'a, T>);
 
+/// The contributions that a row of the table looks at: all, and with the row left out the last that says something.
+pub(super) fn speaking<'p, 'a>(
+    parts: &'p [&'a Part],
+    says: impl Fn(&'a Part) -> bool,
+    row: Rule,
+) -> &'p [&'a Part] {
+    match parts.iter().rposition(|part| says(part)) {
+        Some(last) if !holds(row) => &parts[last..=last],
+        _ => parts,
+    }
+}
+
 /// The last value, and two of mixins that clash where nothing after them decides.
 pub(super) fn last<'a, T>(
     said: impl Iterator<Item = Said<'a, T>>,
@@ -101,13 +114,14 @@ pub(super) fn last<'a, T>(
     for next in said {
         match kept {
             Some(before) if join == Join::Stack && next.0.rank == Rank::Mixin => {
-                if before.0.rank == Rank::Mixin && differ(before.1, next.1) {
+                if before.0.rank == Rank::Mixin && differ(before.1, next.1) && holds(Rule::MixinsAgree) {
                     clash = Some((before, next));
                 }
             }
-            _ => clash = None,
+            _ if holds(Rule::SandboxSettles) => clash = None,
+            _ => {}
         }
-        kept = Some(next);
+        kept = kept.filter(|_| !holds(Rule::LastWins)).or(Some(next));
     }
     (kept, clash)
 }

@@ -13,6 +13,7 @@ use crate::{
         findings::Findings,
         merge::Placed,
         problem::{Code, quoted, quoted_path},
+        rule::{Rule, holds},
         spanned::Spanned,
         wire::sandbox as wire,
     },
@@ -198,8 +199,8 @@ pub(super) fn check_overlaps(
             Some(at.problem(Code::Overlap, message).help(format!("{help}; {}", place(origin))))
         });
         match clash {
-            Some(problem) => findings.push(problem),
-            None => kept.push(mount),
+            Some(problem) if holds(Rule::Overlap) => findings.push(problem),
+            _ => kept.push(mount),
         }
     }
     kept

@@ -12,6 +12,7 @@ mod machine;
 mod network;
 mod org;
 mod part;
+mod reach;
 mod sandbox;
 mod secret;
 mod setup;

@@ -1,7 +1,7 @@
 //! One sandbox, of the contributions that were put together.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
 };
 
@@ -208,9 +208,9 @@ fn check_variables(merged: &Part, findings: &mut Findings) {
 
 /// Reports expressions that name a secret which the sandbox does not have.
 fn check_named(merged: &Part, findings: &mut Findings) {
-    let has = |name: &&str| merged.secrets.iter().any(|secret| secret.value.name == **name);
+    let names: HashSet<&str> = merged.secrets.iter().map(|secret| secret.value.name.as_str()).collect();
     let mut check = |text: &str, at: &At| {
-        for name in secrets_named(text).into_iter().filter(|name| !has(name)) {
+        for name in secrets_named(text).into_iter().filter(|name| !names.contains(name)) {
             let message = format!("the sandbox has no secret {}", quoted(name));
             findings.push(at.problem(Code::Secret, message).help("add it under `secrets`"));
         }

@@ -1,12 +1,15 @@
 //! Secrets: where each is injected, what stands for it inside, and whether any rule lets it get there.
 
+use std::collections::HashSet;
+
 use crate::{
     kit::{
         findings::Findings,
         merge::{Part, Placed},
+        near::{listed, similar},
         problem::{Code, Span, quoted},
+        rule::{Rule, holds},
         spanned::Spanned,
-        validate::similar,
         wire::{
             secret as wire,
             text::{HeaderFormat, HeaderName, PlaceholderForm},
@@ -14,12 +17,12 @@ use crate::{
     },
     model::{
         desired::Preset,
-        rule::{Effect, HostPattern, NetworkRule, Origin, Protocol},
+        rule::Origin,
         secret::{Injection, SecretBinding},
     },
 };
 
-use super::{Here, Services, env, network::resolve_target, text};
+use super::{Here, Services, env, network::resolve_target, reach::Reach, text};
 
 /// Placeholder of a secret that says nothing about it.
 const PLACEHOLDER: &str = "cofferdam-{alnum:32}";
@@ -90,6 +93,7 @@ pub(super) fn secrets(
     findings: &mut Findings,
 ) -> Vec<Placed<SecretBinding>> {
     let mut bound: Vec<Placed<SecretBinding>> = Vec::new();
+    let mut names = HashSet::new();
     for secret in secrets {
         let (span, binding) = match &secret.value {
             wire::Secret::Service(name) => {
@@ -99,7 +103,7 @@ pub(super) fn secrets(
         };
         let Some(mut binding) = binding else { continue };
         binding.origin = here.origin(span.line);
-        if bound.iter().any(|other| other.value.name == binding.name) {
+        if !names.insert(binding.name.clone()) {
             let message = format!("the secret {} stands twice", quoted(&binding.name));
             let problem = findings.at(Code::DuplicateName, span, message);
             findings.push(problem.help("keep one of the two; `inject` may name several places"));
@@ -112,13 +116,16 @@ pub(super) fn secrets(
 
 fn by_service(name: &str, span: Span, services: &Services, findings: &mut Findings) -> Option<SecretBinding> {
     let Some(service) = services.get(name) else {
+        if findings.is_full() {
+            return None;
+        }
         let known = || services.keys().map(String::as_str);
         let problem = findings.at(Code::UnknownName, span, format!("no service is named {}", quoted(name)));
         let help = match similar(name, known()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(
                 "known are {}; for another host write {{name: …, env: …, inject: [{{host: …, header: …}}]}}",
-                known().collect::<Vec<_>>().join(", ")
+                listed(known())
             ),
         };
         findings.push(problem.help(help));
@@ -244,8 +251,11 @@ pub(super) fn check_reachable(merged: &Part, findings: &mut Findings) {
     if merged.preset.as_ref().is_some_and(|preset| preset.value != Preset::LockedDown) {
         return;
     }
+    let reach = Reach::of(&merged.rules);
     for Placed { value: binding, at } in &merged.secrets {
-        if binding.inject.iter().any(|place| is_allowed(place, &merged.rules)) {
+        if binding.inject.iter().any(|place| reach.allows(&place.host, place.port))
+            || !holds(Rule::SecretReaches)
+        {
             continue;
         }
         let Some(place) = binding.inject.first() else { continue };
@@ -256,24 +266,6 @@ pub(super) fn check_reachable(merged: &Part, findings: &mut Findings) {
         let help = format!("add under network.rules: - {{allow: \"{target}\"{protocol}, why: …}}");
         findings.push(at.problem(Code::Secret, message).help(help));
     }
-}
-
-fn is_allowed(place: &Injection, rules: &[Placed<NetworkRule>]) -> bool {
-    let covers = |host: &HostPattern| match host {
-        HostPattern::Exact(name) => *name == place.host,
-        HostPattern::OneLabel(suffix) => place.host.split_once('.').is_some_and(|(_, rest)| rest == suffix),
-        HostPattern::AnyDepth(suffix) => {
-            place.host.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-        }
-        HostPattern::Any => true,
-        HostPattern::Net(_) => false,
-    };
-    rules.iter().map(|rule| &rule.value).any(|rule| {
-        rule.effect != Effect::Deny
-            && rule.protocol == Some(Protocol::Https)
-            && rule.ports.contains(place.port)
-            && covers(&rule.host)
-    })
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use crate::{
         Context,
         load::services_here,
         lock::{LOCK_FILE, Locked},
+        near::{listed, similar},
         problem::{Code, quoted},
-        validate::similar,
     },
     model::{
         registry::{Lookup, RegistryUrl},
@@ -147,7 +147,7 @@ fn whole(set: String, members: Vec<Member>) -> Expansion {
 fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Trouble {
     let help = match similar(name, known.clone()) {
         Some(near) => format!("did you mean `{kind}:{near}`?"),
-        None => format!("known: {}", known.collect::<Vec<_>>().join(", ")),
+        None => format!("known: {}", listed(known)),
     };
     Trouble {
         code: Code::UnknownName,

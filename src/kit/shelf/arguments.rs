@@ -1,6 +1,6 @@
 //! Arguments of kits: what is declared, and what is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use regex_lite::{Regex, RegexBuilder};
 
@@ -10,8 +10,8 @@ use crate::kit::{
     document::KitDocument,
     findings::Findings,
     merge::At,
+    near::{listed, similar},
     problem::{Code, Problem, Span, quoted},
-    validate::similar,
     wire::{
         argument::{Argument, Scalar},
         text::ArgumentName,
@@ -20,6 +20,8 @@ use crate::kit::{
 
 /// Longest value of an argument, in bytes: a name, a version, a path.
 const VALUE_MAX: usize = 4 << 10;
+/// Most that is said about the arguments of one use.
+const PROBLEMS_MAX: usize = 20;
 /// Largest compiled pattern, in bytes: matching takes time by this and the value's length.
 const PATTERN_MAX: usize = 64 << 10;
 
@@ -73,46 +75,51 @@ pub(super) fn samples(declared: &[Declared]) -> Values {
     declared.iter().map(|argument| (argument.name.clone(), sample(argument))).collect()
 }
 
-/// The values for one use of a kit. What is wrong is said at that use.
-pub(super) fn values(kit: &Kit, given: &Given, at: &At, problems: &mut Vec<Problem>) -> Option<Values> {
-    let before = problems.len();
+/// The values for one use of a kit.
+///
+/// # Errors
+/// What is wrong, at that use; of very much the first.
+pub(super) fn values(kit: &Kit, given: &Given, at: &At) -> Result<Values, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let declared: HashMap<&str, &Declared> = kit.arguments.iter().map(|it| (it.name.as_str(), it)).collect();
     let here = |span: Span| At { span, ..at.clone() };
-    let shown = quoted(&kit.name);
     for (name, value) in given {
-        let known = || kit.arguments.iter().map(|declared| declared.name.as_str());
-        match kit.arguments.iter().find(|declared| declared.name == name.0) {
-            Some(declared) => {
-                if let Err((message, help)) = declared.fits(&value.value) {
-                    problems.push(here(value.span).problem(Code::Argument, message).help(help));
-                }
-            }
-            None => {
-                let help = match similar(&name.0, known()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if kit.arguments.is_empty() => "it takes none".to_owned(),
-                    None => format!("it takes {}", known().collect::<Vec<_>>().join(", ")),
-                };
-                let message = format!("the kit {shown} has no argument {}", quoted(&name.0));
-                problems.push(here(value.span).problem(Code::Argument, message).help(help));
-            }
+        let wrong = match declared.get(name.0.as_str()) {
+            Some(declared) => declared.fits(&value.value),
+            None => Err(undeclared(kit, &name.0)),
+        };
+        if let Err((message, help)) = wrong {
+            problems.push(here(value.span).problem(Code::Argument, message).help(help));
+        }
+        if problems.len() == PROBLEMS_MAX {
+            return Err(problems);
         }
     }
+    let given: HashMap<&str, &Scalar> = given.iter().map(|(name, it)| (name.0.as_str(), &it.value)).collect();
     let mut values = Values::new();
     for declared in &kit.arguments {
-        let written = given.iter().find(|(name, _)| name.0 == declared.name).map(|(_, value)| &value.value);
         let default = declared.argument.default.as_ref().map(|default| &default.value);
-        match written.or(default) {
-            Some(value) => {
-                values.insert(declared.name.clone(), Some(value.clone()));
-            }
-            None => {
-                let message = format!("the kit {shown} needs its argument {}", quoted(&declared.name));
-                let help = format!("write {{kit: {}, args: {{{}: …}}}}", kit.name, declared.name);
-                problems.push(at.problem(Code::Argument, message).help(help));
-            }
+        if let Some(value) = given.get(declared.name.as_str()).copied().or(default) {
+            values.insert(declared.name.clone(), Some(value.clone()));
+        } else if problems.len() < PROBLEMS_MAX {
+            let message =
+                format!("the kit {} needs its argument {}", quoted(&kit.name), quoted(&declared.name));
+            let help = format!("write {{kit: {}, args: {{{}: …}}}}", kit.name, declared.name);
+            problems.push(at.problem(Code::Argument, message).help(help));
         }
     }
-    (problems.len() == before).then_some(values)
+    if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
+
+/// That a kit takes no such argument, and what to do.
+fn undeclared(kit: &Kit, name: &str) -> (String, String) {
+    let known = || kit.arguments.iter().map(|declared| declared.name.as_str());
+    let help = match similar(name, known()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if kit.arguments.is_empty() => "it takes none".to_owned(),
+        None => format!("it takes {}", listed(known())),
+    };
+    (format!("the kit {} has no argument {}", quoted(&kit.name), quoted(name)), help)
 }
 
 impl Declared {
@@ -158,7 +165,7 @@ impl Declared {
             let words: Vec<_> = words.iter().map(|word| word.value.to_string()).collect();
             let help = match similar(&text, words.iter().map(String::as_str)) {
                 Some(near) if near != text => format!("did you mean `{near}`?"),
-                _ => format!("it is one of {}", words.join(", ")),
+                _ => format!("it is one of {}", listed(words.iter().map(String::as_str))),
             };
             return Err((cannot(), help));
         }

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::arguments::Values;
 use crate::kit::{
     findings::Findings,
+    near::similar,
     parse::FILE_MAX,
     problem::{Code, Span, quoted},
     tree::{Kind, Node},
-    validate::similar,
     wire::argument::Scalar,
 };
 
@@ -125,6 +125,9 @@ impl Filling<'_> {
     }
 
     fn undeclared(&mut self, name: &str, span: Span) {
+        if self.findings.is_full() {
+            return;
+        }
         let known = self.values.keys().map(String::as_str);
         let help = match similar(name, known) {
             Some(near) => format!("did you mean `{near}`?"),

@@ -11,11 +11,11 @@ use crate::{
         archive::is_archive,
         discover::SourceFile,
         merge::At,
+        near::{listed, similar},
         problem::{Code, quoted, quoted_path},
         resolve::PLANNED,
         schema::SchemaName,
         spanned::Spanned,
-        validate::similar,
     },
     model::rule::Layer,
 };
@@ -147,11 +147,14 @@ impl Shelf<'_> {
     }
 
     fn unknown(&mut self, (kind, name): &(SchemaName, String), at: &At) {
+        if self.is_full() {
+            return;
+        }
         let maps = [&self.written, &self.lying, &self.built_in];
         let keys = maps.iter().flat_map(|map| map.keys()).filter(|key| key.0 == *kind);
         let known: std::collections::BTreeSet<String> = keys.map(|key| key.1.clone()).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let listed = known.join(", ");
+        let listed = listed(known.iter().copied());
         let agent = *kind == SchemaName::Agent;
         let planned = PLANNED.into_iter().filter(|_| agent);
         let problem = if planned.clone().any(|planned| planned == name) {

@@ -9,13 +9,14 @@ use crate::kit::{
     document::{shape, typed_beside},
     findings::Findings,
     merge::{At, Join, Part, Placed, merge, set_paths},
+    near::{listed, similar},
     problem::{Code, quoted},
     resolve::{agent_part, mixin_part},
+    rule::{Rule, holds},
     schema::SchemaName,
     shape::{Further, Shape},
     spanned::Spanned,
     tree::Node,
-    validate::similar,
     wire::{
         agent::{Agent, Mixin},
         envelope::{AgentKind, Document, MixinKind},
@@ -122,7 +123,7 @@ impl Shelf<'_> {
         let Some(base) = self.find(kit.kind, &extends.kit, &at, kit.file.as_deref()) else {
             return Some(Part { broken: true, ..part });
         };
-        let again = chain.iter().position(|id| *id == base);
+        let again = chain.iter().position(|id| *id == base && holds(Rule::Cycle));
         if again.is_some() || chain.len() >= CHAIN_MAX {
             let links = chain[again.unwrap_or_default()..].iter().chain([&base]);
             let names: Vec<_> = links.map(|id| self.kits[*id].name.as_str()).collect();
@@ -177,6 +178,6 @@ fn known(part: &str, shape: &Shape) -> String {
         None if shape.keys.is_empty() => {
             "what lies below a list or a plain value cannot be locked alone".to_owned()
         }
-        None => format!("known here: {}", keys().collect::<Vec<_>>().join(", ")),
+        None => format!("known here: {}", listed(keys())),
     }
 }

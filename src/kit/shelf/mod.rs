@@ -219,8 +219,13 @@ impl<'a> Shelf<'a> {
 
     fn instance(&mut self, id: usize, given: &Given, at: &At, chain: &mut Vec<usize>) -> Option<Rc<Part>> {
         let kit = Rc::clone(&self.kits[id]);
-        let values = arguments::values(&kit, given, at, &mut self.problems)?;
-        self.make(id, &values, chain)
+        match arguments::values(&kit, given, at) {
+            Ok(values) => self.make(id, &values, chain),
+            Err(problems) => {
+                problems.into_iter().for_each(|problem| self.push(problem));
+                None
+            }
+        }
     }
 
     /// Where a kit's document stands.
@@ -250,9 +255,14 @@ impl<'a> Shelf<'a> {
         errors.into_iter().chain(warnings).for_each(|problem| self.push(problem));
     }
 
+    /// Whether further findings would not be kept: nothing need be worked out for them.
+    fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
+    }
+
     /// A finding in a kit, or where one is named.
     fn push(&mut self, problem: Problem) {
-        if self.problems.len() < PROBLEMS_MAX {
+        if !self.is_full() {
             self.problems.push(problem);
         }
     }
