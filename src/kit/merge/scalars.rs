@@ -114,9 +114,8 @@ pub(super) fn last<'a, T>(
     for next in said {
         match kept {
             Some(before) if join == Join::Stack && next.0.rank == Rank::Mixin => {
-                if before.0.rank == Rank::Mixin && differ(before.1, next.1) && holds(Rule::MixinsAgree) {
-                    clash = Some((before, next));
-                }
+                let apart = before.0.rank == Rank::Mixin && differ(before.1, next.1);
+                clash = Some((before, next)).filter(|_| apart && holds(Rule::MixinsAgree)).or(clash);
             }
             _ if holds(Rule::SandboxSettles) => clash = None,
             _ => {}

@@ -48,7 +48,7 @@ fn any_sandbox() -> impl Strategy<Value = Sandbox> {
 
 fn any_input() -> impl Strategy<Value = PlanInput> {
     let desired = prop::collection::vec(any_sandbox(), 0..4);
-    let observed = prop::collection::vec((any_sandbox(), any::<[bool; 4]>(), 0..3_u32), 0..4);
+    let observed = prop::collection::vec((any_sandbox(), any::<[bool; 5]>(), 0..3_u32), 0..4);
     (desired, observed, any::<[bool; 3]>()).prop_map(|(desired, observed, flags)| {
         let unique = |all: Vec<Sandbox>| -> Vec<Sandbox> {
             let by_name: BTreeMap<Name, Sandbox> = all.into_iter().map(|it| (it.name.clone(), it)).collect();
@@ -60,7 +60,7 @@ fn any_input() -> impl Strategy<Value = PlanInput> {
         }
         made.now = flags[1];
         made.prune = flags[2];
-        for (number, (mut sandbox, [stopped, suspended, alike, interrupted], sessions)) in
+        for (number, (mut sandbox, [stopped, suspended, alike, interrupted, silent], sessions)) in
             observed.into_iter().enumerate()
         {
             if made.observed.iter().any(|it| it.recorded.name == sandbox.name) {
@@ -80,6 +80,9 @@ fn any_input() -> impl Strategy<Value = PlanInput> {
                 it.phase = Phase::Stopped
             } else {
                 made.sessions.insert(id(number), sessions);
+                if silent && sessions == 2 {
+                    made.silent.insert(id(number));
+                }
             }
             made.observed.push(it);
         }
@@ -143,7 +146,7 @@ proptest! {
             // What it has already, and loses only with a restart that waits, is no news.
             let has = input.observed.iter().find(|it| it.recorded.name == wanted.name);
             let has = has.into_iter().flat_map(|it| granted(&it.recorded, &input.ground)).map(|it| it.grant);
-            let busy = step.reasons.iter().any(|reason| matches!(reason, Reason::Busy { .. }));
+            let busy = step.reasons.iter().any(|reason| matches!(reason, Reason::Busy { .. } | Reason::SessionsUnknown { .. }));
             let approved = if busy { approved.union(&has.collect()) } else { approved };
             let restricted = restrict(&wanted, &approved, &input.ground);
             prop_assert!(restricted.parked.is_empty(), "{}", restricted.parked);
@@ -190,6 +193,7 @@ fn the_inputs_bring_every_decision_about_often() {
         "inSync",
         "orphaned",
         "parked",
+        "sessionsUnknown",
         "startOnDemand",
         "suspended",
         "unfinished",
