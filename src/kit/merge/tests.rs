@@ -103,7 +103,7 @@ fn shown(sandbox: &Sandbox) -> Vec<String> {
     lines
 }
 
-/// What a row's contributions change, and how often an entry of a list stands there.
+/// What a row's contributions change.
 fn changed(row: &Row, usual: &BTreeSet<String>) -> Vec<String> {
     story(row.says).difference(usual).cloned().collect()
 }

@@ -1,6 +1,9 @@
 //! Finding a kit by its name or path.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Component, Path, PathBuf},
+};
 
 use super::{
     Shelf,
@@ -12,7 +15,7 @@ use crate::{
         discover::SourceFile,
         merge::At,
         near::{listed, similar},
-        problem::{Code, quoted, quoted_path},
+        problem::{Code, Problem, quoted, quoted_path},
         resolve::PLANNED,
         schema::SchemaName,
         spanned::Spanned,
@@ -146,30 +149,40 @@ impl Shelf<'_> {
         None
     }
 
-    fn unknown(&mut self, (kind, name): &(SchemaName, String), at: &At) {
-        if self.is_full() {
-            return;
+    /// Puts the names of kits in order, once for as many kits as there are: files may name a great many wrongly.
+    fn know(&mut self) {
+        if self.known.0 != self.kits.len() {
+            let maps = [&self.written, &self.lying, &self.built_in];
+            let names: BTreeSet<_> = maps.iter().flat_map(|map| map.keys()).collect();
+            self.known = (self.kits.len(), names.into_iter().cloned().collect());
         }
-        let maps = [&self.written, &self.lying, &self.built_in];
-        let keys = maps.iter().flat_map(|map| map.keys()).filter(|key| key.0 == *kind);
-        let known: std::collections::BTreeSet<String> = keys.map(|key| key.1.clone()).collect();
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let listed = listed(known.iter().copied());
+    }
+
+    fn unknown(&mut self, wanted: &(SchemaName, String), at: &At) {
+        if !self.is_full() {
+            self.know();
+            let problem = self.not_found(wanted, at);
+            self.push(problem);
+        }
+    }
+
+    fn not_found(&self, (kind, name): &(SchemaName, String), at: &At) -> Problem {
+        let known = || self.known.1.iter().filter(|key| key.0 == *kind).map(|key| key.1.as_str());
+        let listed = listed(known());
         let agent = *kind == SchemaName::Agent;
         let planned = PLANNED.into_iter().filter(|_| agent);
-        let problem = if planned.clone().any(|planned| planned == name) {
+        if planned.clone().any(|planned| planned == name) {
             let message = format!("the agent {} is not available yet", quoted(name));
             at.problem(Code::NotAvailable, message).help(format!("available: {listed}"))
         } else {
             let what = if agent { "agent" } else { "mixin" };
             let problem = at.problem(Code::UnknownName, format!("no {what} is named {}", quoted(name)));
-            match similar(name, known.iter().copied().chain(planned)) {
+            match similar(name, known().chain(planned)) {
                 Some(near) => problem.help(format!("did you mean `{near}`?")),
-                None if known.is_empty() => problem.help("a mixin is a folder kits/NAME with a kit.yaml"),
+                None if listed.is_empty() => problem.help("a mixin is a folder kits/NAME with a kit.yaml"),
                 None => problem.help(format!("available: {listed}")),
             }
-        };
-        self.push(problem);
+        }
     }
 }
 

@@ -79,6 +79,8 @@ pub(super) struct Shelf<'a> {
     /// Kits of folders that were looked into.
     folders: HashMap<PathBuf, Vec<usize>>,
     made: HashMap<(usize, String), Option<Rc<Part>>>,
+    /// Names of kits in order, and how many kits there were when they were put so.
+    known: (usize, Vec<(SchemaName, String)>),
     problems: Vec<Problem>,
 }
 
@@ -98,6 +100,7 @@ impl<'a> Shelf<'a> {
             archives: Budget::of_archives(),
             folders: HashMap::new(),
             made: HashMap::new(),
+            known: (0, Vec::new()),
             problems: Vec::new(),
         };
         for (source, document) in builtin::kits() {

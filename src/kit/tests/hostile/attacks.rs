@@ -13,7 +13,12 @@ pub(super) const HEAD: &str =
 
 pub(super) fn lines(size: usize, line: impl Fn(usize) -> String) -> Vec<u8> {
     let mut text = String::with_capacity(size);
-    (0..).map(line).take_while(|line| text.push_str(line) == () && text.len() < size).for_each(drop);
+    for number in 0.. {
+        if text.len() >= size {
+            break;
+        }
+        text.push_str(&line(number));
+    }
     text.into_bytes()
 }
 
