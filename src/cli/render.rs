@@ -7,11 +7,13 @@ use super::{
     output::{Table, visible},
 };
 use crate::model::{
+    api::PolicyRevision,
     rule::{Effect, NetworkRule, Origin},
     status::{SandboxStatus, SetupState},
 };
 use crate::{
     plan::render::{self as plan_render, View},
+    policy::explain,
     store::approvals,
 };
 
@@ -55,6 +57,17 @@ pub fn statuses(statuses: &[SandboxStatus]) -> String {
         }
     }
     text
+}
+
+/// How many documents stand in no file.
+#[must_use]
+pub fn from_command_lines(count: usize) -> String {
+    let (documents, print) = match count {
+        0 => return String::new(),
+        1 => ("1 document comes", "it"),
+        _ => (&*format!("{count} documents come"), "them"),
+    };
+    format!("{documents} from command lines: `cofferdam export` prints {print}\n")
 }
 
 fn setup(status: &SandboxStatus) -> Option<String> {
@@ -234,13 +247,17 @@ pub fn origin(origin: &Origin) -> String {
 
 /// Rules, a line each.
 #[must_use]
-pub fn rules(rules: &[NetworkRule]) -> String {
+pub fn rules(policy: &PolicyRevision) -> String {
     let mut table = Table::new(&["EFFECT", "PATTERN", "PROTOCOL", "REQUESTS", "FROM", "RULE", "WHY"]);
-    for rule in rules {
+    for rule in &policy.rules {
+        let why = match explain::inactive(rule, policy.setup) {
+            Some(inactive) => format!("(inactive: {inactive}) {}", rule.why),
+            None => rule.why.clone(),
+        };
         let protocol = rule.protocol.map_or_else(String::new, |protocol| protocol.to_string());
         let requests = requests(rule);
         let (pattern, from) = (rule.pattern(), origin(&rule.origin));
-        table.row([effect(rule.effect), &pattern, &protocol, &requests, &from, &rule.id, &rule.why]);
+        table.row([effect(rule.effect), &pattern, &protocol, &requests, &from, &rule.id, &why]);
     }
     table.render()
 }

@@ -283,6 +283,21 @@ fn what_shapes_a_new_sandbox_is_not_dropped_for_one_that_exists() {
         assert_eq!(code, 2, "{line}");
         assert!(err.contains("dev exists already"), "{line}: {err}");
     }
+    for line in ["run dev -d -e A=1", "run dev -d --workdir /x", "run dev -d -- --verbose"] {
+        assert_eq!(cofferdam(&Scripted::default(), line).0, 2, "{line}: nobody would have it");
+    }
+    let defined = Scripted { defined: true, ..Scripted::default() };
+    for line in [
+        "run web --cpus 2",
+        "run web .",
+        "run web --name web-2",
+        "run web --allow a.example",
+        "run web -d -e A=1",
+    ] {
+        let (code, _, err) = cofferdam(&defined, line);
+        assert_eq!(code, 2, "{line}");
+        assert!(err.contains("web is defined here"), "{line}: {err}");
+    }
 }
 
 #[test]

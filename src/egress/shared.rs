@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use crate::{
     model::{
         api::{EgressReport, EgressSetup, PolicyRevision},
-        rule::{Addresses, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol},
+        rule::{Addresses, During, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol},
     },
     policy::{Compiled, Decision, Request, decide},
 };
@@ -109,6 +109,7 @@ fn everything() -> Compiled {
         protocol: Some(protocol),
         http: Vec::new(),
         addresses: Addresses::Private,
+        during: During::Always,
         set: None,
         why: "the check is switched off".to_owned(),
         origin: Origin { layer: Layer::Session, file: None, line: None },

@@ -61,7 +61,7 @@ pub use archive::{
 };
 pub use builtin::{has_agent, has_service, service_variable, service_variables};
 pub use config::{ConfigContext, ConfigError, config};
-pub use discover::{Checkout, DiscoverError, Selection, Snapshot, Tree, read_file};
+pub use discover::{COMMAND_LINE, Checkout, DiscoverError, Selection, Snapshot, Tree, read_file};
 pub use document::KIT_FILE;
 pub use load::{Context, LoadError, Loaded, LockUse, kits_in, load, sandboxes_in};
 pub use lock::{LOCK_FILE, Lock, LockChange, Locked, LockedKit, LockedPackage, read as read_lock};

@@ -1,6 +1,10 @@
 //! One sandbox: its agent, its mixins, its document, its local file and the user's own mixin, put together.
 
-use std::{collections::HashMap, path::PathBuf, rc::Rc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    rc::Rc,
+};
 
 use super::{
     Context,
@@ -20,7 +24,7 @@ use super::{
     },
 };
 use crate::model::{
-    desired::{KitUse, Sandbox},
+    desired::{KitName, KitUse, Sandbox},
     name::Name,
     rule::Layer,
 };
@@ -63,6 +67,7 @@ impl Stack<'_, '_> {
         let (agent_ref, agent_at) = local_agent.or(agent)?;
         let agent_at = At { span: agent_ref.kit.span, ..agent_at.clone() };
         let agent = self.shelf.agent(&agent_ref.kit, &agent_ref.args, &agent_at, file);
+        let (agent_id, agent) = agent.unzip();
         let kits = spec.kits.iter().map(|kit| (kit, &at));
         let local_kits = local.iter().flat_map(|local| local.kits.iter().map(|kit| (kit, &local.at)));
         let kits: Vec<_> = kits.chain(local_kits).collect();
@@ -87,9 +92,13 @@ impl Stack<'_, '_> {
         let soundness = if sound { Soundness::Whole } else { Soundness::Partial };
         lints::check(&merged, findings);
         let agent = Placed { value: agent.names.first()?.clone(), at: agent_at };
+        let plain = KitName { kit: agent.value.clone(), args: BTreeMap::new() };
+        let agent_written = agent_id.and_then(|id| self.shelf.written(id, agent_ref, file));
+        let agent_written = agent_written.filter(|written| *written != plain);
         let name: Name = metadata.name.0.parse().ok()?;
         let context = self.context;
-        let whole = Whole { name, labels, at, agent, kits: uses, merged, soundness, file, context };
+        let kits = uses;
+        let whole = Whole { name, labels, at, agent, agent_written, kits, merged, soundness, file, context };
         finish(whole, findings)
     }
 
@@ -154,7 +163,8 @@ impl Stack<'_, '_> {
             if let Some(agent) = agent {
                 check_agent(&part, agent, &at, findings);
             }
-            uses.push(KitUse { name, source, digest: part.digest.clone() });
+            let written = self.shelf.written(id, kit, file);
+            uses.push(KitUse { name, source, digest: part.digest.clone(), written });
             mixins.push(part);
             ids.push((id, at));
         }

@@ -92,7 +92,7 @@ fn render(problems: &[Problem]) -> String {
 }
 
 /// Holds `text` against the transcript beside a file of the corpus.
-fn golden(name: &str, extension: &str, text: &str) {
+pub(super) fn golden(name: &str, extension: &str, text: &str) {
     let path = data().join(name).with_extension(extension);
     let text = text.replace(data().to_str().unwrap(), "[DATA]");
     if std::env::var_os("COFFERDAM_UPDATE").is_some() {
@@ -226,24 +226,31 @@ fn examples_are_right() {
     }
 }
 
-/// Repositories with kits in them, and a person's own folder: `repository`, `home` and `config` of each.
-#[test]
-fn trees_yield_their_model_or_say_what_is_wrong() {
+/// Repositories with kits in them, and a person's own folder: `repository`, `home` and `config` of each. A copy, which is
+/// a repository, and where it is looked at from.
+pub(super) fn trees() -> Vec<(String, Context, tempfile::TempDir)> {
     let trees = data().join("trees");
     let mut names: Vec<_> = fs::read_dir(&trees).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.is_dir());
     names.sort();
-    for tree in names {
+    let copied = |tree: PathBuf| {
         let name = format!("trees/{}", tree.file_name().unwrap().to_str().unwrap());
-        let root = tempfile::tempdir().unwrap();
-        let root = root.path().canonicalize().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
         copy(&tree, &root);
         for folder in ["home", "config", "repository/.git/objects", "repository/.git/refs"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         fs::write(root.join("repository/.git/HEAD"), "ref: refs/heads/main\n").unwrap();
         let (home, user_folder) = (root.join("home"), Some(root.join("config")));
-        let context = Context { folder: root.join("repository"), home, user_folder, ..context() };
+        (name, Context { folder: root.join("repository"), home, user_folder, ..context() }, folder)
+    };
+    names.into_iter().map(copied).collect()
+}
+
+#[test]
+fn trees_yield_their_model_or_say_what_is_wrong() {
+    for (name, context, folder) in trees() {
         let text = match load(Selection::Default, &context) {
             Ok(loaded) => {
                 let mut model = serde_json::to_value(&loaded.sandboxes).unwrap();
@@ -257,6 +264,7 @@ fn trees_yield_their_model_or_say_what_is_wrong() {
             Err(LoadError::Invalid(problems)) => render(&problems),
             Err(error) => format!("{error}\n"),
         };
+        let root = folder.path().canonicalize().unwrap();
         golden(&name, "txt", &text.replace(root.to_str().unwrap(), "[ROOT]"));
     }
 }

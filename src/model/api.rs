@@ -78,6 +78,9 @@ pub struct PolicyRevision {
     pub rules: Vec<NetworkRule>,
     /// Services of the host.
     pub host_services: Vec<HostService>,
+    /// Whether set-up steps run, so that rules for them are in force. Not said means no.
+    #[serde(default)]
+    pub setup: bool,
 }
 
 /// From keeper to egress.

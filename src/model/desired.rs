@@ -78,6 +78,7 @@ impl Sandbox {
             start: Start::Always,
             agent: Agent {
                 kit: "shell".into(),
+                written: None,
                 command: vec!["bash".into()],
                 task: None,
                 resume: None,
@@ -129,6 +130,20 @@ pub struct KitUse {
     /// SHA-256 over what was read of it, hexadecimal; none for a built-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// How another document names it; none where only the file can in which it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<KitName>,
+}
+
+/// How a document at the repository's root names a kit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KitName {
+    /// Its name, or its path from that document.
+    pub kit: String,
+    /// The arguments that it is given: texts, whole numbers, true and false.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, serde_json::Value>,
 }
 
 /// The client in the sandbox.
@@ -137,6 +152,9 @@ pub struct KitUse {
 pub struct Agent {
     /// Name of its kit.
     pub kit: String,
+    /// How a document names the kit, where that is not by its name alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<KitName>,
     /// Program and arguments of an interactive session.
     pub command: Vec<String>,
     /// Program and arguments that carry out a task, with `${{ task.prompt }}` where the prompt goes; none where the

@@ -174,6 +174,25 @@ pub enum Addresses {
     Private,
 }
 
+/// While what a rule holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum During {
+    /// Always.
+    #[default]
+    Always,
+    /// While set-up and build steps run; withdrawn before the agent starts.
+    Setup,
+}
+
+impl During {
+    /// Whether it always holds.
+    #[must_use]
+    pub fn is_always(&self) -> bool {
+        *self == Self::Always
+    }
+}
+
 /// Narrows a rule to some requests. Empty lists match all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -205,6 +224,9 @@ pub struct NetworkRule {
     /// Upstream addresses it permits.
     #[serde(default)]
     pub addresses: Addresses,
+    /// While what it holds.
+    #[serde(default, skip_serializing_if = "During::is_always")]
+    pub during: During,
     /// The named set that this pattern came from: `registry:npm`, `bundle:paste-sites`, `service:github`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<String>,

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use super::{Change, Class};
 use crate::model::{
-    desired::{BuildStep, File, Mount, Sandbox, SetupStep, Workspace},
+    desired::{Agent, BuildStep, File, KitUse, Mount, Network, Port, Sandbox, SetupStep, Workspace},
+    rule::{HostService, NetworkRule},
     secret::SecretBinding,
 };
 
@@ -17,10 +18,10 @@ const FIELDS: [Field; 22] = {
     [
         ("metadata.labels", Live, |from, to| from.labels != to.labels),
         ("start", Live, |from, to| from.start != to.start),
-        ("kits", Live, |from, to| from.kits != to.kits),
-        ("network", Live, |from, to| from.network != to.network),
-        ("ports", Live, |from, to| from.ports != to.ports),
-        ("agent", Restart, |from, to| from.agent != to.agent),
+        ("kits", Live, |from, to| differ(&from.kits, &to.kits, kit)),
+        ("network", Live, |from, to| networks_differ(&from.network, &to.network)),
+        ("ports", Live, |from, to| differ(&from.ports, &to.ports, port)),
+        ("agent", Restart, |from, to| agent(from) != agent(to)),
         ("workingDir", Restart, |from, to| from.working_dir != to.working_dir),
         ("env", Restart, |from, to| from.env != to.env),
         ("files", Restart, |from, to| differ(&from.files, &to.files, file)),
@@ -111,7 +112,43 @@ fn differ<'a, T, K: PartialEq>(from: &'a [T], to: &'a [T], key: impl Fn(&'a T) -
 
 fn file(file: &File) -> impl PartialEq + '_ {
     let File { path, content, merge, placeholders, mode, origin: _ } = file;
+    // Where there is none, it is no difference that one would be replaced.
+    let placeholders = *placeholders && content.windows(3).any(|it| it == b"${{");
     (path, content, merge, placeholders, mode)
+}
+
+/// How a kit is named is no difference: what it brings is.
+fn kit(used: &KitUse) -> impl PartialEq + '_ {
+    let KitUse { name, digest, source: _, written: _ } = used;
+    (name, digest)
+}
+
+fn agent(sandbox: &Sandbox) -> impl PartialEq + '_ {
+    let Agent { kit, command, task, resume, tty, written: _ } = &sandbox.agent;
+    (kit, command, task, resume, tty)
+}
+
+fn networks_differ(from: &Network, to: &Network) -> bool {
+    let Network { preset, rules, host_services } = from;
+    *preset != to.preset
+        || differ(rules, &to.rules, rule)
+        || differ(host_services, &to.host_services, host_service)
+}
+
+fn rule(rule: &NetworkRule) -> impl PartialEq + '_ {
+    let NetworkRule { effect, host, ports, protocol, http, addresses, during, set, id: _, why: _, origin: _ } =
+        rule;
+    ((effect, host, ports, protocol), (http, addresses, during, set))
+}
+
+fn host_service(service: &HostService) -> impl PartialEq + '_ {
+    let HostService { name, port, http, why: _, origin: _ } = service;
+    (name, port, http)
+}
+
+fn port(port: &Port) -> impl PartialEq + '_ {
+    let Port { guest, host, fixed, origin: _ } = port;
+    (guest, host, fixed)
 }
 
 fn mount(mount: &Mount) -> impl PartialEq + '_ {

@@ -11,7 +11,9 @@ use ipnet::IpNet;
 
 use crate::model::{
     api::PolicyRevision,
-    rule::{Addresses, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol, Target},
+    rule::{
+        Addresses, During, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol, Target,
+    },
 };
 
 use super::{decide::Http, floor, glob::PathGlob};
@@ -29,6 +31,8 @@ pub struct Compiled {
     any: Vec<u32>,
     networks: HashMap<IpNet, Vec<u32>>,
     prefix_lengths: BTreeSet<(bool, u8)>,
+    /// Whether set-up steps run.
+    setup: bool,
     /// Whether reserved names are reserved; off in broken builds only.
     #[cfg(test)]
     reserves: bool,
@@ -41,6 +45,8 @@ pub(super) struct Entry {
     http: Vec<Matcher>,
     /// Port on the host's loopback, for a rule made of a host service.
     pub service: Option<u16>,
+    /// Whether it holds now. One that does not decides nothing and is kept for explanations.
+    pub holds: bool,
 }
 
 #[derive(Debug)]
@@ -86,6 +92,7 @@ impl Compiled {
             any: Vec::new(),
             networks: HashMap::new(),
             prefix_lengths: BTreeSet::new(),
+            setup: revision.setup,
             #[cfg(test)]
             reserves: true,
         };
@@ -114,7 +121,8 @@ impl Compiled {
             paths: http.paths.iter().map(|path| PathGlob::new(path, ignore_case)).collect(),
         };
         let http = rule.http.iter().map(matcher).collect();
-        self.rules.push(Entry { rule: Arc::new(rule), http, service });
+        let holds = rule.during.is_always() || self.setup;
+        self.rules.push(Entry { rule: Arc::new(rule), http, service, holds });
     }
 
     fn bucket(&mut self, suffix: &str) -> &mut Bucket {
@@ -181,8 +189,13 @@ impl Compiled {
     #[must_use]
     pub fn mentions(&self, target: &Target) -> bool {
         let mut found = false;
-        self.covering(target, |_, entry| found |= entry.rule.host != HostPattern::Any);
+        self.covering(target, |_, entry| found |= entry.holds && entry.rule.host != HostPattern::Any);
         found
+    }
+
+    /// Whether set-up steps run.
+    pub(super) fn setup(&self) -> bool {
+        self.setup
     }
 
     /// The rules, best to report first.
@@ -268,6 +281,7 @@ fn service_rules(service: &HostService) -> impl Iterator<Item = (NetworkRule, Op
             protocol: Some(Protocol::Http),
             http: service.http.clone(),
             addresses: Addresses::Public,
+            during: During::Always,
             set: None,
             why: service.why.clone(),
             origin: service.origin.clone(),

@@ -82,6 +82,8 @@ pub enum Reason {
     ApprovalRequired,
     /// A reserved name of the host, without such a service.
     HostService,
+    /// The host is allowed while set-up steps run only.
+    SetupOver,
     /// Nothing names the host.
     NoRule,
     /// The host is allowed on other ports only.
@@ -105,6 +107,7 @@ impl Reason {
             Self::RuleDenies => "rule_denies",
             Self::ApprovalRequired => "approval_required",
             Self::HostService => "host_service",
+            Self::SetupOver => "setup_over",
             Self::NoRule => "no_rule",
             Self::Port => "port",
             Self::Protocol => "protocol",
@@ -246,7 +249,10 @@ const fn slot(effect: Effect) -> usize {
 /// Whether a rule that covers the target applies to the request. Reserved names are granted by host services only.
 pub(super) fn applies(entry: &Entry, request: &Request<'_>, reserved: bool) -> bool {
     let grantable = !reserved || entry.service.is_some() || entry.rule.effect == Effect::Deny;
-    grantable && entry.speaks(request.port, request.protocol) && entry.covers(request.protocol, request.http)
+    grantable
+        && entry.holds
+        && entry.speaks(request.port, request.protocol)
+        && entry.covers(request.protocol, request.http)
 }
 
 /// The grant for this host that failed in the fewest clauses, and the clause.
@@ -257,14 +263,21 @@ fn near_miss(policy: &Compiled, request: &Request<'_>) -> (Reason, Option<Arc<Ne
         if entry.rule.effect == Effect::Deny || (reserved && entry.service.is_none()) {
             return;
         }
-        let distance = if !entry.rule.ports.contains(request.port) {
-            3
-        } else if !entry.speaks(request.port, request.protocol) {
-            2
-        } else if request.http.is_some_and(|http| !entry.takes_method(http.method)) {
-            1
-        } else {
+        let distance = if !entry.holds {
+            let fits =
+                entry.speaks(request.port, request.protocol) && entry.covers(request.protocol, request.http);
+            if !fits {
+                return;
+            }
             0
+        } else if !entry.rule.ports.contains(request.port) {
+            4
+        } else if !entry.speaks(request.port, request.protocol) {
+            3
+        } else if request.http.is_some_and(|http| !entry.takes_method(http.method)) {
+            2
+        } else {
+            1
         };
         nearest = nearest.min(Some((distance, index))).or(Some((distance, index)));
     });
@@ -273,9 +286,10 @@ fn near_miss(policy: &Compiled, request: &Request<'_>) -> (Reason, Option<Arc<Ne
     };
     let ambiguous = request.http.is_some_and(|http| http.path.is_none());
     let reason = match distance {
-        3 => Reason::Port,
-        2 => Reason::Protocol,
-        1 => Reason::Method,
+        4 => Reason::Port,
+        3 => Reason::Protocol,
+        2 => Reason::Method,
+        0 => Reason::SetupOver,
         _ if ambiguous => Reason::PathAmbiguous,
         _ => Reason::Path,
     };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::rule::{Effect, NetworkRule, Protocol, Target};
+use crate::model::rule::{During, Effect, NetworkRule, Protocol, Target};
 
 use super::{
     compile::Compiled,
@@ -16,6 +16,8 @@ pub struct Explanation {
     pub decision: Decision,
     /// Each rule that covers the target, best to report first, and whether it applies to the request.
     pub trace: Vec<(NetworkRule, bool)>,
+    /// Whether set-up steps run.
+    setup: bool,
     resource: String,
 }
 
@@ -29,7 +31,12 @@ pub fn explain(policy: &Compiled, request: &Request<'_>) -> Explanation {
     });
     found.sort_by_key(|(index, ..)| *index);
     let trace = found.into_iter().map(|(_, rule, applies)| (rule, applies)).collect();
-    Explanation { decision: decide(policy, request), trace, resource: resource(request) }
+    Explanation {
+        decision: decide(policy, request),
+        trace,
+        setup: policy.setup(),
+        resource: resource(request),
+    }
 }
 
 /// How a request is named in events and sentences: `api.example:443`, `GET https://api.example/v1`.
@@ -75,6 +82,7 @@ pub fn sentence(decision: &Decision, place: &str) -> String {
     match (reason, rule) {
         (Reason::Floor | Reason::RuleDenies, Some(rule)) => format!("rule {} denies {place}", rule.id),
         (Reason::ApprovalRequired, _) => format!("{place} waits for a person's approval"),
+        (Reason::SetupOver, _) => format!("no rule allows {place} (allowed during set-up only)"),
         (Reason::HostService, _) => format!("no host service is declared for {place}"),
         (Reason::Port, _) => format!("no rule allows {place} (allowed: {allowed})"),
         (Reason::Protocol, _) => format!("no rule allows this protocol on {place} (allowed: {allowed})"),
@@ -83,6 +91,12 @@ pub fn sentence(decision: &Decision, place: &str) -> String {
         (Reason::PathAmbiguous, _) => format!("an ambiguous path on {place} matches no rule"),
         _ => format!("no rule allows {place}"),
     }
+}
+
+/// Why a rule decides nothing now, where it does not: `setup` says whether set-up steps run.
+#[must_use]
+pub fn inactive(rule: &NetworkRule, setup: bool) -> Option<&'static str> {
+    (rule.during == During::Setup && !setup).then_some("in force during set-up only")
 }
 
 impl fmt::Display for Explanation {
@@ -95,7 +109,11 @@ impl fmt::Display for Explanation {
                 Effect::Deny => "deny",
                 Effect::Ask => "ask",
             };
-            let fits = if *applies { "applies" } else { "does not apply" };
+            let fits = match inactive(rule, self.setup) {
+                _ if *applies => "applies",
+                Some(_) => "is inactive (in force during set-up only)",
+                None => "does not apply",
+            };
             let (layer, pattern) = (rule.origin.layer, rule.pattern());
             write!(formatter, "  {layer}: {effect} {pattern} ({}) {fits}", rule.id)?;
             if let Some(file) = &rule.origin.file {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::rule::{Addresses, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Target};
+use crate::model::rule::{Addresses, During, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Target};
 
 use super::address::{Class, METADATA, canonical, class};
 
@@ -95,6 +95,7 @@ fn deny(id: &str, host: HostPattern, why: &str) -> NetworkRule {
         protocol: None,
         http: Vec::new(),
         addresses: Addresses::Public,
+        during: During::Always,
         set: None,
         why: why.to_owned(),
         origin: Origin { layer: Layer::Floor, file: None, line: None },

@@ -2,7 +2,7 @@
 
 use crate::model::{
     desired::Preset,
-    rule::{Addresses, Effect, HostPattern, HttpMatch, NetworkRule, Origin, Ports, Protocol},
+    rule::{Addresses, During, Effect, HostPattern, HttpMatch, NetworkRule, Origin, Ports, Protocol},
 };
 
 /// Hosts that serve models. No registry of packages stands here: those are found on each host (`KIT.md`).
@@ -71,6 +71,7 @@ fn allow(preset: &str, host: &str, http: Vec<HttpMatch>, why: &str, origin: &Ori
         protocol: Some(Protocol::Https),
         http,
         addresses: Addresses::Public,
+        during: During::Always,
         set: None,
         why: why.to_owned(),
         origin: origin.clone(),

@@ -11,8 +11,8 @@ use crate::model::{
     api::PolicyRevision,
     desired::Preset,
     rule::{
-        Addresses, Effect, HostPattern, HostService, HttpMatch, Layer, NetworkRule, Origin, Ports, Protocol,
-        Target,
+        Addresses, During, Effect, HostPattern, HostService, HttpMatch, Layer, NetworkRule, Origin, Ports,
+        Protocol, Target,
     },
 };
 
@@ -35,6 +35,7 @@ fn rule(
         protocol,
         http: Vec::new(),
         addresses: Addresses::Public,
+        during: During::Always,
         set: None,
         why: "test".into(),
         origin: origin(Layer::Repository),
@@ -50,7 +51,13 @@ fn deny(host: HostPattern) -> NetworkRule {
 }
 
 fn compiled(rules: Vec<NetworkRule>) -> Compiled {
-    Compiled::new(&PolicyRevision { revision: 7, hash: "h".into(), rules, host_services: Vec::new() })
+    Compiled::new(&PolicyRevision {
+        revision: 7,
+        hash: "h".into(),
+        rules,
+        host_services: Vec::new(),
+        setup: false,
+    })
 }
 
 fn connect(policy: &Compiled, host: &str, port: u16, protocol: Protocol) -> Decision {
@@ -359,4 +366,38 @@ proptest! {
         let after = decide(&compiled(more), &request).allowed();
         prop_assert!(before || !after);
     }
+}
+
+#[test]
+fn a_rule_for_set_up_decides_nothing_afterwards() {
+    let setup = |name: &str| NetworkRule { during: During::Setup, ..allow(name) };
+    let nothing = crate::model::desired::Network { rules: vec![setup("a.test")], ..Default::default() };
+    let over = super::layers::compose(1, &nothing, None, None, [allow("b.test")]);
+    let running = super::layers::staged(over.clone(), true);
+    assert_eq!(super::layers::staged(running.clone(), false), over, "what was put in force is taken back");
+    assert_ne!(running.hash, over.hash, "events tell the two apart");
+    let ask = |policy: &PolicyRevision, host, port| {
+        connect(&Compiled::new(policy), host, port, Protocol::Https).code()
+    };
+    // A build that never withdraws would answer as while set-up runs.
+    assert_eq!(ask(&running, "a.test", 443), "rule_allows");
+    assert_eq!(ask(&over, "a.test", 443), "setup_over");
+    assert_eq!(ask(&over, "a.test", 444), "no_rule", "it would not have helped during set-up");
+    assert_eq!(
+        (ask(&over, "b.test", 443), ask(&running, "b.test", 443)),
+        ("rule_allows".into(), "rule_allows".into())
+    );
+    // What is not in force gives a local name no existence either.
+    let target = Target::Name("a.test".into());
+    assert!(Compiled::new(&running).mentions(&target) && !Compiled::new(&over).mentions(&target));
+    let target = super::authority::host("a.test").unwrap();
+    let request = Request { target: &target, port: 443, protocol: Protocol::Https, http: None };
+    let explanation = explain(&Compiled::new(&over), &request);
+    assert_eq!(explanation.trace.len(), 1);
+    let text = explanation.to_string();
+    assert!(text.contains("is inactive (in force during set-up only)"), "{text}");
+    assert_eq!(
+        sentence(&explanation.decision, "a.test:443"),
+        "no rule allows a.test:443 (allowed during set-up only)"
+    );
 }

@@ -144,7 +144,7 @@ pub(super) fn key(owner: &Owner) -> String {
 mod tests {
     use super::*;
     use crate::{
-        model::rule::{Addresses, Effect, HostPattern, Layer, Origin, Ports},
+        model::rule::{Addresses, During, Effect, HostPattern, Layer, Origin, Ports},
         store::sandbox::tests::owner,
     };
 
@@ -157,6 +157,7 @@ mod tests {
             protocol: None,
             http: Vec::new(),
             addresses: Addresses::Public,
+            during: During::Always,
             set: None,
             why: "test".into(),
             origin: Origin { layer: Layer::User, file: None, line: None },

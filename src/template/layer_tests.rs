@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    model::rule::{Addresses, Effect, HostPattern, Ports},
+    model::rule::{Addresses, During, Effect, HostPattern, Ports},
     template::{fixture::*, progress::Silent},
 };
 
@@ -49,6 +49,7 @@ fn a_policy_is_what_it_permits_and_not_how_it_is_written() {
         protocol: None,
         http: Vec::new(),
         addresses: Addresses::Public,
+        during: During::Always,
         set: None,
         why: why.into(),
         origin: Origin { layer: RuleLayer::Repository, file: None, line },

@@ -5,7 +5,7 @@ use std::{hint::black_box, time::Instant};
 use cofferdam::{
     model::{
         api::PolicyRevision,
-        rule::{Addresses, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol, Target},
+        rule::{Addresses, During, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol, Target},
     },
     policy::{Compiled, Request, decide},
 };
@@ -35,6 +35,7 @@ fn rule(index: u32) -> NetworkRule {
         protocol: Some(Protocol::Https),
         http: Vec::new(),
         addresses: Addresses::Public,
+        during: During::Always,
         set: None,
         why: "a benchmark".to_owned(),
         origin: Origin { layer: Layer::Repository, file: None, line: None },

@@ -7,11 +7,11 @@ use crate::{
         context::Context,
         failure::{CommandResult, Failure, Kind, Outcome},
         ops::{Checked, Source},
-        output::Format,
+        output::{Format, visible},
     },
     kit::{
         Checkout,
-        export::{self, Exported},
+        export::{self, Exported, Folder},
     },
     model::desired::Sandbox,
 };
@@ -33,22 +33,27 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         None => everything(context)?,
     };
     let exported = sandboxes.iter().map(|sandbox| one(sandbox, context)).collect::<Result<Vec<_>, _>>()?;
-    for lost in exported.iter().flat_map(|one| &one.lost) {
-        context.out.say(format!("warning: {lost}"));
+    for one in &exported {
+        one.lost.iter().for_each(|lost| context.out.say(format!("warning: {lost}")));
+        one.notes.iter().for_each(|note| context.out.say(format!("note: {note}")));
     }
     let documents: Vec<_> = exported.iter().map(|one| &one.document).collect();
     match (context.out.format, documents.as_slice()) {
         // One document is itself valid input: JSON is YAML.
         (Format::Json, [only]) => context.out.data(only, String::new)?,
         (Format::Json, all) => context.out.data(&json!({ "documents": all }), String::new)?,
-        _ => context.out.raw(text(&documents).as_bytes())?,
+        _ => context.out.raw(text(&exported).as_bytes())?,
     }
     Ok(Outcome::Done)
 }
 
-fn text(documents: &[&serde_json::Value]) -> String {
-    let each: Vec<String> = documents.iter().map(|document| export::yaml(document)).collect();
-    each.join("---\n")
+/// Each document below what it was made of, as comments.
+fn text(exported: &[Exported]) -> String {
+    let one = |one: &Exported| {
+        let from = one.from.iter().map(|line| format!("# {}\n", visible(line)));
+        from.collect::<String>() + &export::yaml(&one.document)
+    };
+    exported.iter().map(one).collect::<Vec<_>>().join("---\n")
 }
 
 fn named(name: &str, context: &Context<'_>) -> Result<Sandbox, Failure> {
@@ -90,11 +95,32 @@ fn defined(context: &Context<'_>) -> Result<Vec<Sandbox>, Failure> {
 }
 
 fn one(sandbox: &Sandbox, context: &Context<'_>) -> Result<Exported, Failure> {
-    let bare = export::bare(&sandbox.agent.kit).to_string();
-    let bare = context.ops.check(&Source::Text(bare))?.sandboxes.pop();
-    let bare =
-        bare.ok_or_else(|| Failure::new(Kind::Failed, "no_kit", "the agent's kit yields no sandbox"))?;
-    let checkout = Checkout::of(context.ops.folder())
-        .map_err(|error| Failure::from_error(Kind::Failed, "no_folder", &error))?;
-    Ok(export::export(sandbox, &bare, checkout.root()))
+    let folder = context.ops.folder();
+    let checkout =
+        Checkout::of(folder).map_err(|error| Failure::from_error(Kind::Failed, "no_folder", &error))?;
+    let at = Folder { root: checkout.root(), folder };
+    let resolved = |mixins: bool| {
+        let frame = export::frame(sandbox, mixins, at).to_string();
+        let failure = || Failure::new(Kind::Failed, "no_kit", "the agent's kit yields no sandbox");
+        context.ops.check(&Source::Text(frame))?.sandboxes.pop().ok_or_else(failure)
+    };
+    let (bare, apart) = match resolved(true) {
+        Ok(bare) => (bare, None),
+        Err(_) => {
+            let hint = format!(
+                "the agent's kit `{}` must be known here by its name or path: put it into a folder kits/NAME, and \
+                 run this in the repository",
+                sandbox.agent.kit
+            );
+            (resolved(false).map_err(|failure| failure.hint(hint))?, Some("cannot be used by themselves"))
+        }
+    };
+    let mut exported = export::export(sandbox, &bare, at);
+    let out = sandbox.kits.iter().filter(|used| bare.kits.iter().all(|other| other.name != used.name));
+    exported.notes.extend(out.map(|used| {
+        let why =
+            apart.filter(|_| used.written.is_some()).unwrap_or("stands in the file of another document");
+        format!("what the kit {} brings is written out: it {why}", used.name)
+    }));
+    Ok(exported)
 }

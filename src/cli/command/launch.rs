@@ -124,6 +124,12 @@ impl LaunchArgs {
             || !self.resources().is_empty()
     }
 
+    /// Whether a flag is given that holds for a session, too.
+    #[must_use]
+    pub fn has_session_flags(&self) -> bool {
+        self.workdir.is_some() || !self.env.env.is_empty() || !self.env.env_file.is_empty()
+    }
+
     /// The Sandbox document that the command line stands for. Paths are absolute in it.
     ///
     /// # Errors

@@ -44,6 +44,11 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     if task.is_some() && args.detach {
         return Err(Failure::usage("task_detached", "--task waits for its end, and --detach does not wait"));
     }
+    if args.detach && !args.args.is_empty() {
+        let message = "--detach does not begin the agent, so it has no arguments";
+        return Err(Failure::usage("arguments_detached", message)
+            .hint("attach with them: cofferdam run NAME -- ARGS"));
+    }
     let since = jiff::Timestamp::now();
     let Prepared { sandbox, made, first } = prepare(args, context)?;
     // Before anything is started: the agent may have no command for it.
@@ -92,7 +97,9 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
     let reference = named.as_deref().unwrap_or(&args.what);
     match context.ops.find(reference) {
         Ok(sandbox) => {
-            if !args.paths.is_empty() || args.launch.shapes_a_new_one() {
+            // Without a session nothing would have the variables.
+            let shapes = args.launch.shapes_a_new_one() || (args.detach && args.launch.has_session_flags());
+            if !args.paths.is_empty() || shapes {
                 let message =
                     format!("{reference} exists already, and these arguments are for a new sandbox");
                 return Err(Failure::usage("exists_already", message)
@@ -105,6 +112,15 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
         Err(_) => {}
     }
     if context.ops.is_defined(&args.what) {
+        let flags = args.launch.shapes_a_new_one() || args.launch.name.is_some();
+        if flags || !args.paths.is_empty() || (args.detach && args.launch.has_session_flags()) {
+            let message =
+                format!("{} is defined here, and these arguments would change its definition", args.what);
+            return Err(Failure::usage("defined_already", message).hint(format!(
+                "write them into its file, or make another: cofferdam create AGENT . --name {}-2",
+                args.what
+            )));
+        }
         context.out.say(format!("{} is defined here", args.what));
         let only = Some(args.what.clone());
         let wish = Wish { yes: args.launch.yes, only, ..Wish::default() };

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::{
     cli::{
         args,
         condition::Awaited,
         context::Context,
-        failure::{CommandResult, Failure, Kind},
+        failure::{CommandResult, Failure, Kind, Outcome},
+        render,
     },
     model::status::SandboxStatus,
 };
@@ -37,14 +40,22 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         let deadline = Instant::now().checked_add(args.timeout);
         let left = || deadline.map_or(Duration::MAX, |it| it.saturating_duration_since(Instant::now()));
         let each = |name: &String| await_condition(name, awaited, left(), args, context);
-        return context.show_statuses(&super::for_each(&args.names, each)?);
+        return show(&super::for_each(&args.names, each)?, context);
     }
     let mut statuses = context.ops.list(args.here)?;
     if !args.names.is_empty() {
         let found = super::for_each(&args.names, |name| context.ops.find(name))?;
         statuses.retain(|status| found.iter().any(|found| found.id == status.id));
     }
-    context.show_statuses(&statuses)
+    show(&statuses, context)
+}
+
+/// With how many of them have no file: their documents are what command lines asked for.
+fn show(statuses: &[SandboxStatus], context: &Context<'_>) -> CommandResult {
+    let typed = statuses.iter().filter(|status| status.file.is_none()).count();
+    let value = json!({ "sandboxes": statuses, "fromCommandLines": typed });
+    context.out.data(&value, || render::statuses(statuses) + &render::from_command_lines(typed))?;
+    Ok(Outcome::Done)
 }
 
 fn await_condition(

@@ -34,9 +34,6 @@ pub(super) struct Documents {
     pub base: PathBuf,
 }
 
-/// What a document is called that lay in no file.
-pub(super) const STANDARD_INPUT: &str = "standard input";
-
 impl Host {
     pub(super) fn load(&self, source: &Source) -> Result<Documents, Failure> {
         let loaded = self.load_selection(&selection(source)?, self.lock_use()).map_err(load_failure)?;
@@ -237,7 +234,7 @@ pub(super) fn selection(source: &Source) -> Result<Selection, Failure> {
         Source::Stdin => Selection::Stdin(read_stdin()?),
         Source::Text(text) => Selection::Stdin(text.clone().into_bytes()),
         // JSON is YAML.
-        Source::CommandLine(document) => Selection::Stdin(document.to_string().into_bytes()),
+        Source::CommandLine(document) => Selection::CommandLine(document.to_string().into_bytes()),
     })
 }
 

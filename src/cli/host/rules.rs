@@ -12,6 +12,7 @@ use crate::{
         failure::{Failure, Kind},
         ops::{RuleChange, RuleEdit, RuleScope},
     },
+    model::status::SetupState,
     model::{
         api::PolicyRevision,
         desired::{Network, Preset},
@@ -39,7 +40,13 @@ impl Host {
         let declared = record.map_or(&nothing, |record| &record.desired.network);
         let file = record.and_then(|record| record.desired.provenance.file.as_ref());
         let file = file.map(|file| file.display().to_string());
-        Ok(layers::compose(0, declared, file, wanted.or(added.preset), added.rules))
+        let policy = layers::compose(0, declared, file, wanted.or(added.preset), added.rules);
+        let stages = !layers::setup_rules(&policy).is_empty();
+        let setup = match record.filter(|_| stages) {
+            Some(record) => self.status_of(record)?.setup,
+            None => None,
+        };
+        Ok(layers::staged(policy, setup.is_some_and(|setup| setup.state == SetupState::Running)))
     }
 
     /// Changes the rules of one scope.
@@ -224,8 +231,8 @@ fn apply(set: &mut RuleSet, prefix: &str, edit: RuleEdit) -> (Vec<NetworkRule>, 
 
 /// Whether two rules say the same: adding one again changes nothing but its place.
 fn same(left: &NetworkRule, right: &NetworkRule) -> bool {
-    (left.effect, left.ports, left.protocol, &left.http, left.addresses)
-        == (right.effect, right.ports, right.protocol, &right.http, right.addresses)
+    (left.effect, left.ports, left.protocol, &left.http, left.addresses, left.during)
+        == (right.effect, right.ports, right.protocol, &right.http, right.addresses, right.during)
 }
 
 fn words(scope: &RuleScope) -> String {

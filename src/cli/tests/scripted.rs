@@ -38,6 +38,8 @@ pub(super) struct Scripted {
     pub(super) rules: PolicyRevision,
     pub(super) trail: PathBuf,
     pub(super) report: Value,
+    /// Whether every name is that of a definition.
+    pub(super) defined: bool,
 }
 
 impl Scripted {
@@ -214,7 +216,7 @@ impl Operations for Scripted {
     }
 
     fn is_defined(&self, _: &str) -> bool {
-        false
+        self.defined
     }
 
     fn has_agent_kit(&self, name: &str) -> bool {

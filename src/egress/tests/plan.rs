@@ -9,7 +9,9 @@ use crate::{
     egress::faults::Check,
     model::{
         api::EgressSecret,
-        rule::{Addresses, Effect, HostPattern, HostService, Layer, NetworkRule, Origin, Ports, Protocol},
+        rule::{
+            Addresses, During, Effect, HostPattern, HostService, Layer, NetworkRule, Origin, Ports, Protocol,
+        },
         secret::{Injection, SecretBinding},
     },
 };
@@ -39,6 +41,7 @@ pub fn rule(effect: Effect, pattern: &str, port: u16, protocol: Option<Protocol>
         protocol,
         http: Vec::new(),
         addresses: Addresses::Public,
+        during: During::Always,
         set: None,
         why: "the test".into(),
         origin: origin(),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     egress::faults::Check,
-    model::rule::{Effect, Protocol},
+    model::rule::{During, Effect, NetworkRule, Protocol},
     wire::{StreamKind, port},
 };
 
@@ -150,6 +150,32 @@ async fn a18_a_policy_reaches_open_connections() {
     };
     assert_eq!(attack(None).await, 2);
     assert_eq!(attack(Some(Check::Reload)).await, 0);
+}
+
+#[tokio::test]
+async fn what_set_up_may_reach_is_closed_when_it_is_over() {
+    // `kept` is a keeper that forgets to withdraw.
+    let attack = async |kept: bool| {
+        let fetch = NetworkRule { during: During::Setup, ..allow("api.test") };
+        let rules = vec![fetch, allow("other.test")];
+        let rig = Rig::new(Plan { rules: rules.clone(), ..Plan::default() }).await;
+        let before = rig.get("api.test", "/", "").await;
+        assert!(before.starts_with("HTTP/1.1 403"), "not before the first step: {before}");
+        rig.order_stage(2, rules.clone(), true);
+        rig.applied(2).await;
+        let mut fetched = rig.tls(rig.dial("api.test", 443).await, "api.test").await.unwrap();
+        let text = ask(&mut fetched, "GET /slow HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        rig.order_stage(3, rules, kept);
+        let closed = rig.applied(3).await;
+        (closed, rig.get("api.test", "/", "").await)
+    };
+    let (closed, text) = attack(false).await;
+    assert_eq!(closed, 1);
+    assert!(text.starts_with("HTTP/1.1 403") && text.contains("(allowed during set-up only)"), "{text}");
+    let (closed, text) = attack(true).await;
+    assert_eq!(closed, 0);
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
 }
 
 #[tokio::test]

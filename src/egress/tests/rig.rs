@@ -77,6 +77,7 @@ impl Rig {
                 hash: "h1".into(),
                 rules: plan.rules,
                 host_services: plan.services,
+                setup: false,
             },
         };
         let (streams, far) = handoff::pair().unwrap();
@@ -176,7 +177,11 @@ impl Rig {
     }
 
     pub fn order_policy(&self, revision: u64, rules: Vec<NetworkRule>) {
-        let policy = PolicyRevision { revision, hash: "h".into(), rules, host_services: Vec::new() };
+        self.order_stage(revision, rules, false);
+    }
+
+    pub fn order_stage(&self, revision: u64, rules: Vec<NetworkRule>, setup: bool) {
+        let policy = PolicyRevision { revision, hash: "h".into(), rules, host_services: Vec::new(), setup };
         self.orders.send(EgressOrder::Policy(policy)).unwrap();
     }
 

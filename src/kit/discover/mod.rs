@@ -53,9 +53,14 @@ pub enum Selection {
     Path(PathBuf),
     /// These bytes, from standard input.
     Stdin(Vec<u8>),
+    /// The document that a command line stands for. It has no file.
+    CommandLine(Vec<u8>),
     /// Files of a commit; nothing of the host is looked at.
     Tree(Snapshot),
 }
+
+/// What the document of a command line is called.
+pub const COMMAND_LINE: &str = "command line";
 
 /// A file that was read.
 #[derive(Debug, Clone)]
@@ -154,6 +159,12 @@ pub(super) fn discover(selection: Selection, folder: &Path) -> Result<Discovered
         Selection::Stdin(bytes) => {
             let root = Root::of(folder)?;
             let file = root.source("standard input", folder.join("-"), bytes);
+            Ok(root.found(vec![file], None, None))
+        }
+        Selection::CommandLine(bytes) => {
+            let root = Root::of(folder)?;
+            let mut file = root.source(COMMAND_LINE, folder.join("-"), bytes);
+            file.provenance.file = None;
             Ok(root.found(vec![file], None, None))
         }
         Selection::Path(path) => named(&folder.join(path)),

@@ -1,7 +1,7 @@
 //! A desired state as the document that says it: what files, kits and a command line made of a sandbox, in one file.
 //!
-//! What the agent's kit brings by itself is left out; the document names the kit. Everything else is spelt out, so
-//! that the same desired state comes of it wherever the kit is known.
+//! What kits bring is left out; the document names them, with their arguments. Everything else is spelt out, so that the
+//! same desired state comes of it wherever the kits are known.
 
 mod parts;
 #[cfg(test)]
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::wire::envelope::API_VERSION;
 use crate::model::{
-    desired::{IsolationWish, Preset, Sandbox, Start, WorkspaceMode},
+    desired::{IsolationWish, Preset, Sandbox, Start},
     unit::Bytes,
 };
 
@@ -27,12 +27,42 @@ pub struct Exported {
     pub document: Value,
     /// What is missing, each in a sentence.
     pub lost: Vec<String>,
+    /// What somebody may want to know of it, each in a sentence.
+    pub notes: Vec<String>,
+    /// What it was made of, a line each: files, commits and digests, as they were found.
+    pub from: Vec<String>,
+}
+
+/// Where a document is to lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Folder<'a> {
+    /// The repository's root.
+    pub root: &'a Path,
+    /// The document's folder, at or below it.
+    pub folder: &'a Path,
 }
 
 /// The smallest document with this agent: what comes of it, the kit brings.
 #[must_use]
 pub fn bare(agent: &str) -> Value {
     envelope("bare", Map::new(), json!({ "agent": agent, "workspace": { "mode": "read" } }))
+}
+
+/// The smallest document with the kits of `sandbox`, or with that of its agent alone: what comes of it, they bring.
+#[must_use]
+pub fn frame(sandbox: &Sandbox, mixins: bool, at: Folder<'_>) -> Value {
+    let agent = parts::agent(&sandbox.agent, at);
+    let kits: Value = match mixins {
+        true => sandbox.kits.iter().filter_map(|used| parts::kit(used.written.as_ref()?, at)).collect(),
+        false => Value::Array(Vec::new()),
+    };
+    // Kits may speak of the workspace's path.
+    let workspace = parts::workspace(sandbox, at).unwrap_or_else(|| json!({ "mode": "read" }));
+    let mut spec = Map::new();
+    spec.insert("agent".to_owned(), agent);
+    put(&mut spec, "kits", kits);
+    spec.insert("workspace".to_owned(), workspace);
+    envelope("bare", Map::new(), Value::Object(spec))
 }
 
 fn envelope(name: &str, labels: Map<String, Value>, spec: Value) -> Value {
@@ -42,16 +72,18 @@ fn envelope(name: &str, labels: Map<String, Value>, spec: Value) -> Value {
     json!({ "apiVersion": API_VERSION, "kind": "Sandbox", "metadata": metadata, "spec": spec })
 }
 
-/// The document of `sandbox`. `bare` is what its agent's kit brings, resolved from [`bare`]; paths below `base`, the
-/// repository's root, are written from there.
+/// The document of `sandbox` for a folder. `bare` is what its kits bring, resolved from [`frame`]; those that stand in it
+/// are named.
 #[must_use]
-pub fn export(sandbox: &Sandbox, bare: &Sandbox, base: &Path) -> Exported {
+pub fn export(sandbox: &Sandbox, bare: &Sandbox, at: Folder<'_>) -> Exported {
     let mut lost = Vec::new();
     let mut spec = Map::new();
     if sandbox.start == Start::OnDemand {
         spec.insert("start".to_owned(), "onDemand".into());
     }
-    spec.insert("agent".to_owned(), sandbox.agent.kit.as_str().into());
+    spec.insert("agent".to_owned(), parts::agent(&sandbox.agent, at));
+    let kits = bare.kits.iter().filter_map(|used| parts::kit(used.written.as_ref()?, at));
+    put(&mut spec, "kits", kits.collect());
     parts::command(&sandbox.agent, &bare.agent, &mut spec);
     let mut template = Map::new();
     if sandbox.template.image != bare.template.image {
@@ -63,18 +95,14 @@ pub fn export(sandbox: &Sandbox, bare: &Sandbox, base: &Path) -> Exported {
     let kept = |run: &str| bare.template.steps.iter().all(|step| step.run != run);
     put(&mut template, "run", steps.iter().map(|step| step.run.clone()).filter(|run| kept(run)).collect());
     put(&mut spec, "template", Value::Object(template));
-    if let Some(workspace) = &sandbox.workspace {
-        let mode = match workspace.mode {
-            WorkspaceMode::Direct => "direct",
-            WorkspaceMode::Read => "read",
-        };
-        let path = parts::from_base(&workspace.path, base);
-        spec.insert("workspace".to_owned(), json!({ "path": path, "mode": mode }));
+    if let Some(workspace) = parts::workspace(sandbox, at) {
+        spec.insert("workspace".to_owned(), workspace);
     }
     if let Some(folder) = &sandbox.working_dir {
         spec.insert("workingDir".to_owned(), folder.as_str().into());
     }
-    put(&mut spec, "mounts", sandbox.mounts.iter().map(parts::mount).collect());
+    let mounts = sandbox.mounts.iter().filter(|one| bare.mounts.iter().all(|it| it.target != one.target));
+    put(&mut spec, "mounts", mounts.map(parts::mount).collect());
     let own = |(key, value): &(&String, &String)| bare.env.get(*key) != Some(*value);
     let env = sandbox.env.iter().filter(own).map(|(key, value)| (key.clone(), value.as_str().into()));
     put(&mut spec, "env", Value::Object(env.collect()));
@@ -99,7 +127,24 @@ pub fn export(sandbox: &Sandbox, bare: &Sandbox, base: &Path) -> Exported {
         spec.insert("isolation".to_owned(), "hardware".into());
     }
     let labels = sandbox.labels.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
-    Exported { document: envelope(sandbox.name.as_str(), labels, Value::Object(spec)), lost }
+    let document = envelope(sandbox.name.as_str(), labels, Value::Object(spec));
+    Exported { document, lost, notes: Vec::new(), from: from(sandbox) }
+}
+
+/// What a sandbox was made of.
+fn from(sandbox: &Sandbox) -> Vec<String> {
+    let mut lines = Vec::new();
+    let provenance = &sandbox.provenance;
+    let commit = provenance.commit.as_ref().map_or_else(String::new, |commit| format!(", commit {commit}"));
+    lines.push(match &provenance.file {
+        Some(file) => format!("{} from {}{commit}", sandbox.name, file.display()),
+        None => format!("{} from a command line", sandbox.name),
+    });
+    for used in &sandbox.kits {
+        let digest = used.digest.as_ref().map_or_else(String::new, |digest| format!(", sha256 {digest}"));
+        lines.push(format!("kit {} from {}{digest}", used.name, used.source));
+    }
+    lines
 }
 
 fn network(sandbox: &Sandbox, bare: &Sandbox) -> Value {

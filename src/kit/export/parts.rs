@@ -4,21 +4,50 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::put;
+use super::{Folder, put};
 use crate::{
     kit::{
         builtin,
         resolve::{TIMEOUT_S, name_of},
     },
     model::{
-        desired::{Access, Agent, File, FileMerge, Mount, Port, Setup, SetupStep},
-        rule::{Addresses, Effect, HostService, HttpMatch, NetworkRule, Ports, Protocol},
+        desired::{
+            Access, Agent, File, FileMerge, KitName, Mount, Port, Sandbox, Setup, SetupStep, WorkspaceMode,
+        },
+        rule::{Addresses, During, Effect, HostService, HttpMatch, NetworkRule, Ports, Protocol},
         secret::SecretBinding,
     },
 };
 
+/// The agent's kit as a document names it.
+pub(super) fn agent(agent: &Agent, at: Folder<'_>) -> Value {
+    let written = agent.written.as_ref().and_then(|written| kit(written, at));
+    written.unwrap_or_else(|| agent.kit.as_str().into())
+}
+
+/// A kit as a document names it; none where the document's folder lies outside of the repository and the kit in it.
+pub(super) fn kit(written: &KitName, at: Folder<'_>) -> Option<Value> {
+    let name = match written.kit.strip_prefix("./") {
+        None => written.kit.clone(),
+        Some(path) => match at.folder.strip_prefix(at.root).ok()?.components().count() {
+            0 => written.kit.clone(),
+            deep => format!("{}{path}", "../".repeat(deep)),
+        },
+    };
+    Some(if written.args.is_empty() { name.into() } else { json!({ "kit": name, "args": written.args }) })
+}
+
+pub(super) fn workspace(sandbox: &Sandbox, at: Folder<'_>) -> Option<Value> {
+    let workspace = sandbox.workspace.as_ref()?;
+    let mode = match workspace.mode {
+        WorkspaceMode::Direct => "direct",
+        WorkspaceMode::Read => "read",
+    };
+    Some(json!({ "path": from_base(&workspace.path, at.root), "mode": mode }))
+}
+
 /// A path from the repository's root where it lies below it, else as it is.
-pub(super) fn from_base(path: &Path, base: &Path) -> String {
+fn from_base(path: &Path, base: &Path) -> String {
     match path.strip_prefix(base) {
         Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
         Ok(below) => below.to_string_lossy().into_owned(),
@@ -113,8 +142,8 @@ pub(super) fn rules(own: &[NetworkRule], bare: &[NetworkRule]) -> Value {
 }
 
 fn same_rule(a: &NetworkRule, b: &NetworkRule) -> bool {
-    (a.effect, &a.host, a.ports, a.protocol, &a.http, a.addresses, &a.set)
-        == (b.effect, &b.host, b.ports, b.protocol, &b.http, b.addresses, &b.set)
+    (a.effect, &a.host, a.ports, a.protocol, &a.http, a.addresses, a.during, &a.set)
+        == (b.effect, &b.host, b.ports, b.protocol, &b.http, b.addresses, b.during, &b.set)
 }
 
 fn rule(rule: &NetworkRule) -> Value {
@@ -153,6 +182,9 @@ fn rule(rule: &NetworkRule) -> Value {
     }
     if rule.addresses == Addresses::Private {
         value.insert("addresses".to_owned(), "private".into());
+    }
+    if rule.during == During::Setup {
+        value.insert("during".to_owned(), "setup".into());
     }
     if !rule.why.is_empty() {
         value.insert("why".to_owned(), rule.why.as_str().into());

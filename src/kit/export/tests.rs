@@ -3,9 +3,10 @@ use std::{fs, path::Path};
 use super::*;
 use crate::{
     kit::{
+        Context, Selection,
         beside::BesideAll,
         load::{LoadError, check},
-        tests::{context, corpus, data, file},
+        tests::{context, corpus, data, file, golden, trees},
     },
     model::rule::{Layer, Origin},
 };
@@ -54,30 +55,65 @@ fn kits(text: &str) -> String {
         .collect()
 }
 
-fn round_trip(name: &str, text: &str) {
-    for sandbox in load(text) {
-        let kits = kits(text);
-        let bare = load(&format!("{kits}---\n{}", yaml(&bare(&sandbox.agent.kit)))).remove(0);
-        let exported = export(&sandbox, &bare, &data());
-        assert_eq!(exported.lost, Vec::<String>::new(), "{name}");
-        let written = yaml(&exported.document);
-        let again = load(&format!("{kits}---\n{written}")).remove(0);
-        assert_eq!(without_places(again.clone()), without_places(sandbox), "{name}:\n{written}");
-        // What was exported once is exported the same again.
-        assert_eq!(yaml(&export(&again, &bare, &data()).document), written, "{name}");
-    }
+/// Exports a sandbox for `at` and reads it again by `load`; gives the document.
+fn round_trip(name: &str, sandbox: &Sandbox, at: Folder<'_>, load: &dyn Fn(&Value) -> Sandbox) -> String {
+    let bare = load(&frame(sandbox, true, at));
+    let exported = export(sandbox, &bare, at);
+    assert_eq!(exported.lost, Vec::<String>::new(), "{name}");
+    let written = yaml(&exported.document);
+    let again = load(&exported.document);
+    assert_eq!(without_places(again.clone()), without_places(sandbox.clone()), "{name}:\n{written}");
+    // What was exported once is exported the same again.
+    assert_eq!(yaml(&export(&again, &bare, at).document), written, "{name}");
+    written
 }
 
 #[test]
 fn what_is_exported_yields_the_same_desired_state() {
-    let mut count = 0;
-    for (name, bytes) in corpus("valid") {
-        round_trip(&name, &String::from_utf8(bytes).unwrap());
-        count += 1;
-    }
+    let mut texts: Vec<(String, String)> =
+        corpus("valid").into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/sandbox.yaml");
-    round_trip("quickstart", &fs::read_to_string(example).unwrap());
-    assert!(count >= 4);
+    texts.push(("quickstart".to_owned(), fs::read_to_string(example).unwrap()));
+    assert!(texts.len() >= 5);
+    for (name, text) in texts {
+        let kits = kits(&text);
+        let again = |document: &Value| load(&format!("{kits}---\n{}", yaml(document))).remove(0);
+        let at = Folder { root: &data(), folder: &data() };
+        for sandbox in load(&text) {
+            round_trip(&name, &sandbox, at, &again);
+        }
+    }
+}
+
+/// Kits are named, with their arguments, wherever in the repository the document is to lie.
+#[test]
+fn every_tree_is_exported_with_its_kits_named() {
+    let mut seen = Vec::new();
+    for (name, context, root) in trees() {
+        let Ok(loaded) = crate::kit::load(Selection::Default, &context) else { continue };
+        let repository = root.path().canonicalize().unwrap().join("repository");
+        for below in ["", "packages/review"] {
+            let folder = repository.join(below);
+            fs::create_dir_all(&folder).unwrap();
+            let at = Folder { root: &repository, folder: &folder };
+            let there = Context { folder: folder.clone(), ..context.clone() };
+            let again = |document: &Value| {
+                let read = crate::kit::load(Selection::Stdin(yaml(document).into_bytes()), &there);
+                read.unwrap_or_else(|error| panic!("{name}: {error:?}\n{}", yaml(document)))
+                    .sandboxes
+                    .remove(0)
+            };
+            for sandbox in &loaded.sandboxes {
+                let written = round_trip(&name, sandbox, at, &again);
+                let named = sandbox.kits.iter().filter(|used| used.written.is_some()).count();
+                seen.push((name.clone(), named, written));
+            }
+        }
+    }
+    assert!(seen.iter().any(|(_, kits, text)| *kits > 1 && text.contains("args:")), "{seen:#?}");
+    // What a kit brings does not stand there again.
+    let web = seen.iter().find(|(name, ..)| name == "trees/everything").expect("the tree is there");
+    golden("export/everything", "yaml", &web.2);
 }
 
 #[test]
@@ -93,7 +129,8 @@ fn bytes_that_are_no_text_are_told() {
         origin,
     };
     sandbox.files.push(file);
-    let exported = export(&sandbox, &Sandbox::smallest("bare"), Path::new("/"));
+    let exported =
+        export(&sandbox, &Sandbox::smallest("bare"), Folder { root: Path::new("/"), folder: Path::new("/") });
     assert!(exported.lost[0].starts_with("the file ~/x is not text"), "{:?}", exported.lost);
 }
 

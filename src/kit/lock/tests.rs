@@ -11,8 +11,8 @@ fn lock() -> Lock {
         Lock { registries: [("npm".to_owned(), npm), ("apt".to_owned(), apt)].into(), ..Lock::default() };
     let digest = Some("0123456789abcdef".repeat(4));
     let uses = [
-        KitUse { name: "review".into(), source: "kits/\"review\"".into(), digest },
-        KitUse { name: "shell".into(), source: "built-in".into(), digest: None },
+        KitUse { name: "review".into(), source: "kits/\"review\"".into(), digest, written: None },
+        KitUse { name: "shell".into(), source: "built-in".into(), digest: None, written: None },
     ];
     lock.pin_kits(uses.iter());
     let package = |version: &str| LockedPackage { version: version.into(), line: 0 };
@@ -52,8 +52,12 @@ fn what_is_written_is_sorted_and_reads_back() {
 /// One kit with two sets of arguments is pinned with both, in whatever order they come.
 #[test]
 fn a_kit_that_is_used_twice_is_pinned_once() {
-    let kit =
-        |digest: &str| KitUse { name: "a".into(), source: "kits/a".into(), digest: Some(digest.repeat(32)) };
+    let kit = |digest: &str| KitUse {
+        name: "a".into(),
+        source: "kits/a".into(),
+        digest: Some(digest.repeat(32)),
+        written: None,
+    };
     let pinned = |uses: &[KitUse]| {
         let mut lock = Lock::default();
         lock.pin_kits(uses.iter());

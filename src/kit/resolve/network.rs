@@ -17,7 +17,9 @@ use crate::{
     model::{
         desired, path, pattern,
         registry::is_unpinned,
-        rule::{Addresses, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol},
+        rule::{
+            Addresses, During, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol,
+        },
     },
 };
 
@@ -51,6 +53,7 @@ pub(super) fn rules(
     let mut rules = Vec::new();
     for (index, rule) in written.iter().enumerate() {
         check_paths(&rule.http, findings);
+        check_during(rule, findings);
         let id = format!("{id}/network.rules[{index}]");
         Reading { rule, id, here, findings }.patterns(&mut rules);
     }
@@ -109,6 +112,14 @@ fn requests(requests: &[wire::Requests]) -> Vec<HttpMatch> {
         paths: request.paths.iter().map(|path| path.value.0.clone()).collect(),
     };
     requests.iter().map(texts).collect()
+}
+
+/// Reports a deny that would end: what is denied during set-up would then be allowed to the agent.
+fn check_during(rule: &wire::Rule, findings: &mut Findings) {
+    if let (Some(during), Some(_)) = (&rule.during, &rule.deny) {
+        let problem = findings.at(Code::Rule, during.span, "a deny holds always, not during set-up only");
+        findings.push(problem.label("here").help("remove `during`, or allow the host during set-up only"));
+    }
 }
 
 /// Reports paths that no request has: requests are matched by their canonical path.
@@ -272,6 +283,10 @@ impl Reading<'_> {
             addresses: match self.rule.addresses.as_deref() {
                 Some(wire::Addresses::Private) => Addresses::Private,
                 Some(wire::Addresses::Public) | None => Addresses::Public,
+            },
+            during: match self.rule.during.as_deref() {
+                Some(wire::During::Setup) => During::Setup,
+                None => During::Always,
             },
             set,
             why: self.rule.why.as_ref().map(|why| why.0.clone()).unwrap_or_default(),

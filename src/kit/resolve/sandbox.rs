@@ -19,7 +19,7 @@ use crate::{
         problem::{Code, quoted},
     },
     model::{
-        desired::{self, IsolationWish, KitUse, Preset, Start, Workspace, WorkspaceMode},
+        desired::{self, IsolationWish, KitName, KitUse, Preset, Start, Workspace, WorkspaceMode},
         name::Name,
         rule::Origin,
     },
@@ -33,6 +33,8 @@ pub(in crate::kit) struct Whole<'a> {
     pub(in crate::kit) at: At,
     /// Name of its agent's kit, and where that stands.
     pub(in crate::kit) agent: Placed<String>,
+    /// How the document named it, where that was not by its name alone.
+    pub(in crate::kit) agent_written: Option<KitName>,
     pub(in crate::kit) kits: Vec<KitUse>,
     pub(in crate::kit) merged: Part,
     pub(in crate::kit) soundness: Soundness,
@@ -51,7 +53,7 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
     let origins = origins(&whole);
     let workspace = workspace(&whole, findings);
     check_written(merged, &workspace, findings);
-    let Whole { name, labels, agent, kits, merged, .. } = whole;
+    let Whole { name, labels, agent, agent_written, kits, merged, .. } = whole;
     let fill = |text: String| match text.contains(text::WORKSPACE) {
         true => text.replace(text::WORKSPACE, &workspace.path.to_string_lossy()),
         false => text,
@@ -74,6 +76,7 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
         start: value(merged.start).unwrap_or(Start::Always),
         agent: desired::Agent {
             kit: agent.value,
+            written: agent_written,
             command: words(merged.command)?,
             task: words(merged.task),
             resume: words(merged.resume),

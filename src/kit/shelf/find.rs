@@ -193,8 +193,14 @@ fn which_kind(kind: SchemaName) -> &'static str {
     }
 }
 
+/// How a document at the root names a kit that lies in a folder of the repository and was named so.
+pub(super) fn from_root(folder: &Path, text: &str) -> String {
+    let by_name = PLACES.iter().any(|place| folder == Path::new(place).join(text));
+    if by_name { text.to_owned() } else { format!("./{}", folder.display()) }
+}
+
 /// The folder of a file, from its repository's root.
-fn below(file: &SourceFile) -> &Path {
+pub(super) fn below(file: &SourceFile) -> &Path {
     file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""))
 }
 

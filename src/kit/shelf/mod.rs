@@ -33,9 +33,9 @@ use super::{
     schema::SchemaName,
     sets::{Facts, Sets},
     spanned::Spanned,
-    wire::{argument::Scalar, text::ArgumentName},
+    wire::{argument::Scalar, kitref::KitRef, text::ArgumentName},
 };
-use crate::model::rule::Layer;
+use crate::model::{desired::KitName, rule::Layer};
 
 /// Longest chain of kits that extend each other.
 const CHAIN_MAX: usize = 16;
@@ -189,16 +189,29 @@ impl<'a> Shelf<'a> {
         self.make(id, &values, &mut Vec::new());
     }
 
-    /// The agent's kit that a document names.
+    /// How a document at the repository's root names a kit that one of its files names so; none where the kit is itself a
+    /// document of a file that holds other things.
+    pub(super) fn written(&self, id: usize, named: &KitRef, from: &SourceFile) -> Option<KitName> {
+        let (kit, text) = (&self.kits[id], named.kit.value.as_str());
+        let text = match &kit.file {
+            Some(_) if !kit.folder => return None,
+            Some(file) if file.base == from.base => find::from_root(find::below(file), text),
+            _ => text.to_owned(),
+        };
+        let args = named.args.iter().map(|(name, value)| (name.0.clone(), value.value.to_json()));
+        Some(KitName { kit: text, args: args.collect() })
+    }
+
+    /// The agent's kit that a document names, and its id.
     pub(super) fn agent(
         &mut self,
         name: &Spanned<String>,
         given: &Given,
         at: &At,
         from: &SourceFile,
-    ) -> Option<Rc<Part>> {
+    ) -> Option<(usize, Rc<Part>)> {
         let id = self.find(SchemaName::Agent, name, at, Some(from))?;
-        self.instance(id, given, at, &mut Vec::new())
+        Some((id, self.instance(id, given, at, &mut Vec::new())?))
     }
 
     /// The mixin that a document names, and its id.

@@ -44,6 +44,15 @@ pub(in crate::kit) enum Scalar {
 }
 
 impl Scalar {
+    /// As JSON.
+    pub(in crate::kit) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Int(number) => (*number).into(),
+            Self::Bool(value) => (*value).into(),
+        }
+    }
+
     /// Its sort, in words.
     pub(in crate::kit) fn word(&self) -> &'static str {
         match self {

@@ -66,8 +66,7 @@ pub(in crate::kit) struct Rule {
     pub(in crate::kit) addresses: Option<Spanned<Addresses>>,
     /// `setup` withdraws the rule before the agent starts.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    during: Option<Later<String>>,
+    pub(in crate::kit) during: Option<Spanned<During>>,
     /// Last day of the rule.
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
@@ -93,6 +92,14 @@ pub(in crate::kit) enum Protocol {
     Tls,
     /// Bytes; only name and port are judged.
     Tcp,
+}
+
+/// While what a rule holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::kit) enum During {
+    /// While set-up steps and a template's build steps run; withdrawn before the agent starts.
+    Setup,
 }
 
 /// Addresses that an allowed name may resolve to.

@@ -3,7 +3,7 @@
 
 use crate::model::{
     desired::{Access, Preset, WorkspaceMode},
-    rule::{Addresses, HostPattern, Ports, Protocol},
+    rule::{Addresses, During, HostPattern, Ports, Protocol},
 };
 
 use super::{
@@ -51,6 +51,7 @@ impl Grant {
 impl Net {
     fn covers(&self, other: &Self) -> bool {
         (self.addresses == other.addresses || self.addresses == Addresses::Private)
+            && (self.during == other.during || self.during == During::Always)
             && self.reach.covers(&other.reach)
             && none_lost(&self.except, Some(&other.reach), &other.except)
     }

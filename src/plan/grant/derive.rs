@@ -13,7 +13,7 @@ use super::{
 use crate::model::{
     desired::{IsolationWish, Mount, Preset, Sandbox, WorkspaceMode},
     registry,
-    rule::{Addresses, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Origin},
+    rule::{Addresses, During, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Origin},
     secret::Injection,
 };
 
@@ -142,7 +142,7 @@ pub(super) fn of_rule(rule: &NetworkRule, denies: &[Reach], mut add: impl FnMut(
         // Only a grant for exactly this host may lead to private addresses, whatever the rule says.
         let exact = matches!(rule.host, HostPattern::Exact(_) | HostPattern::Net(_));
         let addresses = if exact { rule.addresses } else { Addresses::Public };
-        if let Some(net) = Net::new(reach, addresses, denies) {
+        if let Some(net) = Net::new(reach, addresses, rule.during, denies) {
             add(make(net));
         }
     }
@@ -203,11 +203,11 @@ impl Grant {
 impl Net {
     /// In its one form; none where nothing is left of it.
     #[must_use]
-    pub fn new(reach: Reach, addresses: Addresses, denies: &[Reach]) -> Option<Self> {
+    pub fn new(reach: Reach, addresses: Addresses, during: During, denies: &[Reach]) -> Option<Self> {
         let mut denies = denies.to_vec();
         denies.retain(|deny| deny.denies_some_of(&reach));
         if denies.is_empty() {
-            return Some(Self { reach, addresses, except: denies });
+            return Some(Self { reach, addresses, during, except: denies });
         }
         let mut denies = parts(&denies);
         let mut left = reach.each_method();
@@ -215,7 +215,7 @@ impl Net {
         let methods = left.into_iter().map(|part| part.methods).reduce(Methods::and)?;
         let reach = Reach { methods, ..reach };
         denies.retain(|deny| deny.denies_some_of(&reach));
-        Some(Self { reach, addresses, except: exceptions(denies) })
+        Some(Self { reach, addresses, during, except: exceptions(denies) })
     }
 }
 

@@ -4,6 +4,7 @@
 //! net GET,HEAD registry:npm (npm.corp.example:443)    net preset balanced
 //! net * **.acme.example:443 except gist.acme.example  secret github → github.com
 //! net tcp db.corp.example:5432 private                mount ~/datasets read
+//! net GET,HEAD registry:apt (…) during setup
 //! ask * **.partner.example:443                        workspace . direct
 //! host-service model 11434 GET,POST /v1/**            port 3000
 //! isolation emulation-ok
@@ -31,7 +32,7 @@ mod words;
 
 use crate::model::{
     desired::{Access, Preset, WorkspaceMode},
-    rule::Addresses,
+    rule::{Addresses, During},
 };
 
 pub use derive::{Granted, Ground, granted};
@@ -109,6 +110,8 @@ pub struct Net {
     pub reach: Reach,
     /// Which upstream addresses the name may have.
     pub addresses: Addresses,
+    /// While what it passes.
+    pub during: During,
     /// What rules deny of it: sorted, none within another, each overlapping `reach`.
     pub except: Vec<Reach>,
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::model::{
     desired::{Access, Preset, WorkspaceMode},
     pattern,
-    rule::{Addresses, Ports, Protocol},
+    rule::{Addresses, During, Ports, Protocol},
 };
 
 /// Longest text of a grant, in bytes: a wide pattern with thousands of exceptions.
@@ -142,7 +142,11 @@ fn net(words: &mut Words) -> Option<Net> {
     let reach = Reach { scope, protocol: protocol.unwrap_or(usual), methods, path: path(words)? };
     let private = words.next_if(|word| word == "private").is_some();
     let addresses = if private { Addresses::Private } else { Addresses::Public };
-    Net::new(reach, addresses, &except(words)?)
+    let during = match words.next_if(|word| word == "during") {
+        Some(_) => words.next_if(|word| word == "setup").map(|_| During::Setup)?,
+        None => During::Always,
+    };
+    Net::new(reach, addresses, during, &except(words)?)
 }
 
 fn except(words: &mut Words) -> Option<Vec<Reach>> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{
     desired::{Access, Preset, Sandbox},
-    rule::{Addresses, Effect, HostService, HttpMatch, Layer, NetworkRule, Origin},
+    rule::{Addresses, During, Effect, HostService, HttpMatch, Layer, NetworkRule, Origin},
 };
 
 /// What may run, and what waits.
@@ -184,7 +184,8 @@ fn narrowed(rule: &NetworkRule, at: usize, net: &Net) -> Option<NetworkRule> {
     let id = format!("{}#{}", rule.id, at + 1);
     let (host, ports, protocol, addresses) = (host.clone(), *ports, *protocol, net.addresses);
     let set = set.as_ref().map(|set| set.as_str().to_owned());
-    Some(NetworkRule { id, host, ports, protocol, http, addresses, set, ..rule.clone() })
+    let during = net.during;
+    Some(NetworkRule { id, host, ports, protocol, http, addresses, during, set, ..rule.clone() })
 }
 
 /// The deny that an approved grant was narrowed by, where the file no longer has it.
@@ -202,6 +203,7 @@ fn deny(except: &Reach, id: &str, origin: &Origin) -> Option<NetworkRule> {
         protocol: except.protocol,
         http: if matcher == HttpMatch::default() { Vec::new() } else { vec![matcher] },
         addresses: Addresses::Public,
+        during: During::Always,
         set: None,
         why: "that this is no longer denied waits for an approval".to_owned(),
         origin: origin.clone(),

@@ -118,7 +118,8 @@ impl Grant {
     pub(super) fn parts(&self) -> Vec<Self> {
         let nets = |net: &Net, make: fn(Net) -> Self| {
             let reaches = net.reach.each_method().into_iter();
-            reaches.filter_map(|reach| Net::new(reach, net.addresses, &net.except)).map(make).collect()
+            let with = |reach| Net::new(reach, net.addresses, net.during, &net.except);
+            reaches.filter_map(with).map(make).collect()
         };
         match self {
             Self::Net(net) => nets(net, Self::Net),

@@ -9,7 +9,9 @@ mod spelling;
 use super::*;
 use crate::model::{
     desired::{IsolationWish, Mount, Port, Sandbox, Workspace},
-    rule::{Effect, HostPattern, HostService, HttpMatch, Layer, NetworkRule, Origin, Ports, Protocol},
+    rule::{
+        During, Effect, HostPattern, HostService, HttpMatch, Layer, NetworkRule, Origin, Ports, Protocol,
+    },
     secret::{Injection, SecretBinding},
 };
 
@@ -41,6 +43,7 @@ fn rule(effect: Effect, pattern: &str) -> NetworkRule {
         protocol: (!deny).then(|| Protocol::default_for(ports.first).unwrap_or(Protocol::Tcp)),
         http: Vec::new(),
         addresses: Addresses::Public,
+        during: During::Always,
         set: None,
         why: "a test".to_owned(),
         origin: origin(),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::model::{
     desired::{Access, Preset, WorkspaceMode},
-    rule::{Addresses, HostPattern, Ports, Protocol},
+    rule::{Addresses, During, HostPattern, Ports, Protocol},
 };
 
 impl fmt::Display for Grant {
@@ -92,6 +92,9 @@ fn write_net(word: &str, net: &Net, to: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     if net.addresses == Addresses::Private {
         to.write_str(" private")?;
+    }
+    if net.during == During::Setup {
+        to.write_str(" during setup")?;
     }
     write_except(&net.except, to)
 }

@@ -7,10 +7,13 @@ use super::planning::{ground, input, origin, running};
 use crate::{
     model::{
         desired::{
-            Access, Agent, BuildStep, File, FileMerge, IsolationWish, KitUse, Mount, Network, Port, Preset,
-            Provenance, Resources, Sandbox, Setup, SetupStep, Start, Template, Workspace, WorkspaceMode,
+            Access, Agent, BuildStep, File, FileMerge, IsolationWish, KitName, KitUse, Mount, Network, Port,
+            Preset, Provenance, Resources, Sandbox, Setup, SetupStep, Start, Template, Workspace,
+            WorkspaceMode,
         },
-        rule::{Addresses, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol},
+        rule::{
+            Addresses, During, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol,
+        },
         secret::{Injection, SecretBinding},
         unit::Bytes,
     },
@@ -41,6 +44,7 @@ fn rule() -> NetworkRule {
         protocol: Some(Protocol::Https),
         http: http(),
         addresses: Addresses::Public,
+        during: During::Setup,
         set: Some("registry:npm".to_owned()),
         why: "dependencies".to_owned(),
         origin: origin(9),
@@ -57,12 +61,21 @@ fn full() -> Sandbox {
         start: Start::Always,
         agent: Agent {
             kit: "shell".into(),
+            written: Some(KitName {
+                kit: "./agents/shell".into(),
+                args: [("a".to_owned(), json!(1))].into(),
+            }),
             command: one("bash"),
             task: Some(one("task")),
             resume: Some(one("resume")),
             tty: Some(true),
         },
-        kits: vec![KitUse { name: "review".into(), source: "kits/review".into(), digest: Some("0".into()) }],
+        kits: vec![KitUse {
+            name: "review".into(),
+            source: "kits/review".into(),
+            digest: Some("0".into()),
+            written: Some(KitName { kit: "./kits/review".into(), args: [("a".to_owned(), json!(1))].into() }),
+        }],
         template: Template {
             image: "debian-12".into(),
             packages: one("jq"),
@@ -85,7 +98,7 @@ fn full() -> Sandbox {
         env: [("NODE_ENV".to_owned(), "test".to_owned())].into(),
         files: vec![File {
             path: "~/.npmrc".into(),
-            content: b"{}".to_vec(),
+            content: b"token=${{ secrets.x.placeholder }}".to_vec(),
             merge: FileMerge::Replace,
             placeholders: false,
             mode: Some(0o644),
@@ -161,11 +174,19 @@ const CLASSES: [(&str, Class); 24] = {
 
 /// Which class a leaf has: places and reasons are live, wherever they stand.
 fn class(leaf: &str) -> Option<Class> {
-    let place = leaf.contains("/origin/") || leaf.ends_with("/why");
-    if place && !leaf.starts_with("/network") && !leaf.starts_with("/ports") {
+    if is_place(leaf) {
         return Some(Class::Live);
     }
     CLASSES.iter().find(|(field, _)| leaf == *field || leaf.starts_with(&format!("{field}/"))).map(|it| it.1)
+}
+
+/// Whether it only says where something stands, why, and under which name.
+fn is_place(leaf: &str) -> bool {
+    leaf.contains("/origin/")
+        || leaf.ends_with("/why")
+        || leaf.contains("/written/")
+        || (leaf.starts_with("/network/rules/") && leaf.ends_with("/id"))
+        || (leaf.starts_with("/kits/") && leaf.ends_with("/source"))
 }
 
 /// Pointers to all leaves of a document.
@@ -189,8 +210,20 @@ fn changed(whole: &Value, leaf: &str) -> Sandbox {
     let mut others = vec![json!("8.8.8.8"), json!(443), json!(0), json!(true), json!(false), json!("AAAA")];
     others.extend(old.as_str().map(|text| json!(format!("{text}x"))));
     others.extend(
-        ["direct", "write", "emulation-ok", "onDemand", "json", "open", "deny", "http", "private", "user"]
-            .map(Value::from),
+        [
+            "direct",
+            "write",
+            "emulation-ok",
+            "onDemand",
+            "json",
+            "open",
+            "deny",
+            "http",
+            "private",
+            "user",
+            "always",
+        ]
+        .map(Value::from),
     );
     for other in others.iter().filter(|other| *other != old) {
         let mut like = whole.clone();
@@ -224,9 +257,7 @@ fn every_leaf_of_the_model_has_its_class() {
         assert_eq!(found.iter().map(|change| change.class).max(), Some(expected), "{leaf}: {words:?}");
         // A field of its own says so; only places and reasons are the provenance's.
         let by_the_way = words == ["provenance"];
-        let place = leaf.contains("/origin/") || leaf.ends_with("/why");
-        let place = place || leaf.starts_with("/provenance") || leaf.starts_with("/origins");
-        let place = place && !leaf.starts_with("/network") && !leaf.starts_with("/ports");
+        let place = is_place(leaf) || leaf.starts_with("/provenance") || leaf.starts_with("/origins");
         assert_eq!(by_the_way, place, "{leaf}: {words:?}");
         // And the plan says the same.
         let planned = planned(wanted);

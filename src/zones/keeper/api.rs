@@ -10,7 +10,7 @@
 //! | `POST /v1/stop` `{"grace_ms"}` | the status, once it is down |
 //! | `POST /v1/policy/reload` | `{"revision","hash","closed"}`, once the policy is in force |
 //! | `POST /v1/ports/reload` | the status, once the ports are published |
-//! | `POST /v1/exec` with `Upgrade: cofferdam-exec`, `Cofferdam-Session: KIND` (else `exec`) | 101, then the exec stream of `wire::exec`, reply first |
+//! | `POST /v1/exec` with `Upgrade: cofferdam-exec`, `Cofferdam-Session: KIND` (else `exec`) | once set-up is over: 101, then the exec stream of `wire::exec`, reply first |
 
 use std::{convert::Infallible, io, rc::Rc, time::Duration};
 
@@ -146,6 +146,8 @@ async fn exec(mut request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answ
     let kind = request.headers().get(SESSION_HEADER).and_then(|word| word.to_str().ok()?.parse().ok());
     let mut asked: ExecRequest = body(request).await?;
     asked.version = wire::VERSION;
+    // What set-up steps may reach is none of a session's business.
+    keeper.wait_for(SandboxStatus::is_settled).await;
     if keeper.status().phase != Phase::Running {
         return Err(refuse(StatusCode::CONFLICT, "not_running", "the sandbox does not run"));
     }

@@ -148,7 +148,9 @@ impl Book {
         let added = self.store.added(scopes).map_err(io::Error::other)?;
         let desired = &record.desired;
         let file = desired.provenance.file.as_ref().map(|file| file.display().to_string());
-        Ok(layers::compose(revision, &desired.network, file, added.preset, added.rules))
+        let policy = layers::compose(revision, &desired.network, file, added.preset, added.rules);
+        // A machine for a build step has no agent: all that it runs comes before one.
+        Ok(layers::staged(policy, self.config.throwaway))
     }
 
     /// The ports to publish as they stand in the files now.

@@ -8,7 +8,7 @@ use crate::{
     model::{
         desired::{File, FileMerge, Sandbox},
         launch::{self, PlacesConfig, RootConfig},
-        rule::{Addresses, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol},
+        rule::{Addresses, During, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol},
         secret::SecretBinding,
     },
     store::{NewSandbox, Owner},
@@ -109,6 +109,7 @@ fn what_is_live_is_taken_up_and_what_is_not_waits_for_the_next_start() {
             protocol: Some(Protocol::Https),
             http: Vec::new(),
             addresses: Addresses::Public,
+            during: During::Always,
             set: None,
             why: "the service".to_owned(),
             origin: origin(),

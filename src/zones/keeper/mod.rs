@@ -37,6 +37,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use self::{
@@ -50,6 +51,7 @@ use crate::{
         launch::KeeperConfig,
         status::{Phase, SandboxStatus, SetupState},
     },
+    policy::layers,
     sys::descriptors::{FIRST, LIFELINE},
     wire::HostMessage,
 };
@@ -127,12 +129,36 @@ impl Keeper {
     /// Reads every layer anew and puts the result in force.
     async fn reload_policy(&self) -> std::io::Result<(PolicyRevision, u32)> {
         let revision = self.policy.borrow().revision + 1;
-        let policy = self.book.policy(revision)?;
+        let setup = self.policy.borrow().setup;
+        let policy = layers::staged(self.book.policy(revision)?, setup);
+        let closed = self.enforce(policy.clone()).await?;
+        Ok((policy, closed))
+    }
+
+    /// Puts rules for set-up steps in force, or takes them back, and notes it where there are any. No file is read: what is
+    /// in force is what is taken back. Over once egress has said so, with connections closed that only they permitted.
+    async fn stage(&self, setup: bool) -> std::io::Result<()> {
+        let before = self.policy.borrow().clone();
+        let revision = before.revision + 1;
+        let policy = layers::staged(PolicyRevision { revision, ..before }, setup);
+        let rules = layers::setup_rules(&policy);
+        let closed = self.enforce(policy).await?;
+        if !rules.is_empty() {
+            let reason = if setup { "setup_begins" } else { "setup_over" };
+            let detail = [("rules", json!(rules)), ("closed", json!(closed))];
+            let detail = detail.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            self.book.note("policy.change", reason, detail);
+        }
+        Ok(())
+    }
+
+    /// Puts a policy in force; gives how many connections it closed. Policies reach egress in the order of these calls.
+    async fn enforce(&self, policy: PolicyRevision) -> std::io::Result<u32> {
         self.policy.replace(policy.clone());
         let closed = self.egress.apply(policy.clone()).await?;
         self.status.send_modify(|status| self.book.policy_applied(&policy, status));
         self.book.save_status(&self.status.borrow());
-        Ok((policy, closed))
+        Ok(closed)
     }
 
     /// Publishes what the files say now. What can be had is published, even where the rest is an error.

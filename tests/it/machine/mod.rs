@@ -13,6 +13,7 @@ mod approval;
 mod broken_template;
 mod busy;
 mod changes;
+mod during;
 mod evasion;
 mod execution;
 mod input;

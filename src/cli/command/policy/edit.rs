@@ -14,7 +14,7 @@ use crate::{
     model::{
         desired::Preset,
         pattern,
-        rule::{Addresses, Effect, HttpMatch, Layer, NetworkRule, Origin, Ports, Protocol},
+        rule::{Addresses, During, Effect, HttpMatch, Layer, NetworkRule, Origin, Ports, Protocol},
     },
 };
 
@@ -252,6 +252,7 @@ fn rule(
             AddressesWord::Public => Addresses::Public,
             AddressesWord::Private => Addresses::Private,
         },
+        during: During::Always,
         set,
         why: args.why.clone().unwrap_or_else(default_why),
         origin: Origin { layer, file: None, line: None },

@@ -9,6 +9,7 @@ use crate::{
         render,
     },
     model::desired::Preset,
+    policy::explain,
 };
 
 /// Arguments of `policy ls`.
@@ -52,6 +53,12 @@ impl From<PresetWord> for Preset {
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let sandbox = super::super::find_named(args.name.as_ref().or(args.sandbox.as_ref()), context)?;
     let policy = context.ops.policy(sandbox.as_ref(), args.preset.map(Preset::from))?;
-    context.out.data(&json!(policy), || render::rules(&policy.rules))?;
+    let mut value = json!(policy);
+    for (value, rule) in value["rules"].as_array_mut().into_iter().flatten().zip(&policy.rules) {
+        if let Some(why) = explain::inactive(rule, policy.setup) {
+            value["inactive"] = why.into();
+        }
+    }
+    context.out.data(&value, || render::rules(&policy))?;
     Ok(Outcome::Done)
 }

@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs, path::Path};
 use super::*;
 use crate::{
     cli::{host::root::steps::machine, ops::Operations},
-    model::rule::{Addresses, Effect, HostPattern, Layer, NetworkRule, Origin, Ports},
+    model::rule::{Addresses, During, Effect, HostPattern, Layer, NetworkRule, Origin, Ports},
     store::NewSandbox,
 };
 
@@ -36,6 +36,7 @@ fn deny(host: &str) -> NetworkRule {
         protocol: None,
         http: Vec::new(),
         addresses: Addresses::Public,
+        during: During::Always,
         set: None,
         why: "it leaks".into(),
         origin: Origin { layer: Layer::User, file: None, line: None },

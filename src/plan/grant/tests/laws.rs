@@ -33,8 +33,10 @@ fn any_rule() -> impl Strategy<Value = NetworkRule> {
     ]);
     let protocol = prop::sample::select(vec![None, Some(Protocol::Https), Some(Protocol::Tcp)]);
     let set = prop::sample::select(vec![None, None, Some("registry:npm"), Some("bundle:x")]);
-    (effect, host(), ports, protocol, http(), set, any::<bool>()).prop_map(
-        |(effect, host, ports, protocol, http, set, private)| NetworkRule {
+    let during = prop::sample::select(vec![During::Always, During::Always, During::Setup]);
+    (effect, host(), ports, protocol, http(), set, any::<bool>(), during).prop_map(
+        |(effect, host, ports, protocol, http, set, private, during)| NetworkRule {
+            during: if effect == Effect::Deny { During::Always } else { during },
             host,
             ports,
             protocol,

@@ -36,6 +36,17 @@ fn what_is_not_approved_is_left_out() {
 }
 
 #[test]
+fn of_a_rule_that_was_for_set_up_only_set_up_stays() {
+    let mut desired = Sandbox::smallest("dev");
+    desired.network.rules = vec![rule(Effect::Allow, "api.example")];
+    let approved = set(&["net * api.example:443 during setup", "isolation emulation-ok"]);
+    let restricted = restrict(&desired, &approved, &ground());
+    assert_eq!(restricted.parked.to_string(), "net * api.example:443\n");
+    let kept: Vec<_> = restricted.sandbox.network.rules.iter().map(|rule| rule.during).collect();
+    assert_eq!(kept, [During::Setup], "it does not widen to the agent's time");
+}
+
+#[test]
 fn taking_a_deny_away_waits() {
     let mut desired = Sandbox::smallest("dev");
     desired.network.rules =

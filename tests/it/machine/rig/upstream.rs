@@ -139,6 +139,15 @@ impl Upstream {
         lock(&self.seen.0).connections
     }
 
+    /// Waits until more connections have come than these.
+    #[track_caller]
+    pub fn await_connection(&self, before: usize) {
+        let (seen, changed) = &*self.seen;
+        let few = |seen: &mut Seen| seen.connections <= before;
+        let waited = changed.wait_timeout_while(lock(seen), Duration::from_secs(180), few);
+        assert!(!waited.expect("no server panics").1.timed_out(), "nobody comes");
+    }
+
     /// Whether any connection brought these bytes.
     pub fn received(&self, text: &str) -> bool {
         String::from_utf8_lossy(&lock(&self.seen.0).bytes).contains(text)

@@ -2,44 +2,47 @@
 //! per system disk, then `setup.start` at each start.
 //!
 //! ```text
-//! guest answers ─▶ files ─▶ create steps that this disk has not seen, each noted on it ─▶ start steps ─▶ done
-//!                    └──────────┴── one fails ──▶ failed: the machine stays up, so that one can look ─┘
+//! guest answers ─▶ files ─▶ rules for set-up in force ─▶ create steps that this disk has not seen, each noted on it
+//!                    │                                     ─▶ start steps ─▶ rules withdrawn ─▶ done: sessions begin
+//!                    └── one fails ──▶ rules withdrawn ─▶ failed: the machine stays up, so that one can look
 //! ```
 //!
-//! Steps run as the agent, with the sandbox's environment and rules, and never on the host. Their output is kept in
-//! `setup.log`; a step in the background writes there for as long as it runs.
+//! Steps run as the agent, with the sandbox's environment and rules, and never on the host. Rules with `during: setup` are
+//! in force while they run. Whoever else wants to run a command waits ([`SandboxStatus::is_settled`]) until egress has said
+//! that they are no longer; where it does not say so, the machine goes down. Output is kept in `setup.log`; a step in the
+//! background writes there for as long as it runs.
+//!
+//! [`SandboxStatus::is_settled`]: crate::model::status::SandboxStatus::is_settled
 
-use std::{cell::RefCell, collections::BTreeMap, collections::VecDeque, io, rc::Rc, time::Duration};
+mod report;
+mod steps;
+mod tail;
 
-use serde_json::{Map, json};
+use std::{cell::RefCell, collections::BTreeMap, io, rc::Rc, time::Duration};
+
+use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::{
-    Keeper,
-    errand::{self, Command, CommandError},
-    expand::expand_bytes,
-    output::BoundedFile,
-    ports,
-};
+use self::steps::Background;
+use super::{Keeper, errand, expand::expand_bytes, output::BoundedFile};
 use crate::{
+    lifecycle::Event,
     model::{
         desired::{File, FileMerge, Sandbox, SetupStep},
         rule::Origin,
         status::{Phase, SetupState, SetupStatus},
-        text::visible_columns,
     },
     wire::{
-        self, ExecRequest, FileRequest,
+        self, FileRequest,
         files::{CONTENT_MAX, FileSpec},
     },
 };
 
-/// Last lines of a failed step that its status holds, and the longest, in characters.
-const TAIL_LINES: usize = 12;
-const TAIL_CHARS: usize = 300;
 /// How long the guest may take over one file or note.
 const FILE_LIMIT: Duration = Duration::from_secs(60);
+/// How long egress may take to withdraw rules; it closes connections and answers.
+const WITHDRAWAL_LIMIT: Duration = Duration::from_secs(30);
 /// Home of the agent in every guest.
 const AGENT_HOME: &str = "/home/agent";
 
@@ -50,8 +53,10 @@ enum SetupError {
     File { path: String, place: String, source: io::Error },
     #[error("what was done on this disk cannot be noted on it: {0}")]
     Note(io::Error),
+    #[error("the rules for its steps could not be put in force: {0}")]
+    Rules(io::Error),
     #[error("step `{step}`{place} {how}")]
-    Step { step: String, place: String, how: String },
+    Step { step: String, place: String, how: String, lines: Vec<String> },
 }
 
 /// What there is to do; `None` where nothing is.
@@ -80,25 +85,38 @@ pub(super) async fn run(keeper: Rc<Keeper>) {
         Ok(log) => Rc::new(log),
         Err(error) => return keeper.setup_ended(Some((format!("its log: {error}"), Vec::new()))),
     };
-    let work = Work { keeper: &keeper, log: Rc::clone(&log), tail: Rc::default() };
+    let work = Work { keeper: &keeper, log: Rc::clone(&log), background: RefCell::default() };
     let ended = work.all(&placeholders).await;
     // A machine that goes down takes its set-up along; that is no failure of it.
     if keeper.status().phase != Phase::Running && ended.is_err() {
         return;
     }
+    if let Err(error) = withdraw(&keeper).await {
+        // Nobody's session has begun, and none will: this set-up never ends.
+        let reason = format!("the rules for set-up steps could not be withdrawn: {error}");
+        return keeper.happened(Event::ZoneEnded(reason));
+    }
     let failure = ended.err().map(|error| {
         log.append(format!("<== {error}\n").as_bytes());
-        let lines =
-            if matches!(error, SetupError::Step { .. }) { work.tail.borrow().lines() } else { Vec::new() };
-        (error.to_string(), lines)
+        let reason = error.to_string();
+        let SetupError::Step { lines, .. } = error else { return (reason, Vec::new()) };
+        (reason, lines)
     });
     keeper.setup_ended(failure);
+}
+
+/// Takes rules for set-up steps back; over once egress has said that they are.
+async fn withdraw(keeper: &Keeper) -> io::Result<()> {
+    if !keeper.policy.borrow().setup {
+        return Ok(());
+    }
+    timeout(WITHDRAWAL_LIMIT, keeper.stage(false)).await.map_err(io::Error::other)?
 }
 
 struct Work<'a> {
     keeper: &'a Rc<Keeper>,
     log: Rc<BoundedFile>,
-    tail: Rc<RefCell<Tail>>,
+    background: RefCell<Vec<Background>>,
 }
 
 impl Work<'_> {
@@ -110,12 +128,16 @@ impl Work<'_> {
         for file in &sandbox.files {
             self.file(file, sandbox, placeholders).await?;
         }
+        if sandbox.setup.create.is_empty() && sandbox.setup.start.is_empty() {
+            return Ok(());
+        }
+        self.keeper.stage(true).await.map_err(SetupError::Rules)?;
         self.create(&sandbox.setup.create).await?;
         for step in &sandbox.setup.start {
             self.keeper.setup_step(&step.name);
             self.step("start", step).await?;
         }
-        Ok(())
+        self.watch_background().await
     }
 
     async fn file(
@@ -171,96 +193,6 @@ impl Work<'_> {
         }
         Ok(())
     }
-
-    async fn step(&self, kind: &str, step: &SetupStep) -> Result<(), SetupError> {
-        self.log.append(format!("==> setup.{kind}: {}\n", step.name).as_bytes());
-        self.tail.borrow_mut().0.clear();
-        let failed = |how| SetupError::Step { step: step.name.clone(), place: place(&step.origin), how };
-        let limit = Duration::from_secs(step.timeout_s);
-        let started = Instant::now();
-        let mut command = Command::start(&self.keeper.guest, &request(step))
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        if step.background {
-            let running = self.background(step, command);
-            return self.ready(step, limit, running).await.map_err(failed);
-        }
-        let code = match timeout(limit, command.end(|bytes| self.keep(bytes))).await {
-            Err(_) => return Err(failed(format!("did not end within {} s", step.timeout_s))),
-            Ok(Err(error)) => return Err(failed(error.to_string())),
-            Ok(Ok(code)) => code,
-        };
-        let words = format!("<== exit code {code} after {:.1} s\n", started.elapsed().as_secs_f32());
-        self.log.append(words.as_bytes());
-        if code == 0 { Ok(()) } else { Err(failed(ended_with(code))) }
-    }
-
-    /// Lets a command run on beside the agent; gives how it ended once it has.
-    fn background(&self, step: &SetupStep, mut command: Command) -> tokio::sync::oneshot::Receiver<String> {
-        let (tell, ended) = tokio::sync::oneshot::channel();
-        let (log, tail, name) = (Rc::clone(&self.log), Rc::clone(&self.tail), step.name.clone());
-        let keeper = Rc::downgrade(self.keeper);
-        tokio::task::spawn_local(async move {
-            let how = command
-                .end(|bytes| {
-                    log.append(bytes);
-                    tail.borrow_mut().add(bytes);
-                })
-                .await;
-            let how = match how {
-                Ok(code) => ended_with(code),
-                Err(CommandError::NotStarted(why)) => why,
-                // The machine went down.
-                Err(CommandError::Guest(_)) => return,
-            };
-            log.append(format!("<== {name} {how}\n").as_bytes());
-            if let (Err(how), Some(keeper)) = (tell.send(how), keeper.upgrade()) {
-                keeper.remark(format!("the background step `{name}` {how}"));
-            }
-        });
-        ended
-    }
-
-    async fn ready(
-        &self,
-        step: &SetupStep,
-        limit: Duration,
-        ended: tokio::sync::oneshot::Receiver<String>,
-    ) -> Result<(), String> {
-        let Some(port) = step.ready_port else { return Ok(()) };
-        tokio::select! {
-            answered = ports::connect(&self.keeper.guest, port, limit) => match answered {
-                Ok(Some(_)) => Ok(()),
-                Ok(None) => Err(format!("is not ready: port {port} did not answer within {} s", step.timeout_s)),
-                Err(error) => Err(format!("is not ready: {error}")),
-            },
-            Ok(how) = ended => Err(format!("{how} before port {port} answered")),
-        }
-    }
-
-    fn keep(&self, bytes: &[u8]) {
-        self.log.append(bytes);
-        self.tail.borrow_mut().add(bytes);
-    }
-}
-
-fn request(step: &SetupStep) -> ExecRequest {
-    ExecRequest {
-        version: wire::VERSION,
-        argv: vec!["sh".to_owned(), "-c".to_owned(), step.run.clone()],
-        env: BTreeMap::new(),
-        working_dir: None,
-        user: None,
-        tty: None,
-        stdin: false,
-    }
-}
-
-fn ended_with(code: u8) -> String {
-    match code {
-        129..=192 => format!("was ended by signal {}", code - 128),
-        _ => format!("ended with exit code {code}"),
-    }
 }
 
 fn place(origin: &Origin) -> String {
@@ -287,74 +219,6 @@ fn seen(noted: Option<&str>, steps: &[SetupStep]) -> Vec<String> {
 /// The head of SHA-256 over what a step runs: enough to tell one of a file's steps from another.
 fn digest(step: &SetupStep) -> String {
     Sha256::digest(step.run.as_bytes()).iter().take(12).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The last lines of a step's output.
-#[derive(Default)]
-struct Tail(VecDeque<u8>);
-
-impl Tail {
-    const BYTES: usize = 4 * TAIL_LINES * TAIL_CHARS;
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.0.extend(bytes);
-        let over = self.0.len().saturating_sub(Self::BYTES);
-        self.0.drain(..over);
-    }
-
-    /// With control characters visible.
-    fn lines(&self) -> Vec<String> {
-        let bytes: Vec<u8> = self.0.iter().copied().collect();
-        let text = String::from_utf8_lossy(&bytes);
-        let shown = |line: &str| -> String {
-            let line: String = line.chars().filter(|c| *c != '\r').take(TAIL_CHARS).collect();
-            visible_columns(&line).into_owned()
-        };
-        let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(shown).collect();
-        lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
-    }
-}
-
-impl Keeper {
-    /// The next step begins.
-    fn setup_step(&self, name: &str) {
-        self.status.send_modify(|status| {
-            if let Some(setup) = &mut status.setup {
-                setup.index += 1;
-                setup.step = Some(name.to_owned());
-            }
-        });
-        self.book.save_status(&self.status.borrow());
-    }
-
-    /// The set-up is over: with a reason and the last lines where it failed.
-    fn setup_ended(&self, failure: Option<(String, Vec<String>)>) {
-        let mut detail = Map::new();
-        self.status.send_modify(|status| {
-            let Some(setup) = &mut status.setup else { return };
-            match &failure {
-                None => {
-                    setup.state = SetupState::Done;
-                    setup.step = None;
-                }
-                Some((reason, lines)) => {
-                    setup.state = SetupState::Failed;
-                    setup.reason = Some(reason.clone());
-                    setup.lines.clone_from(lines);
-                    detail.insert("reason".to_owned(), json!(reason));
-                }
-            }
-        });
-        let word = if failure.is_none() { "succeeded" } else { "failed" };
-        self.book.note("sandbox.setup", word, detail);
-        self.book.save_status(&self.status.borrow());
-    }
-
-    /// Something that a person should know.
-    fn remark(&self, words: String) {
-        self.status.send_modify(|status| status.notes.push(words));
-        self.book.save_status(&self.status.borrow());
-    }
 }
 
 #[cfg(test)]
@@ -385,20 +249,6 @@ mod tests {
         for hostile in ["", "{}", "[[", "[1,2]", "\"x\""] {
             assert_eq!(seen(Some(hostile), &steps).len(), 0, "{hostile}");
         }
-    }
-
-    #[test]
-    fn the_last_lines_are_few_short_and_drive_no_terminal() {
-        let mut tail = Tail::default();
-        for number in 0..10_000 {
-            tail.add(format!("line {number}\r\n\n").as_bytes());
-        }
-        tail.add(format!("\u{1b}[2J{}\n", "x".repeat(100_000)).as_bytes());
-        let lines = tail.lines();
-        assert!(lines.len() <= TAIL_LINES && lines.iter().all(|line| line.len() <= TAIL_CHARS), "{lines:?}");
-        let mut tail = Tail::default();
-        tail.add(b"one\n\x1b[31mtwo\n");
-        assert_eq!(tail.lines(), ["one", "\\u{1b}[31mtwo"]);
     }
 
     #[test]
