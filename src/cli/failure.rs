@@ -363,6 +363,24 @@ mod tests {
     }
 
     #[test]
+    fn a_line_too_long_to_be_drawn_is_a_place_in_figures() {
+        #[derive(Debug, thiserror::Error, miette::Diagnostic)]
+        #[error("unknown key")]
+        #[diagnostic(help("did you mean another?"))]
+        struct Bad {
+            #[source_code]
+            text: miette::NamedSource<String>,
+            #[label("here")]
+            span: miette::SourceSpan,
+        }
+        let text = format!("a: [\n{}x]", "1, ".repeat(30_000));
+        let bad = Bad { text: miette::NamedSource::new("long.yaml", text), span: (90_005, 1).into() };
+        let failure = Failure::new(Kind::File, "x", "unknown key").diagnostic(bad);
+        let text = failure.render(Format::Text).unwrap();
+        assert_eq!(text, "long.yaml:2:90001: unknown key\n  help: did you mean another?\n");
+    }
+
+    #[test]
     fn what_a_file_brought_cannot_drive_the_terminal() {
         #[derive(Debug, thiserror::Error, miette::Diagnostic)]
         #[error("unknown key")]

@@ -167,6 +167,9 @@ pub fn json_text<T: Serialize>(value: &T, pretty: bool) -> String {
     escaped
 }
 
+/// Widest column, in characters. Rust's formatting panics beyond 65,535, and no screen has as many.
+const WIDTH_MAX: usize = 1000;
+
 /// Rows under a heading, in columns as wide as their widest cell.
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -184,13 +187,17 @@ impl Table {
         self.rows.push(cells.into_iter().map(|cell| visible(cell).into_owned()).collect());
     }
 
-    /// The table's lines.
+    /// The table's lines. A cell that is longer than the widest column stands out of its row.
     #[must_use]
     pub fn render(&self) -> String {
         let columns = self.rows[0].len();
         let width = |column| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell: &String| cell.chars().count()).max().unwrap_or(0)
+            cells
+                .map(|cell: &String| cell.chars().count())
+                .filter(|width| *width <= WIDTH_MAX)
+                .max()
+                .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
@@ -209,6 +216,15 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_of_any_length_is_a_table() {
+        let mut table = Table::new(&["RULE", "WHY"]);
+        table.row(["x".repeat(70_000).as_str(), "long"]);
+        table.row(["short", "why"]);
+        let text = table.render();
+        assert!(text.contains("x  long\n") && text.ends_with("\nshort  why\n"), "{}", &text[..40]);
+    }
 
     #[test]
     fn hostile_text_is_shown_not_obeyed() {

@@ -2,10 +2,14 @@
 
 use std::{error::Error, fmt::Write as _};
 
-use miette::Diagnostic;
+use miette::{Diagnostic, SourceCode, SourceSpan};
 
 use super::ErrorObject;
 use crate::cli::output::{visible, visible_lines};
+
+/// Longest line of a file that is drawn, in bytes. Nobody reads a longer one, and miette's padding, which Rust's
+/// formatting bounds at 65,535, panics.
+const LINE_MAX: usize = 2000;
 
 pub(super) fn render_plain(object: &ErrorObject) -> String {
     let mut text = format!("error: {}\n", visible_lines(&object.message));
@@ -40,12 +44,33 @@ pub(super) fn render_diagnostic(diagnostic: &(dyn Diagnostic + Send + Sync)) -> 
 }
 
 fn render_one(diagnostic: &dyn Diagnostic, text: &mut String) -> std::fmt::Result {
-    let has_source = diagnostic.source_code().is_some();
-    if !has_source {
+    let Some(source) = diagnostic.source_code() else {
         return writeln!(text, "{}", diagnostic.to_string().trim_end());
+    };
+    let spans = || diagnostic.labels().into_iter().flatten().map(|label| *label.inner());
+    let fits = |span: &SourceSpan| {
+        let shown = source.read_span(span, 1, 1);
+        shown.is_ok_and(|shown| shown.data().split(|byte| *byte == b'\n').all(|line| line.len() <= LINE_MAX))
+    };
+    if !spans().all(|span| fits(&span)) {
+        return render_place(diagnostic, source, spans().next(), text);
     }
     let theme = miette::GraphicalTheme::unicode_nocolor();
     miette::GraphicalReportHandler::new_themed(theme).with_width(100).render_report(text, diagnostic)
+}
+
+/// The finding with its place in figures, where the line is too long to be drawn.
+fn render_place(
+    diagnostic: &dyn Diagnostic,
+    source: &dyn SourceCode,
+    span: Option<SourceSpan>,
+    text: &mut String,
+) -> std::fmt::Result {
+    if let Some(place) = span.and_then(|span| source.read_span(&span, 0, 0).ok()) {
+        write!(text, "{}:{}:{}: ", place.name().unwrap_or_default(), place.line() + 1, place.column() + 1)?;
+    }
+    writeln!(text, "{diagnostic}")?;
+    diagnostic.help().map_or(Ok(()), |help| writeln!(text, "  help: {help}"))
 }
 
 /// Several diagnostics as one; rendered one after the other.
