@@ -52,6 +52,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod typed;
 mod validate;
 mod wire;
 
@@ -61,8 +62,9 @@ pub use archive::{
 };
 pub use builtin::{has_agent, has_service, service_variable, service_variables};
 pub use config::{ConfigContext, ConfigError, config};
-pub use discover::{COMMAND_LINE, Checkout, DiscoverError, Selection, Snapshot, Tree, read_file};
+pub use discover::{Checkout, DiscoverError, Selection, Snapshot, Tree, read_file};
 pub use document::KIT_FILE;
+pub use lints::too_wide;
 pub use load::{Context, LoadError, Loaded, LockUse, kits_in, load, sandboxes_in};
 pub use lock::{LOCK_FILE, Lock, LockChange, Locked, LockedKit, LockedPackage, read as read_lock};
 pub use parse::{FILE_MAX, is_yaml};
@@ -70,3 +72,4 @@ pub use problem::{Code, Problem, Source, Span};
 pub use repository::Repository;
 pub use schema::{SchemaName, schema, schema_text};
 pub use sets::{Expansion, Member, Trouble, named_set};
+pub use typed::{COMMAND_LINE, Pointed, pointed};

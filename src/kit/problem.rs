@@ -50,6 +50,11 @@ impl Source {
         self.0.name()
     }
 
+    /// All of it.
+    pub(super) fn text(&self) -> &str {
+        self.0.inner()
+    }
+
     /// What stands at `span`.
     #[must_use]
     pub fn slice(&self, span: Span) -> &str {

@@ -15,6 +15,7 @@ use crate::{
         failure::{Failure, Kind},
         ops::{Answer, Asked, Inbox, Proposal},
     },
+    kit::COMMAND_LINE,
     model::{
         config::{OperatorConfig, WrittenGrant, YesApproves},
         desired::Sandbox,
@@ -74,7 +75,7 @@ impl Standing {
 pub(super) fn is_typed(origin: Option<&Origin>) -> bool {
     let Some(file) = origin.and_then(|origin| origin.file.as_deref()) else { return true };
     let built_in = file.strip_prefix("kit ").is_some_and(|name| name.parse::<Name>().is_ok());
-    file == crate::kit::COMMAND_LINE || built_in
+    file == COMMAND_LINE || built_in
 }
 
 /// The grants of a command line's document that its author wrote there.

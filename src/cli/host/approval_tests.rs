@@ -314,7 +314,7 @@ fn what_a_kit_of_the_repository_says_was_typed_by_nobody() {
     };
     for (file, expected) in [
         (None, true),
-        (Some("command line"), true),
+        (Some("the command line"), true),
         (Some("standard input"), false),
         (Some("kit shell"), true),
         (Some("kits/shell/kit.yaml"), false),

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Host, approval, world::Observation};
+use super::{Host, approval, typed, world::Observation};
 use crate::{
     cli::{
         failure::{ErrorObject, Failure, Kind},
@@ -39,7 +39,7 @@ impl Host {
         let loaded = self.load_selection(&selection(source)?, self.lock_use()).map_err(load_failure)?;
         Ok(Documents {
             sandboxes: loaded.sandboxes,
-            warnings: loaded.warnings.iter().map(Problem::to_line).collect(),
+            warnings: loaded.warnings.iter().map(typed::line).collect(),
             base: loaded.base,
         })
     }
@@ -207,20 +207,23 @@ pub fn problems(found: Vec<Problem>) -> Failure {
     let failures = found.into_iter().map(|problem| {
         let object = problem.to_json();
         let word = |key: &str| object[key].as_str().map(str::to_owned);
-        let object = ErrorObject {
-            code: word("code")
-                .map_or("invalid".to_owned(), |code| code.trim_start_matches("kit::").to_owned())
-                .into(),
-            kind: Kind::File,
-            message: problem.to_string(),
-            file: Some(problem.file().to_owned()),
-            line: Some(problem.line()),
-            column: Some(problem.column()),
-            hint: word("hint"),
-            causes: Vec::new(),
-            problems: Vec::new(),
-        };
-        Failure::from(object).diagnostic(problem)
+        let code = word("code")
+            .map_or("invalid".to_owned(), |code| code.trim_start_matches("kit::").to_owned())
+            .into();
+        let (kind, causes, problems) = (Kind::File, Vec::new(), Vec::new());
+        let (message, hint) = (problem.to_string(), word("hint"));
+        let object =
+            ErrorObject { code, kind, message, file: None, line: None, column: None, hint, causes, problems };
+        match typed::tell(&problem) {
+            Some((message, hint)) => {
+                Failure::from(ErrorObject { kind: Kind::Usage, message, hint, ..object })
+            }
+            None => {
+                let failure =
+                    Failure::from(object).at(problem.file(), Some(problem.line()), Some(problem.column()));
+                failure.diagnostic(problem)
+            }
+        }
     });
     let fallback = || Failure::new(Kind::File, "invalid", "the file is wrong");
     Failure::several(failures.collect()).unwrap_or_else(fallback)

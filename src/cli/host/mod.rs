@@ -22,6 +22,7 @@ mod sets;
 mod status;
 mod suspension;
 mod trail;
+mod typed;
 mod world;
 
 pub(super) use self::documents::load_failure;

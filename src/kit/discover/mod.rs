@@ -26,13 +26,13 @@ use rustix::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{lock::LOCK_FILE, parse::FILE_MAX, repository::Repository};
+use super::{lock::LOCK_FILE, parse::FILE_MAX, repository::Repository, typed::COMMAND_LINE};
 use crate::model::desired::Provenance;
 
 use beneath::BYTES_MAX;
-pub(super) use beneath::{FoundFile, Unread, files_beneath, read_beneath};
+pub(super) use beneath::{FoundFile, Unread, files_beneath, folders_beneath, read_beneath};
 pub use tree::{Snapshot, Tree};
-pub(in crate::kit) use tree::{files_in, plain, read_in};
+pub(in crate::kit) use tree::{files_in, folders_in, plain, read_in};
 
 /// The file that is looked for first.
 const DEFAULT_FILE: &str = "sandbox.yaml";
@@ -58,9 +58,6 @@ pub enum Selection {
     /// Files of a commit; nothing of the host is looked at.
     Tree(Snapshot),
 }
-
-/// What the document of a command line is called.
-pub const COMMAND_LINE: &str = "command line";
 
 /// A file that was read.
 #[derive(Debug, Clone)]

@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
-    kit::problem::{Code, Problem, Source, Span},
+    kit::{
+        problem::{Code, Problem, Source, Span},
+        typed::line_of,
+    },
     model::{
         desired::{BuildStep, File, IsolationWish, Mount, Port, Preset, SetupStep, Start, WorkspaceMode},
         rule::{HostService, Layer, NetworkRule, Origin},
@@ -24,7 +27,8 @@ pub(in crate::kit) struct At {
 impl At {
     /// For policy, audit and provenance.
     pub(in crate::kit) fn origin(&self) -> Origin {
-        Origin { layer: self.layer, file: Some(self.source.name().to_owned()), line: Some(self.span.line) }
+        let file = self.source.name();
+        Origin { layer: self.layer, file: Some(file.to_owned()), line: line_of(file, self.span.line) }
     }
 
     /// `file:line`, for messages.

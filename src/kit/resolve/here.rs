@@ -12,6 +12,7 @@ use crate::{
         problem::{Code, Span, quoted},
         sets::Sets,
         spanned::Spanned,
+        typed::line_of,
     },
     model::rule::{Layer, Origin},
 };
@@ -71,7 +72,7 @@ pub(in crate::kit) struct Here<'a> {
 impl Here<'_> {
     /// The origin of something on a line of the file.
     pub(super) fn origin(&self, line: u32) -> Origin {
-        Origin { layer: self.layer, file: Some(self.name.to_owned()), line: Some(line) }
+        Origin { layer: self.layer, file: Some(self.name.to_owned()), line: line_of(self.name, line) }
     }
 
     /// A place in this file.
