@@ -63,16 +63,18 @@ const WORKFLOW: &str = ".github/workflows/cofferdam.yml";
 /// When the file is there already, another tool's file is wrong, or nothing can be written.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     if !context.ops.has_agent_kit(&args.agent) {
-        return Err(Failure::new(
-            Kind::NotFound,
-            "no_agent_kit",
-            format!("there is no agent kit `{}`", args.agent),
-        ));
+        let message = format!("there is no agent kit `{}`", args.agent);
+        let failure = Failure::new(Kind::NotFound, "no_agent_kit", message);
+        return Err(match super::near_agent(&args.agent, context) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        });
     }
     let checkout = Checkout::of(context.ops.folder()).map_err(|error| unreadable(&error))?;
     let there = checkout.has(FILE) && !args.force;
     if there && (args.ci.is_none() || args.from.is_some()) {
-        return Err(Failure::usage("exists_already", format!("{FILE} is there already"))
+        let path = checkout.root().join(FILE);
+        return Err(Failure::usage("exists_already", format!("{} is there already", path.display()))
             .hint("--force replaces it; `cofferdam check` looks at the one that is there"));
     }
     let (source, mut imported) = match args.from {

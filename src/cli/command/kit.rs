@@ -64,7 +64,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
             for report in &written.reports {
                 context.out.say(visible(report));
             }
-            context.out.data(&json!(written), || files(&written.path, &written.files))?;
+            context.out.data(&json!(written), || files(below(&written.path, context), &written.files))?;
         }
         Command::Pack(args) => {
             let packed = context.ops.pack_kit(&args.path, args.to.as_deref())?;
@@ -75,6 +75,11 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         }
     }
     Ok(Outcome::Done)
+}
+
+/// A path as one would type it here.
+fn below<'a>(path: &'a std::path::Path, context: &Context<'_>) -> &'a std::path::Path {
+    path.strip_prefix(context.ops.folder()).unwrap_or(path)
 }
 
 fn files(folder: &std::path::Path, files: &[String]) -> String {

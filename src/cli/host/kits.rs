@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     rc::Rc,
 };
 
@@ -70,7 +70,7 @@ impl Host {
 
     /// The kit that a path names: a folder, its file, or an archive.
     fn read_kit(&self, path: &Path) -> Result<Named, Failure> {
-        let whole = self.folder.join(path);
+        let whole = self.kit_path(path);
         let unread = |error| documents::load_failure(LoadError::Discover(error));
         if kit::is_archive(path) && !whole.is_dir() {
             let bytes = kit::read_file(&whole, kit::ARCHIVE_MAX).map_err(unread)?;
@@ -91,6 +91,27 @@ impl Host {
             false => Read::Ours(Selection::Path(file.clone())),
         };
         Ok(Named { shown, read, place: Place::File(file) })
+    }
+
+    /// Where a kit lies: at a path, else by its name in `kits/`, as files name it.
+    fn kit_path(&self, path: &Path) -> PathBuf {
+        // Without `.` at its end, which a message would repeat.
+        let whole: PathBuf = self.folder.join(path).components().collect();
+        let mut parts = path.components();
+        if whole.symlink_metadata().is_ok()
+            || !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+        {
+            return whole;
+        }
+        let here = kit::Checkout::of(&self.folder).ok();
+        let above = self
+            .folder
+            .ancestors()
+            .take_while(|folder| here.as_ref().is_some_and(|here| folder.starts_with(here.root())));
+        let user = self.places.config.parent().map(|folder| folder.join("kits"));
+        let folders =
+            above.flat_map(|folder| [folder.join(".cofferdam/kits"), folder.join("kits")]).chain(user);
+        folders.map(|folder| folder.join(path)).find(|folder| folder.is_dir()).unwrap_or(whole)
     }
 
     /// The kit in an archive.
@@ -169,7 +190,7 @@ impl Host {
 
     pub(super) fn packed_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
         let checked = self.checked_kit(path)?;
-        let path = self.folder.join(path);
+        let path = self.kit_path(path);
         if kit::is_archive(&path) && !path.is_dir() {
             return Err(Failure::usage("packed", format!("{} is an archive already", path.display())));
         }
@@ -215,9 +236,13 @@ fn write_new(path: &Path, file: &KitFile) -> Result<(), Failure> {
         written.write_all(&file.bytes)
     };
     write().map_err(|error: std::io::Error| {
-        let kind = if error.kind() == std::io::ErrorKind::AlreadyExists { Kind::Usage } else { Kind::Failed };
-        Failure::new(kind, "kit_write", format!("cannot write {}", path.display()))
-            .caused_by(&error)
-            .hint("name another place with --to")
+        let failure = match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                Failure::usage("kit_write", format!("{} is there already", path.display()))
+            }
+            _ => Failure::new(Kind::Failed, "kit_write", format!("cannot write {}", path.display()))
+                .caused_by(&error),
+        };
+        failure.hint("name another place with --to")
     })
 }

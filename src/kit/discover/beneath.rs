@@ -86,6 +86,20 @@ pub(in crate::kit) struct FoundFile {
     pub(in crate::kit) bytes: Vec<u8>,
 }
 
+/// The names of the folders that lie directly in a folder; of very many only some.
+pub(in crate::kit) fn folders_beneath(base: &Path, folder: &Path) -> Result<Vec<String>, Unread> {
+    let descriptor = open(&root(base)?, folder, OFlags::DIRECTORY)?;
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&descriptor).map_err(unread)?.take(FILES_MAX) {
+        let entry = entry.map_err(unread)?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        if entry.file_type() == FileType::Directory {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
 /// All files below a folder, in order.
 pub(in crate::kit) fn files_beneath(base: &Path, folder: &Path) -> Result<Vec<FoundFile>, Unread> {
     let root = root(base)?;

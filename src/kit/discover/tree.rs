@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     BYTES_MAX, DEFAULT_FILE, DEFAULT_FOLDER, DiscoverError, Discovered, FILES_MAX, FoundFile, SourceFile,
-    TOTAL_MAX, Unread, files_beneath, read_beneath, refused, walk,
+    TOTAL_MAX, Unread, files_beneath, folders_beneath, read_beneath, refused, walk,
 };
 use crate::kit::{lock::LOCK_FILE, parse::FILE_MAX};
 
@@ -128,6 +128,25 @@ pub(in crate::kit) fn files_in(
         Ok(FoundFile { path, executable, bytes })
     };
     paths.into_iter().map(file).collect()
+}
+
+/// The names of the folders in a folder: of the commit, where there is one.
+pub(in crate::kit) fn folders_in(
+    tree: Option<&Snapshot>,
+    base: &Path,
+    folder: &Path,
+) -> Result<Vec<String>, Unread> {
+    let Some(snapshot) = tree else { return folders_beneath(base, folder) };
+    let folder = plain(folder).ok_or(Unread::NotThere)?.to_string_lossy().into_owned();
+    let below =
+        |path: &str| Some(path.strip_prefix(&folder)?.strip_prefix('/')?.split_once('/')?.0.to_owned());
+    let towards =
+        |path: &str| path == folder || folder.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    let near = |path: &str| path.strip_prefix(&folder).is_some_and(|rest| rest.matches('/').count() <= 2);
+    let wanted = |path: &str, is_folder: bool| near(path) || (is_folder && towards(path));
+    let paths = snapshot.tree.list(&wanted).map_err(Unread::Refused)?;
+    let names: std::collections::BTreeSet<String> = paths.iter().filter_map(|path| below(path)).collect();
+    Ok(names.into_iter().take(FILES_MAX).collect())
 }
 
 /// Finds and reads the documents of a commit, by the rules that hold on disk.

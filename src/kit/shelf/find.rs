@@ -1,7 +1,7 @@
 //! Finding a kit by its name or path.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Component, Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     kit::{
         archive::is_archive,
-        discover::SourceFile,
+        discover::{SourceFile, folders_in},
         merge::At,
         near::{listed, similar},
         problem::{Code, Problem, quoted, quoted_path},
@@ -23,6 +23,8 @@ use crate::{
     model::rule::Layer,
 };
 
+/// Most names of kits that one that is wrong is held against.
+const KNOWN_MAX: usize = 256;
 /// Folders that hold kits by name.
 const PLACES: [&str; 2] = [".cofferdam/kits", "kits"];
 /// Beginnings of kits that lie elsewhere.
@@ -97,8 +99,7 @@ impl Shelf<'_> {
         if let Some(id) = self.written.get(&key) {
             return Some(*id);
         }
-        let plain = |sign: u8| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == b'-';
-        if (1..=63).contains(&text.len()) && text.bytes().all(plain) {
+        if plain(text) {
             for place in self.places(text, at, from) {
                 match self.look(&place, at) {
                     Looked::Nothing => {}
@@ -110,8 +111,22 @@ impl Shelf<'_> {
         if let Some(id) = self.lying.get(&key).or_else(|| self.built_in.get(&key)) {
             return Some(*id);
         }
-        self.unknown(&key, at);
+        self.unknown(&key, at, from);
         None
+    }
+
+    /// Folders that lie where kits do, by name, with the place of each.
+    fn beside(&self, at: &At, from: Option<&SourceFile>) -> BTreeMap<String, Place> {
+        let mut found = BTreeMap::new();
+        for place in self.places("", at, from) {
+            let names = folders_in(place.tree.as_ref(), &place.base, &place.relative).unwrap_or_default();
+            for name in names.into_iter().filter(|name| plain(name)) {
+                let (relative, shown) = (place.relative.join(&name), place.shown.join(&name));
+                let (base, tree) = (place.base.clone(), place.tree.clone());
+                found.entry(name).or_insert(Place { base, relative, tree, shown, layer: place.layer });
+            }
+        }
+        found
     }
 
     /// The folders that may hold a kit of this name: upwards from the file, then the user's.
@@ -158,18 +173,32 @@ impl Shelf<'_> {
         }
     }
 
-    fn unknown(&mut self, wanted: &(SchemaName, String), at: &At) {
+    fn unknown(&mut self, wanted: &(SchemaName, String), at: &At, from: Option<&SourceFile>) {
         if !self.is_full() {
             self.know();
-            let problem = self.not_found(wanted, at);
+            let problem = self.not_found(wanted, &self.beside(at, from), at);
             self.push(problem);
         }
     }
 
-    fn not_found(&self, (kind, name): &(SchemaName, String), at: &At) -> Problem {
-        let known = || self.known.1.iter().filter(|key| key.0 == *kind).map(|key| key.1.as_str());
-        let listed = listed(known());
+    fn not_found(
+        &self,
+        (kind, name): &(SchemaName, String),
+        beside: &BTreeMap<String, Place>,
+        at: &At,
+    ) -> Problem {
+        if let Some(place) = beside.get(name) {
+            let folder = quoted_path(&place.shown);
+            let problem = at.problem(Code::Kit, format!("{folder} has no {KIT_FILE}"));
+            return problem.help("a kit is a folder with a kit.yaml");
+        }
         let agent = *kind == SchemaName::Agent;
+        let known = self.known.1.iter().filter(|key| key.0 == *kind).map(|key| key.1.as_str());
+        // Of a folder's name nobody knows whether its kit is an agent's.
+        let folders = beside.keys().map(String::as_str).filter(|_| !agent);
+        let known: BTreeSet<&str> = known.take(KNOWN_MAX).chain(folders).collect();
+        let known = || known.iter().copied();
+        let listed = listed(known());
         let planned = PLANNED.into_iter().filter(|_| agent);
         if planned.clone().any(|planned| planned == name) {
             let message = format!("the agent {} is not available yet", quoted(name));
@@ -184,6 +213,12 @@ impl Shelf<'_> {
             }
         }
     }
+}
+
+/// Whether a text has the form of a kit's name.
+fn plain(name: &str) -> bool {
+    let sign = |sign: u8| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(sign)
 }
 
 fn which_kind(kind: SchemaName) -> &'static str {
