@@ -29,6 +29,7 @@ pub mod progress;
 pub mod prompt;
 mod render;
 pub mod session;
+mod slip;
 #[cfg(test)]
 mod tests;
 mod watchdog;
@@ -57,7 +58,7 @@ use self::{
 5 approval pending, 6 not found, 7 timed out, 8 this host lacks something. exec passes the command's own code \
 through; 124 is our timeout, 125 our failure.")]
 pub struct Cli {
-    /// Form of data and errors
+    /// Form of data and errors; md, sarif and github are forms of `plan` only
     #[arg(short, long, global = true, value_enum, default_value = "text", value_name = "text|json")]
     output: Form,
     /// Never ask; fail where a question would be asked
@@ -136,9 +137,10 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> u8 {
         let _ = error.print();
         return 0;
     }
-    match wanted_format(arguments) {
-        Format::Json => Output::standard(Format::Json).fail(&usage(error)),
-        Format::Text => {
+    match (wanted_format(arguments), slip::told(error, arguments)) {
+        (format, Some(failure)) => Output::standard(format).fail(&failure),
+        (Format::Json, None) => Output::standard(Format::Json).fail(&usage(error)),
+        (Format::Text, None) => {
             drop(write!(std::io::stderr(), "{}", output::visible_lines(&error.render().to_string())))
         }
     }
@@ -150,7 +152,9 @@ fn usage(error: &clap::Error) -> Failure {
     let mut paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
     let message = paragraphs.next().unwrap_or("wrong command line");
     let message = message.strip_prefix("error: ").unwrap_or(message);
-    let hint = paragraphs.collect::<Vec<_>>().join("\n");
+    let plain =
+        |paragraph: &str| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" ").replace("tip: ", "");
+    let hint = paragraphs.map(plain).collect::<Vec<_>>().join("; ");
     let failure = Failure::usage("usage", message);
     if hint.is_empty() { failure } else { failure.hint(hint) }
 }

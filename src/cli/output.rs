@@ -32,14 +32,17 @@ pub enum Form {
     /// For programs; stable.
     Json,
     /// For a comment on a pull request.
-    #[value(hide = true)]
     Md,
     /// For code scanners.
-    #[value(hide = true)]
     Sarif,
     /// For the log of a workflow.
-    #[value(hide = true)]
     Github,
+}
+
+/// `1 problem`, `2 problems`.
+#[must_use]
+pub fn counted(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
 impl Form {

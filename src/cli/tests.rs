@@ -199,6 +199,40 @@ fn a_wrong_command_line_is_a_failure_like_any_other() {
 }
 
 #[test]
+fn a_slip_is_told_with_what_to_type() {
+    for (line, message, hint) in [
+        ("inspect dev", "`cofferdam inspect` is not available yet", "cofferdam export NAME"),
+        ("attach dev", "`cofferdam attach` is not available yet", "cofferdam run NAME"),
+        ("secret set anthropic", "`cofferdam secret set` is not available yet", "secrets: {sources:"),
+        ("audit export", "`cofferdam audit export` is not available yet", "audit query -o json"),
+        ("diff dev", "`cofferdam diff` is not available yet", ""),
+        ("check sandbox.yaml", "`sandbox.yaml` has no place here", "`cofferdam check -f sandbox.yaml`"),
+        ("plan ./web", "`./web` has no place here", "`cofferdam plan -f ./web`"),
+    ] {
+        let words: Vec<OsString> = format!("cofferdam {line}").split(' ').map(OsString::from).collect();
+        let failure = slip::told(&parse(line).unwrap_err(), &words).unwrap_or_else(|| panic!("{line}"));
+        let shown = failure.object();
+        assert_eq!((shown.message.as_str(), failure.exit_code()), (message, 2), "{line}");
+        assert!(shown.hint.as_deref().unwrap_or_default().contains(hint), "{line}: {shown:?}");
+    }
+    for line in ["exec", "status --nope", "nonsense", "logs dev sandbox.yaml"] {
+        let words: Vec<OsString> = format!("cofferdam {line}").split(' ').map(OsString::from).collect();
+        assert!(slip::told(&parse(line).unwrap_err(), &words).is_none(), "{line}");
+    }
+    // What comes later and is here by now is no slip.
+    slip::assert_none_is_here(&<Cli as clap::CommandFactory>::command());
+    let hint = usage(&parse("staus").unwrap_err()).object().hint.clone().unwrap();
+    assert!(!hint.contains("tip:") && !hint.contains('\n') && hint.contains("status"), "{hint}");
+}
+
+#[test]
+fn what_was_not_there_is_not_removed() {
+    let (code, out, err) = cofferdam(&Scripted::default(), "policy rm network docs.example");
+    assert_eq!((code, out.as_str()), (6, ""));
+    assert!(err.contains("no rule of a command is `docs.example` for all"), "{err}");
+}
+
+#[test]
 fn of_several_failures_the_documented_code_counts() {
     // 6 for `nothing`, 8 for `dev`, whose start fails: 8 comes first.
     let (code, _, err) = cofferdam(&Scripted::default(), "start nothing dev");

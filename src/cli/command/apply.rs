@@ -109,7 +109,14 @@ fn refuse_another(path: &std::path::Path, proposal: &Proposal) -> Result<(), Fai
         .ok_or_else(|| {
             Failure::new(Kind::NotFound, "plan_file", format!("{}: there is no such plan", path.display()))
         })?;
-    let saved = plan::plan_from(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let saved = plan::plan_from(&bytes).map_err(|error| {
+        let failure = unreadable(error.to_string());
+        let files = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if !files {
+            return failure;
+        }
+        failure.hint(format!("files are named with -f: `cofferdam apply -f {}`", path.display()))
+    })?;
     let Some(now) = &proposal.plan else { return Ok(()) };
     if saved == *now {
         return Ok(());

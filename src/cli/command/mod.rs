@@ -42,31 +42,33 @@ pub mod version;
 use super::{
     context::Context,
     failure::{CommandResult, Failure, Kind},
-    ops::Found,
+    ops::{Found, Source},
 };
 use crate::store::approvals;
 
-/// Every command.
+/// Every command, in the order of a day's use, as help lists them.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Write the smallest useful sandbox.yaml, from what lies in the repository
+    Init(init::Args),
+    /// Check files; changes nothing
+    Check(check::Args),
     /// Show what apply would do, or what a branch changes; changes nothing
     Plan(plan::Args),
     /// Make the machines what the files say
     Apply(apply::Args),
-    /// Show what waits for an approval
-    Pending(pending::Args),
-    /// Approve what waits
-    Approve(approve::Args),
-    /// Reject what waits, or withdraw an approval
-    Reject(reject::Args),
-    /// Show where sandboxes stand
-    Status(status::Args),
-    /// List sandboxes
-    Ls(ls::Args),
-    /// Make a sandbox for an agent
-    Create(create::Args),
     /// Make and start what is missing, then attach
     Run(run::Args),
+    /// List sandboxes
+    Ls(ls::Args),
+    /// Show where sandboxes stand
+    Status(status::Args),
+    /// Run a command in a sandbox
+    Exec(exec::Args),
+    /// Show a sandbox's console
+    Logs(logs::Args),
+    /// Show, publish and withdraw a sandbox's ports
+    Ports(ports::Args),
     /// Start sandboxes
     Start(start::Args),
     /// Stop sandboxes; their disks stay
@@ -77,44 +79,42 @@ pub enum Command {
     Suspend(suspend::Args),
     /// Put suspended sandboxes back under their files
     Resume(resume::Args),
+    /// Show what waits for an approval
+    Pending(pending::Args),
+    /// Approve what waits
+    Approve(approve::Args),
+    /// Reject what waits, or withdraw an approval
+    Reject(reject::Args),
+    /// Rules: show, add, remove, ask, and what they did
+    Policy(policy::Args),
+    /// Secrets by name
+    Secret(secret::Args),
+    /// The audit trail: follow, verify, search
+    Audit(audit::Args),
+    /// Make a sandbox for an agent
+    Create(create::Args),
     /// Remove sandboxes with their disks
     Rm(rm::Args),
     /// Remove the sandboxes that files define
     Delete(delete::Args),
-    /// Run a command in a sandbox
-    Exec(exec::Args),
-    /// Show, publish and withdraw a sandbox's ports
-    Ports(ports::Args),
-    /// Show a sandbox's console
-    Logs(logs::Args),
-    /// Write the smallest useful sandbox.yaml, from what lies in the repository
-    Init(init::Args),
     /// Print a sandbox as the file that says all of it
     Export(export::Args),
-    /// Check files; changes nothing
-    Check(check::Args),
     /// Kits: check, import, pack
     Kit(kit::Args),
     /// Resolve registries and kits anew into sandbox.lock, and show what that changes
     Update(update::Args),
+    /// Templates: build, list, remove
+    Template(template::Args),
     /// Look at what this host has and lacks
     Doctor(doctor::Args),
     /// Play the acceptance story: one agent, four attacks
     Demo(demo::Args),
-    /// Show the version
-    Version(version::Args),
-    /// Rules: show, add, remove, ask, and what they did
-    Policy(policy::Args),
-    /// The audit trail: follow, verify, search
-    Audit(audit::Args),
-    /// Templates: build, list, remove
-    Template(template::Args),
-    /// Secrets by name
-    Secret(secret::Args),
     /// The JSON Schemas of the files
     Schema(schema::Args),
     /// A completion script for a shell
     Completion(completion::Args),
+    /// Show the version
+    Version(version::Args),
 }
 
 impl Command {
@@ -192,6 +192,12 @@ fn find_named(name: Option<&String>, context: &Context<'_>) -> Result<Option<Fou
     name.map(|name| context.ops.find(name)).transpose()
 }
 
+/// What to name in place of a word that is no agent's kit.
+fn near_agent(word: &str, context: &Context<'_>) -> Option<String> {
+    let bare = Source::CommandLine(Box::new(crate::kit::export::bare(word)));
+    context.ops.check(&bare).err().and_then(|failure| failure.object().hint.clone())
+}
+
 /// The grant that has this id.
 fn pick<'a>(id: &str, grants: impl Iterator<Item = &'a String>, definition: &str) -> Result<String, Failure> {
     let mut found = grants.filter(|grant| approvals::id(grant) == id);
@@ -203,7 +209,8 @@ fn pick<'a>(id: &str, grants: impl Iterator<Item = &'a String>, definition: &str
         }
         (None, _) => {
             let message = format!("nothing of {definition} has the id `{id}`");
-            Err(Failure::new(Kind::NotFound, "no_such_grant", message).hint("cofferdam pending --all"))
+            Err(Failure::new(Kind::NotFound, "no_such_grant", message)
+                .hint("`cofferdam pending --all` shows what waits and what was answered"))
         }
     }
 }

@@ -121,6 +121,7 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
                 args.what
             )));
         }
+        refuse_task(&Source::Search, &args.what, args, context)?;
         context.out.say(format!("{} is defined here", args.what));
         let only = Some(args.what.clone());
         let wish = Wish { yes: args.launch.yes, only, ..Wish::default() };
@@ -151,8 +152,15 @@ fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
         .hint("a kit's path begins at this repository's root and leads to an archive or a folder with a kit.yaml")),
         (false, false) => {
             let message = format!("`{word}` is no sandbox, no definition here, and no agent kit");
-            Err(Failure::new(Kind::NotFound, "nothing_of_this_name", message)
-                .hint("`cofferdam ls` lists sandboxes; `cofferdam run shell` needs no definition"))
+            let near = super::near_agent(word, context).unwrap_or_default();
+            let near = match near.is_empty() || near.ends_with('?') {
+                true => format!("{near} "),
+                false => format!("{near}; "),
+            };
+            Err(Failure::new(Kind::NotFound, "nothing_of_this_name", message).hint(format!(
+                "{}`cofferdam ls` lists sandboxes; `cofferdam run shell` needs no definition",
+                near.trim_start()
+            )))
         }
     }
 }
@@ -169,6 +177,7 @@ fn of_kit(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
         context.out.say(format!("{name} is there already"));
         return Ok(Prepared { sandbox, made: false, first: true });
     }
+    refuse_task(&Source::CommandLine(Box::new(document.clone())), &name, args, context)?;
     first::ask(&args.what, &args.launch, &mut document, context)?;
     // Whoever types this at a terminal asks for what our own kits need; the list is shown. What a kit of the
     // repository wants is for the person to read first.
@@ -179,13 +188,21 @@ fn of_kit(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
     Ok(Prepared { sandbox: made(&name, &carried, context)?, made: true, first: true })
 }
 
+/// Refuses a task that the agent has no command for, before anything is made. What else is wrong is told by whoever makes it.
+fn refuse_task(source: &Source, name: &str, args: &Args, context: &Context<'_>) -> Result<(), Failure> {
+    let (Some(_), Ok(checked)) = (args.task.task()?, context.ops.check(source)) else { return Ok(()) };
+    let meant = checked.sandboxes.iter().find(|sandbox| sandbox.name.as_str() == name);
+    meant.map_or(Ok(()), |sandbox| task::command(sandbox, "").map(drop))
+}
+
 /// The sandbox that was to be made; where all of it waits for an approval, that.
 fn made(name: &str, carried: &Carried, context: &Context<'_>) -> Result<Found, Failure> {
     match context.ops.find(name) {
         Err(failure) if failure.kind() == Kind::NotFound && !carried.proposal.asked.is_empty() => {
             let message = format!("{name} waits for an approval, and does not start without it");
-            Err(Failure::new(Kind::Pending, "approval_pending", message)
-                .hint(format!("cofferdam approve {name}")))
+            Err(Failure::new(Kind::Pending, "approval_pending", message).hint(format!(
+                "`cofferdam pending` shows what waits, `cofferdam approve {name}` approves it"
+            )))
         }
         other => other,
     }

@@ -8,14 +8,17 @@ use std::{
 
 use serde_json::json;
 
-use crate::cli::{
-    args,
-    command::attach::{self, Wish},
-    context::Context,
-    failure::{CommandResult, Failure, Kind, Outcome},
-    ops::Found,
-    output::Format,
-    session::{CODE_TIMEOUT, Ended},
+use crate::{
+    cli::{
+        args,
+        command::attach::{self, Wish},
+        context::Context,
+        failure::{CommandResult, Failure, Kind, Outcome},
+        ops::Found,
+        output::Format,
+        session::{CODE_TIMEOUT, Ended},
+    },
+    model::desired::Sandbox,
 };
 use crate::model::session::SessionKind;
 
@@ -96,7 +99,7 @@ impl Task {
     /// # Errors
     /// When the agent has no command for tasks, or the arguments would replace it.
     pub fn wish(self, sandbox: &Found, further: &[String]) -> Result<Wish, Failure> {
-        let mut command = command(sandbox, &self.prompt)?;
+        let mut command = command(&sandbox.desired, &self.prompt)?;
         if further.first().is_some_and(|first| !first.starts_with('-')) {
             let message = "arguments that replace the agent's command leave no place for a task";
             let failure = Failure::usage("task_and_command", message);
@@ -136,13 +139,16 @@ pub fn run(sandbox: &Found, wish: Wish, context: &Context<'_>) -> CommandResult 
 }
 
 /// The agent's command for a task, with the task in its place.
-fn command(sandbox: &Found, prompt: &str) -> Result<Vec<String>, Failure> {
-    let agent = &sandbox.desired.agent;
+///
+/// # Errors
+/// When the agent has none.
+pub fn command(sandbox: &Sandbox, prompt: &str) -> Result<Vec<String>, Failure> {
+    let agent = &sandbox.agent;
     match &agent.task {
         Some(words) if !words.is_empty() => Ok(words.iter().map(|word| with_prompt(word, prompt)).collect()),
         _ => {
             let message = format!("the agent `{}` has no command for a task", agent.kit);
-            let name = &sandbox.desired.name;
+            let name = &sandbox.name;
             Err(Failure::usage("no_task_command", message).hint(format!(
                 "write one in its kit, `command: {{task: [PROGRAM, \"${{{{ task.prompt }}}}\"]}}`, or start it with \
                  arguments of its own: cofferdam run {name} -- ARGS"

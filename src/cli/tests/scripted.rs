@@ -258,7 +258,8 @@ impl Operations for Scripted {
     }
 
     fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
-        let RuleEdit::Add(rules) = edit else { return Ok(RuleChange::default()) };
+        let nothing = RuleChange { scope: "all".into(), ..RuleChange::default() };
+        let RuleEdit::Add(rules) = edit else { return Ok(nothing) };
         let global = matches!(scope, RuleScope::User);
         for rule in &rules {
             self.note(format!("{:?} {} {:?} global={global}", rule.effect, rule.pattern(), rule.protocol));
@@ -284,7 +285,7 @@ impl Operations for Scripted {
         Ok(vec![SecretListing {
             name: "anthropic".into(),
             source: "variable ANTHROPIC_API_KEY".into(),
-            present: true,
+            present: Some(true),
         }])
     }
 

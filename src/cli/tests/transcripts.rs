@@ -52,6 +52,10 @@ fn transcripts_are_what_a_user_sees() {
 const CONFIG: &str = "registries:
   npm: [\"https://npm.corp.example/\"]
   go: [\"https://go.corp.example/\"]
+secrets:
+  sources:
+    github: {command: [gh, auth, token]}
+    anthropic: {file: /nonexistent/key}
 ";
 
 /// A home, and a repository that the person stands in.
