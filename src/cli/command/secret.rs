@@ -32,7 +32,11 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
             context.out.data(&json!({ "secrets": secrets }), || {
                 let mut table = Table::new(&["NAME", "SOURCE", "VALUE"]);
                 for secret in &secrets {
-                    let value = if secret.present { "********" } else { "missing" };
+                    let value = match secret.present {
+                        Some(true) => "********",
+                        Some(false) => "missing",
+                        None => "not asked",
+                    };
                     table.row([secret.name.as_str(), &secret.source, value]);
                 }
                 table.render()

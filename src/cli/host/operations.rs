@@ -256,17 +256,17 @@ impl Operations for Host {
     }
 }
 
-/// A source in words, and whether there is a value as far as can be told without fetching it.
-fn describe(source: &SecretSource, home: &Path) -> (String, bool) {
+/// A source in words, and whether there is a value, where that can be told without running anything.
+fn describe(source: &SecretSource, home: &Path) -> (String, Option<bool>) {
     match source {
         SecretSource::Env { env } => {
             let present = std::env::var_os(env).is_some_and(|value| !value.is_empty());
-            (format!("variable {env}"), present)
+            (format!("variable {env}"), Some(present))
         }
         SecretSource::File { file } => {
             let path = file.strip_prefix("~").map_or_else(|_| file.clone(), |rest| home.join(rest));
-            (format!("file {}", file.display()), path.is_file())
+            (format!("file {}", file.display()), Some(path.is_file()))
         }
-        SecretSource::Command { command } => (format!("command {}", command.join(" ")), true),
+        SecretSource::Command { command } => (format!("command {}", command.join(" ")), None),
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     cli::{
         args::Publish,
         client::{self, Client, ClientError},
-        failure::Failure,
+        failure::{Failure, Kind},
         ops::PortEdit,
     },
     model::{
@@ -22,6 +22,7 @@ impl Host {
         if *edit == PortEdit::default() {
             return Ok(self.status_of(record)?.ports);
         }
+        self.refuse_unpublished(record, &edit.withdraw)?;
         // One that got another port than it wished for is asked for anew: the wish may be free by now.
         let open = self.status_of(record)?.ports;
         let elsewhere = |wish: &&Publish| {
@@ -47,6 +48,17 @@ impl Host {
         });
         changed.map_err(state_failure)?;
         self.open_ports(record)
+    }
+
+    /// What is not published cannot be withdrawn: a wrong number is a slip.
+    fn refuse_unpublished(&self, record: &Record, withdraw: &[u16]) -> Result<(), Failure> {
+        let published = self.store.ports(&record.id).map_err(state_failure)?.over(&record.desired.ports);
+        let unknown = |guest: &&u16| !published.iter().any(|port| port.guest == **guest);
+        withdraw.iter().find(unknown).map_or(Ok(()), |guest| {
+            let message = format!("sandbox {} publishes no port {guest}", record.name);
+            let hint = format!("`cofferdam ports {}` shows them: SANDBOX is the number to name", record.name);
+            Err(Failure::new(Kind::NotFound, "no_such_port", message).hint(hint))
+        })
     }
 
     /// Has a running sandbox open the ports that its files say, and close the others; none of it where it does not run.

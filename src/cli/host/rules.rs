@@ -21,7 +21,7 @@ use crate::{
         rule::{Effect, HostPattern, NetworkRule, Protocol, Target},
     },
     policy::{Compiled, Request, decide, layers},
-    store::{Record, RuleSet, Scope},
+    store::{Owner, Record, RuleSet, Scope},
 };
 
 impl Host {
@@ -59,7 +59,7 @@ impl Host {
             && let Some(denied_by) = self.still_denied(record.as_ref(), scope, added)?
         {
             return Ok(RuleChange {
-                scope: words(scope),
+                scope: words(scope, &self.here),
                 denied_by: Some(denied_by),
                 ..RuleChange::default()
             });
@@ -79,9 +79,9 @@ impl Host {
             .edit_rules(place, |set| Ok::<_, Infallible>(apply(set, &prefix, edit)))
             .map_err(state_failure)?
             .unwrap_or_else(|never| match never {});
-        self.note_change(&added, &removed, &words(scope))?;
+        self.note_change(&added, &removed, &words(scope, &self.here))?;
         let (live, closed) = self.enforce(scope, record.as_ref().map(|record| &record.id))?;
-        Ok(RuleChange { added, removed, scope: words(scope), live, closed, denied_by: None })
+        Ok(RuleChange { added, removed, scope: words(scope, &self.here), live, closed, denied_by: None })
     }
 
     /// A deny of another scope that an allow of the same pattern would not lift.
@@ -235,10 +235,11 @@ fn same(left: &NetworkRule, right: &NetworkRule) -> bool {
         == (right.effect, right.ports, right.protocol, &right.http, right.addresses, right.during)
 }
 
-fn words(scope: &RuleScope) -> String {
-    match scope {
-        RuleScope::User => "every sandbox of this user".to_owned(),
-        RuleScope::Here => "the sandboxes of this repository".to_owned(),
-        RuleScope::Sandbox(found) => format!("sandbox {}", found.desired.name),
+fn words(scope: &RuleScope, here: &Owner) -> String {
+    match (scope, here) {
+        (RuleScope::User, _) => "every sandbox of this user".to_owned(),
+        (RuleScope::Here, Owner::Folder { .. }) => "the sandboxes of this folder".to_owned(),
+        (RuleScope::Here, _) => "the sandboxes of this repository".to_owned(),
+        (RuleScope::Sandbox(found), _) => format!("sandbox {}", found.desired.name),
     }
 }

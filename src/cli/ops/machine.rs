@@ -69,6 +69,6 @@ pub struct SecretListing {
     pub name: String,
     /// Where its value comes from, in words.
     pub source: String,
-    /// Whether there is a value now.
-    pub present: bool,
+    /// Whether there is a value now; none where only running a command would tell.
+    pub present: Option<bool>,
 }

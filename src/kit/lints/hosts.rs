@@ -11,15 +11,20 @@ use crate::{
     model::rule::{Effect, HostPattern},
 };
 
+/// Why a pattern is wider than its author can mean, in an allow.
+pub fn too_wide(host: &HostPattern) -> Option<String> {
+    let (HostPattern::OneLabel(suffix) | HostPattern::AnyDepth(suffix)) = host else { return None };
+    let owner = shared(suffix)?;
+    Some(format!("this allows names that {} below {}", owner.words(), quoted(suffix)))
+}
+
 /// Reports them.
 pub(super) fn check(merged: &Part, findings: &mut Findings) {
     if !holds(Rule::SharedNames) {
         return;
     }
     for Placed { value: rule, at } in merged.rules.iter().filter(|rule| rule.value.effect == Effect::Allow) {
-        let (HostPattern::OneLabel(suffix) | HostPattern::AnyDepth(suffix)) = &rule.host else { continue };
-        let Some(owner) = shared(suffix) else { continue };
-        let message = format!("this allows names that {} below {}", owner.words(), quoted(suffix));
+        let Some(message) = too_wide(&rule.host) else { continue };
         let problem = at.problem(Code::Rule, message).label("too wide");
         findings.push(problem.help("name the hosts that are needed, or ask: `ask` instead of `allow`"));
     }

@@ -9,6 +9,8 @@ mod suffixes;
 #[cfg(test)]
 mod tests;
 
+pub use hosts::too_wide;
+
 use super::{findings::Findings, merge::Part};
 
 /// Checks the merged contributions of a sandbox.

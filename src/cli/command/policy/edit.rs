@@ -84,7 +84,7 @@ pub struct ResetArgs {
     #[arg(long, value_enum)]
     preset: Option<PresetWord>,
     /// Without a question
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "force")]
     yes: bool,
 }
 
@@ -146,7 +146,14 @@ pub fn remove(args: &RemoveArgs, context: &Context<'_>) -> CommandResult {
         Some(id) => RuleEdit::RemoveId(id.clone()),
         None => RuleEdit::RemovePatterns(args.patterns.clone()),
     };
-    show(&context.ops.edit_rules(&scope(&args.scope, context)?, edit)?, context)
+    let change = context.ops.edit_rules(&scope(&args.scope, context)?, edit)?;
+    if change.removed.is_empty() {
+        let what = args.id.clone().unwrap_or_else(|| args.patterns.join(","));
+        let message = format!("no rule of a command is `{what}` for {}", change.scope);
+        return Err(Failure::new(Kind::NotFound, "no_such_rule", message)
+            .hint("`cofferdam policy ls` shows the rules; -g and --sandbox choose whose"));
+    }
+    show(&change, context)
 }
 
 /// Removes all rules.
@@ -198,6 +205,11 @@ fn rules(
     let wrong = |message: &str| Failure::usage("pattern", format!("`{text}`: {message}"));
     let Some((kind, name)) = pattern::named_set(text) else {
         let (host, ports) = pattern::parse(text).map_err(|error| wrong(&error.to_string()))?;
+        if effect == Effect::Allow
+            && let Some(why) = crate::kit::too_wide(&host)
+        {
+            return Err(wrong(&why).hint("name the hosts that are needed"));
+        }
         return Ok(vec![rule(
             args,
             effect,
