@@ -36,10 +36,21 @@ pub fn rule(rule: &RuleRef) -> String {
     text
 }
 
+/// A time without the fraction of its second: for people. What has another form is shown as it is.
+#[must_use]
+pub fn seconds(time: &str) -> Cow<'_, str> {
+    match time.split_once('.') {
+        Some((whole, rest)) if rest.trim_end_matches('Z').bytes().all(|byte| byte.is_ascii_digit()) => {
+            Cow::Owned(format!("{}Z", visible(whole)))
+        }
+        _ => visible(time),
+    }
+}
+
 /// One event on one line, without a line feed.
 #[must_use]
 pub fn line(event: &Event) -> String {
-    let mut text = format!("{}  {:<8}", visible(&event.time), decision(event.decision));
+    let mut text = format!("{}  {:<8}", seconds(&event.time), decision(event.decision));
     if let Some(sandbox) = &event.sandbox {
         let _ = write!(text, "  {}", visible(&sandbox.name));
     }
@@ -57,6 +68,9 @@ pub fn line(event: &Event) -> String {
 /// Equal decisions about one resource.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Row {
+    /// Whose, where a summary tells sandboxes apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
     /// What was decided about.
     pub resource: String,
     /// The outcome.
@@ -73,6 +87,9 @@ pub struct Row {
     pub last: String,
 }
 
+/// What events of one row have in common.
+type Key = (Option<String>, String, Decision, Option<String>, String);
+
 /// What `policy log` shows: rows in the order in which they first appeared.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Summary {
@@ -81,14 +98,23 @@ pub struct Summary {
     /// Events that found no row any more.
     pub left_out: u64,
     #[serde(skip)]
-    index: HashMap<(String, Decision, Option<String>, String), usize>,
+    by_sandbox: bool,
+    #[serde(skip)]
+    index: HashMap<Key, usize>,
 }
 
 impl Summary {
+    /// One that tells the events of different sandboxes apart.
+    #[must_use]
+    pub fn of_several() -> Self {
+        Self { by_sandbox: true, ..Self::default() }
+    }
+
     /// Takes in the next event.
     pub fn add(&mut self, event: Event) {
         let rule = event.rule.as_ref().map(|rule| rule.id.clone());
-        let key = (event.resource.clone(), event.decision, rule, event.reason.clone());
+        let whose = event.sandbox.as_ref().filter(|_| self.by_sandbox).map(|sandbox| sandbox.name.clone());
+        let key = (whose.clone(), event.resource.clone(), event.decision, rule, event.reason.clone());
         if let Some(row) = self.index.get(&key).and_then(|index| self.rows.get_mut(*index)) {
             row.count += 1;
             row.last = event.time;
@@ -96,6 +122,7 @@ impl Summary {
             self.index.insert(key, self.rows.len());
             let Event { resource, decision, rule, reason, time, .. } = event;
             self.rows.push(Row {
+                sandbox: whose,
                 resource,
                 decision,
                 rule,
@@ -115,10 +142,15 @@ impl Summary {
         let shown: Vec<_> = self.rows.iter().map(|row| visible(&row.resource)).collect();
         // One very long name does not push every other row off the screen.
         let width = shown.iter().map(|resource| resource.chars().count()).max().unwrap_or(0).min(60);
+        let whose = |row: &Row| row.sandbox.as_deref().map(visible).unwrap_or_default().into_owned();
+        let names = self.rows.iter().map(|row| whose(row).chars().count()).max().unwrap_or(0).min(60);
         let mut text = String::new();
         for (row, resource) in self.rows.iter().zip(&shown) {
+            if self.by_sandbox {
+                let _ = write!(text, "{:<names$}  ", whose(row));
+            }
             let by = row.rule.as_ref().map_or_else(|| visible(&row.reason).into_owned(), rule);
-            let (word, count, last) = (decision(row.decision), row.count, visible(&row.last));
+            let (word, count, last) = (decision(row.decision), row.count, seconds(&row.last));
             let _ = writeln!(text, "{word:<8}  {resource:<width$}  {count:>6}×  {last}  {by}");
         }
         if self.left_out > 0 {
@@ -202,9 +234,24 @@ mod tests {
         };
         assert_eq!(
             line(&event("paste.example:443", Some(rule))),
-            "2026-01-02T03:04:05.000000006Z  deny      net.connect  paste.example:443  no_rule  \
+            "2026-01-02T03:04:05Z  deny      net.connect  paste.example:443  no_rule  \
              by dev/network.rules[2] (repository, sandbox.yaml:9): exfiltration"
         );
+    }
+
+    #[test]
+    fn rows_of_several_sandboxes_say_whose_they_are() {
+        let of = |name: &str, resource: &str| {
+            let mut event = event(resource, None);
+            let (id, agent) = ("0123456789ab".to_owned(), "shell".to_owned());
+            event.sandbox = Some(crate::model::event::EventSandbox { id, name: name.into(), agent });
+            event
+        };
+        let mut summary = Summary::of_several();
+        summary.extend([of("dev", "a:443"), of("docs-1", "a:443"), of("dev", "a:443")]);
+        let expected = "dev     deny      a:443       2×  2026-01-02T03:04:05Z  no_rule\n\
+                        docs-1  deny      a:443       1×  2026-01-02T03:04:05Z  no_rule\n";
+        assert_eq!(summary.text(), expected);
     }
 
     #[test]

@@ -36,7 +36,10 @@ impl Context<'_> {
     pub fn running(&self, sandbox: &Found) -> Result<(), Failure> {
         match self.ready(sandbox) {
             Err(failure) if failure.object().code == "setup_failed" => {
-                self.out.say(format!("warning: {}", failure.object().message));
+                let message = failure.object().message.lines().next().unwrap_or_default();
+                let message = message.trim_end_matches("; it said last:");
+                let name = &sandbox.desired.name;
+                self.out.say(format!("warning: {message}; `cofferdam logs {name} --setup` shows all of it"));
                 Ok(())
             }
             other => other,
@@ -147,7 +150,7 @@ fn waiting(status: &SandboxStatus) -> String {
 
 fn pending(message: &str) -> Failure {
     Failure::new(Kind::Pending, "approval_pending", message)
-        .hint("cofferdam pending shows what waits, cofferdam approve NAME approves it")
+        .hint("`cofferdam pending` shows what waits, `cofferdam approve NAME` approves it")
 }
 
 /// What came of a proposal.

@@ -294,14 +294,17 @@ impl Failure {
         }
         Some(match (format, &self.0.diagnostic) {
             (Format::Json, _) => super::output::json_text(&self.0.object, false),
-            (Format::Text, Some(diagnostic)) => render_diagnostic(diagnostic.as_ref()),
+            (Format::Text, Some(diagnostic)) => {
+                render_diagnostic(diagnostic.as_ref()) + &text::count(&self.0.object)
+            }
             (Format::Text, None) => render_plain(&self.0.object),
         })
     }
 }
 
 impl From<ErrorObject> for Failure {
-    fn from(object: ErrorObject) -> Self {
+    fn from(mut object: ErrorObject) -> Self {
+        object.message = text::without_number(object.message);
         Self(Box::new(Inner { object, diagnostic: None, exit: None, silent: false }))
     }
 }
@@ -309,7 +312,7 @@ impl From<ErrorObject> for Failure {
 fn chain(mut error: Option<&(dyn Error + 'static)>) -> Vec<String> {
     let mut causes = Vec::new();
     while let Some(cause) = error {
-        causes.push(cause.to_string());
+        causes.push(text::without_number(cause.to_string()));
         error = cause.source();
     }
     causes
@@ -378,6 +381,24 @@ mod tests {
         let failure = Failure::new(Kind::File, "x", "unknown key").diagnostic(bad);
         let text = failure.render(Format::Text).unwrap();
         assert_eq!(text, "long.yaml:2:90001: unknown key\n  help: did you mean another?\n");
+    }
+
+    #[test]
+    fn what_the_system_says_comes_without_its_number() {
+        let error = std::io::Error::from_raw_os_error(17);
+        let failure = Failure::new(Kind::Failed, "x", format!("cannot write: {error}")).caused_by(&error);
+        assert_eq!(failure.object().message, "cannot write: File exists");
+        assert_eq!(failure.object().causes, ["File exists"]);
+    }
+
+    #[test]
+    fn the_last_line_counts() {
+        let problem = |file: &str| Failure::new(Kind::File, "x", "wrong").at(file, Some(1), None);
+        let drawn = |text: &str| problem(text).diagnostic(Plain("drawn".to_owned()));
+        let shown = |all: Vec<Failure>| Failure::several(all).unwrap().render(Format::Text).unwrap();
+        assert_eq!(shown(vec![drawn("a.yaml")]), "drawn\nerror: 1 problem in a.yaml\n");
+        assert!(shown(vec![drawn("a.yaml"), drawn("a.yaml")]).ends_with("error: 2 problems in a.yaml\n"));
+        assert!(shown(vec![drawn("a.yaml"), drawn("b.yaml")]).ends_with("error: 2 problems in 2 files\n"));
     }
 
     #[test]

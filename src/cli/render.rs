@@ -12,6 +12,7 @@ use crate::model::{
     status::{SandboxStatus, SetupState},
 };
 use crate::{
+    audit::view::seconds,
     plan::render::{self as plan_render, View},
     policy::explain,
     store::approvals,
@@ -51,10 +52,17 @@ pub fn statuses(statuses: &[SandboxStatus]) -> String {
             let word = condition.reason.as_ref().unwrap_or(&condition.condition);
             let _ = writeln!(text, "{}: {}: {}", visible(&status.name), visible(word), visible(message));
         }
-        if !status.jail_missing.is_empty() {
-            let missing = status.jail_missing.join(", ");
-            let _ = writeln!(text, "{}: its jail is without {}", visible(&status.name), visible(&missing));
-        }
+    }
+    text
+}
+
+/// What the jails of sandboxes are without on this host, a line each.
+#[must_use]
+pub fn jails(statuses: &[SandboxStatus]) -> String {
+    let mut text = String::new();
+    for status in statuses.iter().filter(|status| !status.jail_missing.is_empty()) {
+        let missing = status.jail_missing.join(", ");
+        let _ = writeln!(text, "{}: its jail is without {}", visible(&status.name), visible(&missing));
     }
     text
 }
@@ -179,7 +187,7 @@ pub fn inboxes(inboxes: &[Inbox]) -> String {
                 "  {id}  approved  {}  by {} at {}{until}",
                 visible(&approval.grant),
                 visible(&approval.by),
-                visible(&approval.at),
+                seconds(&approval.at),
             );
         }
         for rejection in &inbox.rejected {
@@ -189,7 +197,7 @@ pub fn inboxes(inboxes: &[Inbox]) -> String {
                 "  {id}  rejected  {}  by {} at {}",
                 visible(&rejection.grant),
                 visible(&rejection.by),
-                visible(&rejection.at)
+                seconds(&rejection.at)
             );
         }
     }

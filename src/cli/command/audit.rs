@@ -15,7 +15,7 @@ use crate::{
         context::Context,
         failure::{CommandResult, Failure, Kind, Outcome},
         ops::Found,
-        output::visible,
+        output::{counted, visible},
     },
     model::event::{Decision, Event},
 };
@@ -157,7 +157,11 @@ fn verify(sandbox: Option<&Found>, context: &Context<'_>) -> CommandResult {
     context.out.data(&value, || {
         let line = |(path, events, _, bad): &(PathBuf, u64, _, Option<_>)| {
             let word = if bad.is_none() { "verified" } else { "BAD     " };
-            format!("{word}  {events} events  {}\n", visible(&path.to_string_lossy()))
+            format!(
+                "{word}  {}  {}\n",
+                counted(usize::try_from(*events).unwrap_or(usize::MAX), "event"),
+                visible(&path.to_string_lossy())
+            )
         };
         reports.iter().map(line).collect()
     })?;

@@ -16,7 +16,7 @@ pub struct Args {
     #[command(flatten)]
     files: FileArg,
     /// Without a question
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "force")]
     yes: bool,
 }
 

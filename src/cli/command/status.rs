@@ -50,11 +50,14 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     show(&statuses, context)
 }
 
-/// With how many of them have no file: their documents are what command lines asked for.
+/// As other commands show them, with what the jails are without, and with how many of them have no file: their documents
+/// are what command lines asked for.
 fn show(statuses: &[SandboxStatus], context: &Context<'_>) -> CommandResult {
     let typed = statuses.iter().filter(|status| status.file.is_none()).count();
     let value = json!({ "sandboxes": statuses, "fromCommandLines": typed });
-    context.out.data(&value, || render::statuses(statuses) + &render::from_command_lines(typed))?;
+    context.out.data(&value, || {
+        render::statuses(statuses) + &render::jails(statuses) + &render::from_command_lines(typed)
+    })?;
     Ok(Outcome::Done)
 }
 

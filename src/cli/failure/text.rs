@@ -5,7 +5,7 @@ use std::{error::Error, fmt::Write as _};
 use miette::{Diagnostic, SourceCode, SourceSpan};
 
 use super::ErrorObject;
-use crate::cli::output::{visible, visible_lines};
+use crate::cli::output::{counted, visible, visible_lines};
 
 /// Longest line of a file that is drawn, in bytes. Nobody reads a longer one, and miette's padding, which Rust's
 /// formatting bounds at 65,535, panics.
@@ -41,6 +41,27 @@ pub(super) fn render_diagnostic(diagnostic: &(dyn Diagnostic + Send + Sync)) -> 
     let mut text = String::new();
     let _ = render_one(diagnostic, &mut text);
     visible_lines(&text).into_owned()
+}
+
+/// Without the number that the standard library puts behind what the system says: it helps nobody.
+pub(super) fn without_number(text: String) -> String {
+    let Some((said, rest)) = text.split_once(" (os error ") else { return text };
+    match rest.split_once(')') {
+        Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => format!("{said}{rest}"),
+        _ => text,
+    }
+}
+
+/// The last line under findings in files: how many, and where.
+pub(super) fn count(object: &ErrorObject) -> String {
+    let all = std::iter::once(object).chain(&object.problems);
+    let places: Vec<&str> = all.filter_map(|object| object.file.as_deref()).collect();
+    let files: std::collections::BTreeSet<&str> = places.iter().copied().collect();
+    match (places.len(), files.len()) {
+        (0, _) => String::new(),
+        (found, 1) => format!("error: {} in {}\n", counted(found, "problem"), visible(places[0])),
+        (found, files) => format!("error: {} in {}\n", counted(found, "problem"), counted(files, "file")),
+    }
 }
 
 fn render_one(diagnostic: &dyn Diagnostic, text: &mut String) -> std::fmt::Result {

@@ -127,6 +127,17 @@ fn document(node: &Node, spec: &mut Spec) -> Option<(&'static str, String, Strin
         spec.wrong(node, Code::MissingKey, "nothing says how this agent starts", help);
         return None;
     }
+    if let Some(place) = node.get("setup").or_else(|| node.get("commands"))
+        && body.contains_key("install")
+        && !body.contains_key("network")
+    {
+        spec.lost(
+            place,
+            "the kit installs something, and no rule of it lets a step reach any host",
+            "a step that fetches, as `apt-get update` does, needs one: \
+             `network: {rules: [{allow: \"registry:apt\", during: setup, why: …}]}`",
+        );
+    }
     let mut metadata = Map::from_iter([("name".to_owned(), json!(name))]);
     if !annotations.is_empty() {
         metadata.insert("annotations".to_owned(), annotations.into());

@@ -110,7 +110,10 @@ pub fn kinds() -> Vec<(String, String)> {
     let about = |(name, schema): &(SchemaName, Value)| {
         (kind_word(*name, schema), kind_description(&Node::root(schema)).unwrap_or_default())
     };
-    SCHEMAS.iter().map(about).collect()
+    let mut kinds: Vec<(String, String)> = SCHEMAS.iter().map(about).collect();
+    // `sandbox.local.yaml` is of the same kind.
+    kinds.dedup_by(|next, kept| next.0 == kept.0);
+    kinds
 }
 
 /// Explains `path`: a kind, and keys below it, each after a dot: `sandbox.spec.network.rules`. A list is looked

@@ -80,7 +80,7 @@ pub(in crate::kit) struct Limit {
 #[derive(Debug, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::kit) struct ServiceOptions {
-    /// Only these repositories.
+    /// Only these repositories (not available yet).
     #[serde(default)]
     repositories: Vec<String>,
 }

@@ -41,8 +41,8 @@ pub(in crate::kit) enum Preset {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["allow", "why"]}, {"required": ["deny"]}, {"required": ["ask", "why"]}]))]
 pub(in crate::kit) struct Rule {
-    /// Hosts to allow: `host`, `*.x` (one label), `**.x` (any depth), `host:port`, `host:lo-hi`, an address or a
-    /// network. A bare host means port 443.
+    /// Hosts to allow: `host`, `*.x` (one label), `**.x` (any depth), `host:port`, `host:lo-hi`, an address, a
+    /// network, or a named set: `registry:NAME`, `bundle:NAME`, `service:NAME`. A bare host means port 443.
     #[serde(default)]
     pub(in crate::kit) allow: Option<OneOrMany<Spanned<String>>>,
     /// Hosts to deny. A bare host means every port; `**.x` covers x too.

@@ -44,7 +44,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     if let (true, Some(sandbox)) = (args.follow, &sandbox) {
         return follow(&sandbox.audit, args.limit.unwrap_or(20), wanted, context);
     }
-    let mut summary = Summary::default();
+    // Of several sandboxes each row says whose it is.
+    let mut summary = if sandbox.is_none() { Summary::of_several() } else { Summary::default() };
     let mut failures: Vec<Failure> = Vec::new();
     for trail in context.ops.trails(sandbox.as_ref())? {
         for event in events(&trail, crate::audit::query::Filter::default())? {
@@ -54,6 +55,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
                 Err(failure) => failures.push(failure),
             }
         }
+    }
+    if sandbox.is_none() {
+        summary.rows.sort_by(|a, b| a.first.cmp(&b.first));
     }
     if let Some(limit) = args.limit {
         summary.rows.drain(..summary.rows.len().saturating_sub(limit));
