@@ -136,7 +136,7 @@ fn push_stranger(findings: &mut Findings, name: &str, span: Span, known: &[Strin
     let message = format!("no file beside this one describes a sandbox {}", super::problem::quoted(name));
     let known = match known {
         [] => "there is none".to_owned(),
-        known => format!("there are {}", listed(known.iter().map(String::as_str))),
+        known => format!("known here: {}", listed(known.iter().map(String::as_str))),
     };
     findings.push(findings.at(Code::UnknownName, span, message).help(known));
 }

@@ -168,6 +168,7 @@ pub(super) fn check(
     if silent {
         let place = match files {
             [only] => only.name.clone(),
+            [] => "this folder".to_owned(),
             _ => format!("{} files", files.len()),
         };
         return Err(LoadError::NoDocument { place });

@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::json;
 
+use crate::model::session::SessionKind;
 use crate::{
     cli::{
         args,
@@ -20,7 +21,6 @@ use crate::{
     },
     model::desired::Sandbox,
 };
-use crate::model::session::SessionKind;
 
 /// Longest task, in bytes: Linux takes no argument above 128 KiB (`MAX_ARG_STRLEN`).
 const TASK_MAX: usize = 120 * 1024;

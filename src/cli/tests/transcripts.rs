@@ -54,8 +54,8 @@ const CONFIG: &str = "registries:
   go: [\"https://go.corp.example/\"]
 secrets:
   sources:
-    github: {command: [gh, auth, token]}
-    anthropic: {file: /nonexistent/key}
+    staging: {file: /nonexistent/key}
+    vault: {command: [pass, show, vault]}
 ";
 
 /// A home, and a repository that the person stands in.
