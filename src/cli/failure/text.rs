@@ -52,13 +52,13 @@ pub(super) fn without_number(text: String) -> String {
     }
 }
 
-/// The last line under findings in files: how many, and where.
+/// The last line under several findings in files: how many, and where.
 pub(super) fn count(object: &ErrorObject) -> String {
     let all = std::iter::once(object).chain(&object.problems);
     let places: Vec<&str> = all.filter_map(|object| object.file.as_deref()).collect();
     let files: std::collections::BTreeSet<&str> = places.iter().copied().collect();
     match (places.len(), files.len()) {
-        (0, _) => String::new(),
+        (0 | 1, _) => String::new(),
         (found, 1) => format!("error: {} in {}\n", counted(found, "problem"), visible(places[0])),
         (found, files) => format!("error: {} in {}\n", counted(found, "problem"), counted(files, "file")),
     }
