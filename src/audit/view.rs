@@ -1,7 +1,7 @@
 //! Events for a terminal. What a guest chose (hosts, paths, reasons) cannot move the cursor, hide text or turn it
 //! round.
 
-use std::{collections::HashMap, fmt::Write};
+use std::{borrow::Cow, collections::HashMap, fmt::Write};
 
 use crate::model::{
     event::{Decision, Event, RuleRef},
