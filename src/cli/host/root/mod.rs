@@ -185,7 +185,11 @@ pub(super) fn package_failure(wanted: &Sandbox, error: &EnsureError) -> Failure 
         EnsureError::PinnedPackage { .. } => Failure::from_error(Kind::Failed, "template_failed", error)
             .hint("`cofferdam update` pins what is to be had now and shows the difference; commit sandbox.lock then"),
         _ => Failure::from_error(Kind::Failed, "template_failed", error)
-            .hint("nothing was kept; mend what the log says and run the command again"),
+            .hint(match wanted.template.versions.is_empty() {
+                true => "nothing was kept; mend what the log says and run the command again",
+                // An older version may need others that are no longer to be had.
+                false => "nothing was kept; where the log says that a pinned version cannot be installed, `cofferdam update` pins what can be",
+            }),
     };
     let name = match error {
         EnsureError::PackageName { name }
