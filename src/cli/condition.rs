@@ -10,7 +10,7 @@ use crate::model::{
 };
 
 /// Conditions, each followed by its reasons.
-const WORDS: [&str; 17] = [
+const WORDS: [&str; 18] = [
     "Ready",
     "Reconciling",
     "Interrupted",
@@ -23,6 +23,7 @@ const WORDS: [&str; 17] = [
     "PolicyDenied",
     "Orphaned",
     "Failed",
+    "Damaged",
     "PendingApproval",
     "Suspended",
     "TaskRunning",

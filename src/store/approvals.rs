@@ -226,22 +226,27 @@ impl Store {
         Ok(found)
     }
 
-    /// Everything that is remembered, for every owner.
+    /// Everything that is remembered, for every owner, and why the rest cannot be read: what is damaged for one
+    /// repository concerns no other.
     ///
     /// # Errors
-    /// When one of the files is damaged.
-    pub fn all_approvals(&self) -> Result<Vec<Approvals>, StoreError> {
+    /// When the folder cannot be read.
+    pub fn all_approvals(&self) -> Result<(Vec<Approvals>, Vec<StoreError>), StoreError> {
         let folder = self.policy();
-        let mut all = Vec::new();
+        let (mut all, mut unreadable) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
             let entry = entry.map_err(StoreError::io("read", &folder))?;
             let name = entry.file_name();
             if name.to_str().is_some_and(|name| name.starts_with("approvals-") && name.ends_with(".json")) {
-                all.extend(file::read::<Approvals>(&entry.path())?);
+                match file::read::<Approvals>(&entry.path()) {
+                    Ok(found) => all.extend(found),
+                    Err(error) => unreadable.push(error),
+                }
             }
         }
         all.sort_by_cached_key(place);
-        Ok(all)
+        unreadable.sort_by_cached_key(ToString::to_string);
+        Ok((all, unreadable))
     }
 
     /// Changes what is remembered for one definition, in one revision: readers see all of `change` or nothing of it.

@@ -41,7 +41,7 @@ fn an_approval_is_for_one_owner_and_one_definition() {
     assert_eq!(in_force(&store, "/src/web", "dev"), ["port 3000"]);
     assert_eq!(in_force(&store, "/src/web", "ci"), Vec::<String>::new());
     assert_eq!(in_force(&store, "/src/api", "dev"), Vec::<String>::new());
-    assert_eq!(store.all_approvals().unwrap().len(), 1);
+    assert_eq!(store.all_approvals().unwrap().0.len(), 1);
 }
 
 /// The same path, another inode: somebody put another repository in its place.
@@ -62,7 +62,7 @@ fn g04_a_repository_that_was_swapped_for_another_has_no_approvals() {
     assert!(store.approvals(&after).unwrap().definitions.is_empty());
     // The break: were an owner its path alone, the approval would be there.
     let by_path = |owner: &Owner| owner.place() == after.place();
-    let all = store.all_approvals().unwrap();
+    let all = store.all_approvals().unwrap().0;
     assert!(all.iter().any(|approvals| approvals.owner.as_ref().is_some_and(by_path)));
 }
 

@@ -62,6 +62,6 @@ pub use self::{
     places::Places,
     ports::PortSet,
     rules::{Added, RuleSet, Scope},
-    sandbox::{CreateError, Listing, NewSandbox, Record, RemoveError},
+    sandbox::{CreateError, Listing, NewSandbox, Record, RemoveError, Unreadable},
     state::{SandboxDir, Store},
 };

@@ -104,8 +104,27 @@ pub struct NewSandbox {
 pub struct Listing {
     /// Those that could be read, by name and owner.
     pub records: Vec<Record>,
-    /// Why others could not.
-    pub unreadable: Vec<StoreError>,
+    /// The others.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A sandbox whose record cannot be read. Its machine may run.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its identity.
+    pub id: SandboxId,
+    /// Its name, where its keeper noted one.
+    pub name: Option<Name>,
+    /// Why.
+    pub error: StoreError,
+}
+
+impl Unreadable {
+    /// Whether it may be the sandbox of this name.
+    #[must_use]
+    pub fn may_be(&self, name: &str) -> bool {
+        self.name.as_ref().is_none_or(|own| own.as_str() == name)
+    }
 }
 
 /// Why no record was made.
@@ -147,8 +166,8 @@ impl Store {
         self.sweep();
         let listing = self.list()?;
         // An unreadable record may have the name.
-        if let Some(error) = listing.unreadable.into_iter().next() {
-            return Err(error.into());
+        if let Some(it) = listing.unreadable.into_iter().find(|it| it.may_be(new.name.as_str())) {
+            return Err(it.error.into());
         }
         let same = |record: &Record| record.name == new.name && record.owner == new.owner;
         if let Some(record) = listing.records.into_iter().find(same) {
@@ -191,9 +210,13 @@ impl Store {
                 Ok(record) => listing.records.push(record),
                 // Removed since it was listed.
                 Err(StoreError::Gone(_)) => {}
-                Err(error) => listing.unreadable.push(error),
+                Err(error) => {
+                    let name = self.noted_name(&id);
+                    listing.unreadable.push(Unreadable { id, name, error });
+                }
             }
         }
+        listing.unreadable.sort_by(|a, b| a.id.cmp(&b.id));
         listing
             .records
             .sort_by(|a, b| (&a.name, a.owner.place(), &a.id).cmp(&(&b.name, b.owner.place(), &b.id)));
@@ -205,8 +228,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Gone`] when there is none.
     pub fn load(&self, id: &SandboxId) -> Result<Record, StoreError> {
-        let path = self.sandbox(id).record();
-        let record: Record = file::read(&path)?.ok_or_else(|| StoreError::Gone(id.clone()))?;
+        let dir = self.sandbox(id);
+        let path = dir.record();
+        let Some(record) = file::read::<Record>(&path)? else {
+            // Folders come and go with their records in them.
+            dir.there()?;
+            return Err(StoreError::damaged(&path, "it is not there"));
+        };
         if record.id == *id { Ok(record) } else { Err(StoreError::damaged(&path, "it holds another id")) }
     }
 
@@ -246,7 +274,10 @@ impl Store {
         }
         let removed = self.removed_trails();
         file::make_folder(&removed)?;
-        let name = self.load(id)?.name;
+        let name = match self.load(id) {
+            Ok(record) => record.name.to_string(),
+            Err(_) => self.noted_name(id).map_or_else(|| "damaged".to_owned(), |name| name.to_string()),
+        };
         let mut kept = removed.join(format!("{name}-{id}"));
         for number in 2.. {
             if !kept.exists() {
@@ -256,6 +287,11 @@ impl Store {
         }
         fs::rename(&trail, &kept).map_err(StoreError::io("move", &trail))?;
         file::sync_folder(&removed).map_err(StoreError::io("sync", &removed))
+    }
+
+    /// The name under which a sandbox's keeper saw it last.
+    fn noted_name(&self, id: &SandboxId) -> Option<Name> {
+        self.sandbox(id).read_status().ok().flatten()?.name.parse().ok()
     }
 
     /// Deletes what a killed creation or removal left. The caller holds the lock; what cannot be deleted now is

@@ -133,10 +133,31 @@ fn a_damaged_record_is_named_and_hides_no_other() {
         fs::write(store.sandbox(&broken.id).record(), content).unwrap();
         let listing = store.list().unwrap();
         assert_eq!(listing.records, std::slice::from_ref(&other));
-        assert!(listing.unreadable[0].to_string().contains(broken.id.as_str()));
+        assert!(listing.unreadable[0].error.to_string().contains(broken.id.as_str()));
         assert!(matches!(store.create(new("new", "/src/web")), Err(CreateError::Store(_))));
+    }
+    // What its keeper noted says which names it does not have.
+    let dir = store.sandbox(&broken.id);
+    let life = dir.lock_life().unwrap().unwrap();
+    dir.write_status(&broken.status(crate::model::status::Phase::Running), &life).unwrap();
+    drop(life);
+    for content in [Some("{"), None] {
+        match content {
+            Some(content) => fs::write(dir.record(), content).unwrap(),
+            None => fs::remove_file(dir.record()).unwrap(),
+        }
+        let listing = store.list().unwrap();
+        assert_eq!(listing.unreadable[0].name.as_ref(), Some(&broken.name), "{content:?}");
+        assert!(matches!(store.create(new("dev", "/src/api")), Err(CreateError::Store(_))));
+        let made = store.create(new("new", "/src/web")).unwrap();
+        store.remove(&made.id).unwrap();
     }
     // A record under another's id does not answer for it.
     fs::copy(store.sandbox(&other.id).record(), store.sandbox(&broken.id).record()).unwrap();
     assert!(matches!(store.load(&broken.id), Err(StoreError::Damaged { .. })));
+    // It can be removed, and its trail is kept under the name that is known.
+    fs::create_dir(dir.audit()).unwrap();
+    store.remove(&broken.id).unwrap();
+    assert!(store.removed_trails().join(format!("dev-{}", broken.id)).is_dir());
+    assert!(store.list().unwrap().unreadable.is_empty());
 }

@@ -238,7 +238,7 @@ impl SandboxDir {
         file::read(&self.path.join("status.json"))
     }
 
-    fn there(&self) -> Result<(), StoreError> {
+    pub(super) fn there(&self) -> Result<(), StoreError> {
         if self.path.is_dir() { Ok(()) } else { Err(StoreError::Gone(self.id.clone())) }
     }
 }

@@ -24,7 +24,9 @@ pub struct Args {
 /// A name that nothing has; nobody to ask; a machine that does not stop.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     // All names first: a wrong one must not be found after half of them are gone.
-    let found = super::for_each(&args.names, |name| context.ops.find(name))?;
+    let (damaged, names): (Vec<String>, Vec<String>) =
+        args.names.iter().cloned().partition(|name| context.ops.is_damaged(name));
+    let found = super::for_each(&names, |name| context.ops.find(name))?;
     if !args.force {
         let names = args.names.join(", ");
         super::confirm_loss(context, &format!("Remove {names} with everything on their disks?"), "--force")?;
@@ -33,6 +35,10 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     for sandbox in &found {
         context.ops.remove(sandbox, args.force)?;
         removed.push(sandbox.desired.name.to_string());
+    }
+    for id in damaged {
+        context.ops.end_damaged(&id, true)?;
+        removed.push(id);
     }
     context.out.data(&json!({ "removed": removed }), || removed.join("\n") + "\n")?;
     Ok(Outcome::Done)

@@ -23,6 +23,14 @@ pub struct Args {
 /// # Errors
 /// A name that nothing has; a machine that does not stop.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let stop = |name: &String| context.ops.stop(&context.ops.find(name)?, args.grace, args.force);
-    context.show_statuses(&super::for_each(&args.names, stop)?)
+    let stop = |name: &String| {
+        if context.ops.is_damaged(name) {
+            context.ops.end_damaged(name, false)?;
+            let mut statuses = context.ops.list(false)?;
+            statuses.retain(|status| status.id == *name);
+            return Ok(statuses);
+        }
+        Ok(vec![context.ops.stop(&context.ops.find(name)?, args.grace, args.force)?])
+    };
+    context.show_statuses(&super::for_each(&args.names, stop)?.concat())
 }

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, json};
 
-use super::{Host, machines::state_failure};
+use super::{Host, machines::state_failure, status::told};
 use crate::{
     cli::{
         failure::{Failure, Kind},
         ops::{Answer, Asked, Inbox, Proposal},
+        output,
     },
     kit::COMMAND_LINE,
     model::{
@@ -200,7 +201,15 @@ impl Host {
     pub(super) fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure> {
         let now = now();
         let mut inboxes = Vec::new();
-        for known in self.store.all_approvals().map_err(state_failure)? {
+        let (all, unreadable) = self.store.all_approvals().map_err(state_failure)?;
+        for error in &unreadable {
+            output::warn(&format!("warning: {}", told(error)));
+        }
+        if reference.is_some() && !unreadable.is_empty() {
+            // Else a name that is meant here would mean another repository's definition.
+            self.store.approvals(&self.here).map_err(state_failure)?;
+        }
+        for known in all {
             let Some(owner) = known.owner.clone() else { continue };
             for (name, definition) in &known.definitions {
                 inboxes.push(self.inbox(&owner, name, definition, &now));

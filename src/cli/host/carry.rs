@@ -198,7 +198,7 @@ impl Host {
         };
         let status = match client::block_on(async { Ok(asked.await) })? {
             Ok(status) => status,
-            Err(ClientError::NotRunning | ClientError::Broken(_)) => self.last_status(record)?,
+            Err(ClientError::NotRunning | ClientError::Broken(_)) => self.last_status(record),
             Err(error) => return Err(error.into()),
         };
         match status.phase {

@@ -97,6 +97,7 @@ impl Host {
         anew: bool,
         warnings: Vec<String>,
     ) -> Result<Proposal, Failure> {
+        self.refuse_hidden(&input.desired)?;
         let mut definitions = self.approved(&owner, typed)?;
         for wanted in input.desired.iter().filter(|_| anew) {
             let own = approval::typed(wanted, &input.ground);
@@ -138,6 +139,7 @@ impl Host {
     pub(super) fn propose_removal(&self, source: &Source) -> Result<Proposal, Failure> {
         let documents = self.load(source)?;
         let owner = self.owner_of(source, &documents.base)?;
+        self.refuse_hidden(&documents.sandboxes)?;
         let records = self.records_of(&owner)?;
         let known = |sandbox: &&Sandbox| records.iter().any(|record| record.name == sandbox.name);
         let desired: Vec<Sandbox> = documents.sandboxes.iter().filter(known).cloned().collect();

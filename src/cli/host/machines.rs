@@ -5,13 +5,14 @@ use std::{fs, time::Duration};
 use jiff::Timestamp;
 use serde_json::{Map, json};
 
-use super::Host;
+use super::{Host, damaged::refusal, status::told};
 use crate::{
     audit::verify,
     cli::{
         client::{self, Client},
         failure::{Failure, Kind},
         ops::{Found, Operations, Progress},
+        output,
     },
     model::{
         desired::Sandbox,
@@ -43,18 +44,24 @@ impl Host {
         if found.as_ref().map_or(true, |record| record.owner != self.here)
             && Operations::is_defined(self, reference)
         {
-            return Err(not_made(reference, found.ok()));
+            let not_made = || not_made(reference, found.ok());
+            return Err(self.unreadable_of(reference).map_or_else(not_made, |it| refusal(&it)));
         }
         found.cloned().map_err(|error| match &error {
-            FindError::None(_) => Failure::new(Kind::NotFound, "sandbox_not_found", error.to_string()),
+            FindError::None(_) => match self.unreadable_of(reference) {
+                Some(unreadable) => refusal(&unreadable),
+                None => Failure::new(Kind::NotFound, "sandbox_not_found", error.to_string()),
+            },
             FindError::NotAName { .. } => Failure::new(Kind::Usage, "not_a_name", error.to_string()),
             FindError::Several { .. } => Failure::new(Kind::Usage, "several_sandboxes", error.to_string()),
         })
     }
 
-    /// Every record that can be read. Unreadable ones are the business of `doctor`.
+    /// Every record that can be read. That there are others is said once.
     pub(super) fn records(&self) -> Result<Vec<Record>, Failure> {
-        Ok(self.store.list().map_err(state_failure)?.records)
+        let listing = self.store.list().map_err(state_failure)?;
+        self.warn_of(&listing.unreadable);
+        Ok(listing.records)
     }
 
     pub(super) fn found(&self, record: &Record) -> Result<Found, Failure> {
@@ -101,7 +108,8 @@ impl Host {
         };
         let record = self.store.create(new).map_err(|error| match error {
             CreateError::Exists(_) => Failure::new(Kind::Failed, "sandbox_exists", error.to_string()),
-            other => Failure::new(Kind::Failed, "state", other.to_string()),
+            CreateError::Store(error) => state_failure(error),
+            other @ CreateError::Random(_) => Failure::from_error(Kind::Failed, "state", &other),
         })?;
         self.store.sandbox(&record.id).write_stack(&stack).map_err(state_failure)?;
         Ok(record)
@@ -198,39 +206,44 @@ impl Host {
         let client = Client::new(self.socket(&record.id)?);
         match client::block_on(async { Ok(client.stop(grace).await) })? {
             Ok(status) => {
-                self.await_end(record)?;
+                self.await_end(&record.id, record.name.as_str())?;
                 Ok(status)
             }
             // Not running, or the keeper ended before its answer had left.
             Err(_) => {
-                self.await_end(record)?;
-                self.last_status(record)
+                self.await_end(&record.id, record.name.as_str())?;
+                Ok(self.last_status(record))
             }
         }
     }
 
     /// Stops a sandbox whose keeper may hang: asks it for a moment, then kills it.
     pub(super) fn stop_by_force(&self, record: &Record) -> Result<SandboxStatus, Failure> {
-        let client = Client::new(self.socket(&record.id)?);
+        self.end_by_force(&record.id, record.name.as_str())?;
+        Ok(self.last_status(record))
+    }
+
+    /// Ends the keeper of a sandbox that is called `name`.
+    pub(super) fn end_by_force(&self, id: &SandboxId, name: &str) -> Result<(), Failure> {
+        let client = Client::new(self.socket(id)?);
         let asked = async { Ok(tokio::time::timeout(FORCE_PATIENCE, client.stop(Duration::ZERO)).await) };
         if client::block_on(asked)?.is_err() {
             client::block_on(async { Ok(client.kill().await) })??;
         }
-        self.await_end(record)?;
-        self.last_status(record)
+        self.await_end(id, name)
     }
 
     /// Waits until no keeper holds the sandbox.
-    fn await_end(&self, record: &Record) -> Result<(), Failure> {
-        let dir = self.store.sandbox(&record.id);
+    fn await_end(&self, id: &SandboxId, name: &str) -> Result<(), Failure> {
+        let dir = self.store.sandbox(id);
         let (tell, ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || tell.send(dir.await_end()));
         match ended.recv_timeout(END_LIMIT) {
             Ok(ended) => ended.map_err(state_failure),
             Err(_) => {
-                let message = format!("the keeper of sandbox {} does not end", record.name);
+                let message = format!("the keeper of sandbox {name} does not end");
                 Err(Failure::new(Kind::TimedOut, "stop", message)
-                    .hint(format!("`cofferdam stop {} --force` kills it", record.name)))
+                    .hint(format!("`cofferdam stop {name} --force` kills it")))
             }
         }
     }
@@ -244,7 +257,11 @@ impl Host {
         let head = verify::directory(&dir.audit(), None).map(|report| report.head).ok();
         dir.remove_sockets().map_err(state_failure)?;
         self.store.remove(&record.id).map_err(remove_failure)?;
-        self.forget_typed(&record.owner, record.name.as_str())?;
+        match self.store.approvals(&record.owner) {
+            Ok(_) => self.forget_typed(&record.owner, record.name.as_str())?,
+            // Nothing of a file that cannot be read counts as approved.
+            Err(error) => output::warn(&format!("warning: {}", told(&error))),
+        }
         let draft = Draft {
             time: Timestamp::now().to_string(),
             action: "sandbox.remove".to_owned(),
@@ -278,7 +295,7 @@ pub(super) fn host_memory() -> Option<u64> {
 }
 
 pub(super) fn state_failure(error: crate::store::StoreError) -> Failure {
-    Failure::new(Kind::Failed, "state", error.to_string())
+    Failure::from_error(Kind::Failed, "state", &error)
 }
 
 pub(super) fn remove_failure(error: RemoveError) -> Failure {

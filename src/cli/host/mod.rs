@@ -8,6 +8,7 @@ mod account;
 mod approval;
 mod carry;
 mod config;
+mod damaged;
 mod documents;
 mod hardware;
 mod kits;
@@ -84,6 +85,8 @@ pub struct Host {
     lifeline: Option<root::Lifeline>,
     /// Whether registries and kits are only what `sandbox.lock` pins.
     locked: Cell<bool>,
+    /// Whether this command has said already that records cannot be read.
+    warned: Cell<bool>,
 }
 
 impl Host {
@@ -149,6 +152,7 @@ impl Host {
             keys,
             lifeline: None,
             locked: Cell::new(false),
+            warned: Cell::new(false),
         })
     }
 

@@ -112,7 +112,18 @@ impl Operations for Host {
     fn list(&self, here: bool) -> Result<Vec<SandboxStatus>, Failure> {
         let mut records = self.records()?;
         records.retain(|record| !here || record.owner == self.here);
-        self.statuses_of(&records)
+        let mut statuses = self.statuses_of(&records)?;
+        // Whose they are cannot be read either.
+        statuses.extend(self.unreadable_statuses()?);
+        Ok(statuses)
+    }
+
+    fn end_damaged(&self, id: &str, remove: bool) -> Result<(), Failure> {
+        self.end_unreadable(id, remove)
+    }
+
+    fn is_damaged(&self, id: &str) -> bool {
+        self.unreadable_of(id).is_some_and(|it| it.id.as_str() == id)
     }
 
     fn is_defined(&self, name: &str) -> bool {

@@ -1,12 +1,12 @@
 //! Where sandboxes stand: what their keepers say, what those noted last, and what of it is true in the words of
 //! `KIT.md`, section 3.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{error::Error, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use super::{Host, machines::state_failure};
+use super::Host;
 use crate::{
     cli::{
         client::{self, Client, ClientError},
@@ -17,7 +17,7 @@ use crate::{
         session::TaskState,
         status::{Condition, Phase, SandboxStatus, SetupState},
     },
-    store::Record,
+    store::{Record, StoreError},
 };
 
 /// Keepers that are asked at the same time: each takes a descriptor.
@@ -37,33 +37,41 @@ impl Host {
         let status = |(record, answer): (&Record, Result<SandboxStatus, ClientError>)| {
             let mut status = match answer {
                 Ok(status) => status,
-                Err(ClientError::NotRunning) => self.last_status(record)?,
-                Err(error) => self.noted_status(record, &error)?,
+                Err(ClientError::NotRunning) => self.last_status(record),
+                Err(error) => self.noted_status(record, &error),
             };
-            let known = self.store.approvals(&record.owner).map_err(state_failure)?;
-            let definition = known.definitions.get(record.name.as_str());
+            // One repository's damaged file is no reason to say nothing of the others' sandboxes.
+            let known = self.store.approvals(&record.owner);
+            let definition = known.as_ref().ok().and_then(|it| it.definitions.get(record.name.as_str()));
             status.conditions = conditions(record, &status, definition.map_or(0, |it| it.parked.len()));
-            Ok(status)
+            status.conditions.extend(known.err().map(|error| damaged(&error)));
+            status
         };
-        records.iter().zip(answers).map(status).collect()
+        Ok(records.iter().zip(answers).map(status).collect())
     }
 
     /// What a keeper noted last that lives and does not answer.
-    fn noted_status(&self, record: &Record, error: &ClientError) -> Result<SandboxStatus, Failure> {
-        let noted = self.store.sandbox(&record.id).read_status().map_err(state_failure)?;
+    fn noted_status(&self, record: &Record, error: &ClientError) -> SandboxStatus {
+        let noted = self.store.sandbox(&record.id).read_status().ok().flatten();
         let mut status = noted.unwrap_or_else(|| record.status(Phase::Starting));
         status.sessions.clear();
         status.silent = true;
         status.reason = Some(format!("its keeper does not answer: {error}"));
-        Ok(status)
+        status
     }
 
     /// What a keeper noted last. One that was killed could not note its end.
-    pub(super) fn last_status(&self, record: &Record) -> Result<SandboxStatus, Failure> {
+    pub(super) fn last_status(&self, record: &Record) -> SandboxStatus {
         let dir = self.store.sandbox(&record.id);
-        let mut status = match dir.read_status().map_err(state_failure)? {
-            Some(status) => status,
-            None => record.status(Phase::Stopped),
+        let mut status = match dir.read_status() {
+            Ok(Some(status)) => status,
+            Ok(None) => record.status(Phase::Stopped),
+            // The next start writes it anew.
+            Err(error) => {
+                let mut status = record.status(Phase::Failed);
+                status.reason = Some(format!("what its keeper noted last cannot be read: {}", told(&error)));
+                status
+            }
         };
         if !matches!(status.phase, Phase::Stopped | Phase::Failed) {
             status.phase = Phase::Failed;
@@ -73,8 +81,23 @@ impl Host {
         status.ports.clear();
         status.interrupt(&Timestamp::now().to_string());
         status.setup = status.setup.take().filter(|setup| setup.state == SetupState::Failed);
-        Ok(status)
+        status
     }
+}
+
+/// That a file of the state directory which concerns a sandbox cannot be read.
+pub(super) fn damaged(error: &StoreError) -> Condition {
+    Condition {
+        condition: "Stalled".to_owned(),
+        reason: Some("Damaged".to_owned()),
+        message: Some(told(error)),
+    }
+}
+
+/// An error of the state directory with its cause.
+pub(super) fn told(error: &StoreError) -> String {
+    let cause = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
+    format!("{error}{cause}")
 }
 
 /// The answers of keepers, in the order of their sockets.

@@ -175,6 +175,20 @@ pub trait Operations {
     /// When it does not stop.
     fn remove(&self, sandbox: &Found, force: bool) -> Result<(), Failure>;
 
+    /// Whether this is the id of a sandbox whose record cannot be read.
+    fn is_damaged(&self, _id: &str) -> bool {
+        false
+    }
+
+    /// Ends such a sandbox by force, and with `remove` deletes it with its disks; its audit trail stays. One that is gone
+    /// is no error.
+    ///
+    /// # Errors
+    /// When it does not end.
+    fn end_damaged(&self, _id: &str, _remove: bool) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Takes a sandbox out of reconciling, or puts it back.
     ///
     /// # Errors

@@ -100,6 +100,7 @@ impl Host {
             keys: Default::default(),
             lifeline: Some(Lifeline::new().map_err(|error| local(&error))?),
             locked: self.locked.clone(),
+            warned: self.warned.clone(),
         })
     }
 }
