@@ -189,10 +189,10 @@ impl Host {
             }
             let given: Vec<Approval> =
                 chosen.iter().map(|asked| self.approval(asked.grant.clone(), how, wanted, None)).collect();
+            // The event first: nothing is approved that the trail does not know of.
+            let grants = chosen.iter().map(|asked| asked.grant.as_str());
+            self.note_answer("approve", owner, wanted, grants, None)?;
             self.edit_definition(owner, wanted.name.as_str(), |definition| definition.approve(given))?;
-            for asked in chosen {
-                self.note_answer("approve", owner, wanted, &asked.grant, None)?;
-            }
         }
         self.proposal(input.clone(), owner.clone(), proposal.typed, proposal.warnings.clone())
     }
@@ -289,18 +289,30 @@ impl Host {
             Answer::Approve { until } => ("approve", until.clone()),
             Answer::Reject => ("reject", None),
         };
-        self.edit_definition(&inbox.owner, &inbox.sandbox, |definition| match answer {
-            Answer::Approve { .. } => definition.approve(
-                grants.iter().map(|grant| self.approval(grant.clone(), How::Asked, wanted, until.clone())),
-            ),
-            Answer::Reject => definition.reject(grants.iter().map(|grant| Rejection {
-                grant: grant.clone(),
-                by: self.user.clone(),
-                at: now.clone(),
-            })),
-        })?;
-        for grant in grants {
-            self.note_answer(word, &inbox.owner, wanted, grant, until.as_deref())?;
+        let note = || {
+            let grants = grants.iter().map(String::as_str);
+            self.note_answer(word, &inbox.owner, wanted, grants, until.as_deref())
+        };
+        let edit = |change: &dyn Fn(&mut Definition)| {
+            self.edit_definition(&inbox.owner, &inbox.sandbox, |definition| change(definition))
+        };
+        match answer {
+            // The events first: nothing is approved that the trail does not know of.
+            Answer::Approve { .. } => {
+                note()?;
+                let given = |grant: &String| self.approval(grant.clone(), How::Asked, wanted, until.clone());
+                edit(&|definition| definition.approve(grants.iter().map(given)))?;
+            }
+            // A refusal does not wait for room in the trail.
+            Answer::Reject => {
+                let refused = |grant: &String| Rejection {
+                    grant: grant.clone(),
+                    by: self.user.clone(),
+                    at: now.clone(),
+                };
+                edit(&|definition| definition.reject(grants.iter().map(refused)))?;
+                note()?;
+            }
         }
         let root = definition.root.clone().unwrap_or_else(|| inbox.owner.place().to_owned());
         self.follow(&inbox.owner, &root, wanted, on)
@@ -334,15 +346,15 @@ impl Host {
         Approval { grant, by: self.user.clone(), at: now(), how, commit, until }
     }
 
-    fn note_answer(
+    fn note_answer<'a>(
         &self,
         action: &str,
         owner: &Owner,
         wanted: &Sandbox,
-        grant: &str,
+        grants: impl Iterator<Item = &'a str>,
         until: Option<&str>,
     ) -> Result<(), Failure> {
-        let draft = Draft {
+        let draft = |grant: &str| Draft {
             time: now(),
             action: action.to_owned(),
             resource: grant.to_owned(),
@@ -355,7 +367,7 @@ impl Host {
                 ("until".to_owned(), json!(until)),
             ]),
         };
-        self.note(draft, Some(wanted))
+        self.note_all(grants.map(draft).collect(), Some(wanted))
     }
 }
 

@@ -349,3 +349,44 @@ fn a_document_that_disappears_leaves_an_orphan_of_its_own_file_only() {
     let status = host.status_of(&host.store.load(&record.id).unwrap()).unwrap();
     assert_eq!(status.conditions[0].reason.as_deref(), Some("Orphaned"));
 }
+
+/// Events of the host's trail by what they are about, and the files that hold them.
+fn trail(host: &Host) -> (Vec<String>, usize) {
+    let files = fs::read_dir(host.store.audit()).unwrap().map(|entry| entry.unwrap().path());
+    let segments: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().contains(".jsonl")).collect();
+    let text: String = segments.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let event = |line: &str| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        format!("{} {}", event["action"].as_str().unwrap(), event["resource"].as_str().unwrap())
+    };
+    (text.lines().map(event).collect(), segments.len())
+}
+
+#[test]
+fn nothing_is_approved_that_the_trail_does_not_take() {
+    let stage = Stage::new();
+    stage.write("web/sandbox.yaml", WIDER);
+    let host = stage.host("web");
+    let open = proposal(&host, &Source::Search);
+    Operations::park(&host, &open).unwrap();
+    let ids: Vec<String> = open.asked.iter().map(|asked| asked.id.clone()).collect();
+    let inbox = || Operations::inboxes(&host, Some("dev")).unwrap().remove(0);
+    // A file in the place of the trail's folder takes no event.
+    fs::write(host.store.audit(), "").unwrap();
+    assert_eq!(host.approve(&open, &ids, How::Yes).unwrap_err().code(), "audit");
+    let answer = Answer::Approve { until: None };
+    let refused = host.answer(&inbox(), &grants(&open), &answer, &Silent).unwrap_err();
+    assert_eq!((refused.code(), inbox().approved), ("audit", Vec::new()));
+    assert_eq!(asked(&host), grants(&open));
+    // A refusal stands all the same.
+    let one = grants(&open)[..1].to_vec();
+    assert!(host.answer(&inbox(), &one, &Answer::Reject, &Silent).is_err());
+    assert_eq!(inbox().rejected[0].grant, one[0]);
+    // The break: with a trail it is approved, and one writer wrote every event.
+    fs::remove_file(host.store.audit()).unwrap();
+    let open = proposal(&host, &Source::Search);
+    host.approve(&open, &ids, How::Yes).unwrap();
+    let approved: Vec<String> = grants(&open).iter().map(|grant| format!("approve {grant}")).collect();
+    assert!(approved.len() > 1);
+    assert_eq!(trail(&host), (approved, 1));
+}

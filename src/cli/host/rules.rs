@@ -172,24 +172,21 @@ impl Host {
         removed: &[NetworkRule],
         scope: &str,
     ) -> Result<(), Failure> {
-        for (verb, rule) in
-            added.iter().map(|rule| ("added", rule)).chain(removed.iter().map(|rule| ("removed", rule)))
-        {
-            let draft = Draft {
-                time: Timestamp::now().to_string(),
-                action: "policy.change".to_owned(),
-                resource: rule.pattern(),
-                decision: Decision::Allow,
-                rule: Some(RuleRef::from(rule)),
-                reason: verb.to_owned(),
-                detail: Map::from_iter([
-                    ("effect".to_owned(), json!(rule.effect)),
-                    ("scope".to_owned(), json!(scope)),
-                ]),
-            };
-            self.note(draft, None)?;
-        }
-        Ok(())
+        let draft = |(verb, rule): (&str, &NetworkRule)| Draft {
+            time: Timestamp::now().to_string(),
+            action: "policy.change".to_owned(),
+            resource: rule.pattern(),
+            decision: Decision::Allow,
+            rule: Some(RuleRef::from(rule)),
+            reason: verb.to_owned(),
+            detail: Map::from_iter([
+                ("effect".to_owned(), json!(rule.effect)),
+                ("scope".to_owned(), json!(scope)),
+            ]),
+        };
+        let added = added.iter().map(|rule| ("added", rule));
+        let changes = added.chain(removed.iter().map(|rule| ("removed", rule)));
+        self.note_all(changes.map(draft).collect(), None)
     }
 }
 

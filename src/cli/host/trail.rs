@@ -20,6 +20,11 @@ use crate::{
 impl Host {
     /// Writes to the host's own trail: what happens outside a running sandbox.
     pub(super) fn note(&self, draft: Draft, about: Option<&Sandbox>) -> Result<(), Failure> {
+        self.note_all(vec![draft], about)
+    }
+
+    /// As [`Host::note`] for several events: by one writer, which leaves one segment, and all on the disk at once.
+    pub(super) fn note_all(&self, drafts: Vec<Draft>, about: Option<&Sandbox>) -> Result<(), Failure> {
         let failed = |error: &dyn std::error::Error| {
             Failure::new(Kind::Failed, "audit", format!("the audit trail does not take the event: {error}"))
         };
@@ -54,7 +59,9 @@ impl Host {
             }
             Err(error) => return Err(failed(&error)),
         };
-        trail.append(draft, &context, now).map_err(|error| failed(&error))?;
+        for draft in drafts {
+            trail.append(draft, &context, now).map_err(|error| failed(&error))?;
+        }
         trail.sync().map_err(|error| failed(&error))?;
         Ok(())
     }
