@@ -41,6 +41,7 @@ pub struct Approvals {
 impl Versioned for Approvals {
     const VERSION: u16 = 1;
     const MAX: u64 = 64 << 20;
+    const MEND: &'static str = "put it right; if you move it away, every grant of its repository asks again";
 }
 
 /// What is remembered for one definition.

@@ -33,10 +33,12 @@ pub enum StoreError {
         known: u16,
     },
     /// Not what this release writes.
-    #[error("{} is damaged; move it away to go on without it", path.display())]
+    #[error("{} is damaged; {mend}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// What to do, and what that costs.
+        mend: &'static str,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -65,9 +67,20 @@ impl StoreError {
     }
 
     pub(super) fn damaged(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Damaged { path: path.to_owned(), source: source.into() }
+        Self::Damaged { path: path.to_owned(), mend: GO_ON, source: source.into() }
+    }
+
+    /// Says what to do about a damaged file of this kind.
+    pub(super) fn mended_by(mut self, way: &'static str) -> Self {
+        if let Self::Damaged { mend, .. } = &mut self {
+            *mend = way;
+        }
+        self
     }
 }
+
+/// What can be done about a file that nothing rests on.
+const GO_ON: &str = "move it away to go on without it";
 
 /// An effect on the disk. A test stops after any of them, as a kill would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +208,8 @@ pub(super) trait Versioned: Serialize + DeserializeOwned {
     const VERSION: u16;
     /// Longest file in bytes.
     const MAX: u64;
+    /// What to do about a damaged one, and what that costs.
+    const MEND: &'static str = GO_ON;
 }
 
 #[derive(Deserialize)]
@@ -204,18 +219,18 @@ struct Envelope {
 
 /// Reads a versioned file; `None` when there is none.
 pub(super) fn read<T: Versioned>(path: &Path) -> Result<Option<T>, StoreError> {
+    let damaged = |error: serde_json::Error| StoreError::damaged(path, error).mended_by(T::MEND);
     let Some(bytes) = read_bounded(path, T::MAX)? else { return Ok(None) };
     // The version first: of a later format nothing else is known.
-    let envelope: Envelope =
-        serde_json::from_slice(&bytes).map_err(|error| StoreError::damaged(path, error))?;
+    let envelope: Envelope = serde_json::from_slice(&bytes).map_err(damaged)?;
     match envelope.version {
         version if version > u64::from(T::VERSION) => {
             Err(StoreError::Newer { path: path.to_owned(), found: version, known: T::VERSION })
         }
         version if version < u64::from(T::VERSION) => {
-            Err(StoreError::damaged(path, format!("no release wrote format {version}")))
+            Err(StoreError::damaged(path, format!("no release wrote format {version}")).mended_by(T::MEND))
         }
-        _ => serde_json::from_slice(&bytes).map(Some).map_err(|error| StoreError::damaged(path, error)),
+        _ => serde_json::from_slice(&bytes).map(Some).map_err(damaged),
     }
 }
 

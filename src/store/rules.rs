@@ -46,6 +46,8 @@ pub struct RuleSet {
 impl Versioned for RuleSet {
     const VERSION: u16 = 1;
     const MAX: u64 = 16 << 20;
+    const MEND: &'static str =
+        "put it right; if you move it away, none of its rules counts any more, denials neither";
 }
 
 impl RuleSet {
@@ -212,7 +214,10 @@ mod tests {
     fn damaged_rules_are_not_taken_for_none() {
         let (dir, store) = store();
         std::fs::write(dir.path().join("policy/user.json"), "{\"version\":1,\"rules\":[{}]}").unwrap();
-        assert!(matches!(store.rules(Scope::User), Err(StoreError::Damaged { .. })));
+        let error = store.rules(Scope::User).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }));
+        // Whoever moves it away knows that denials go with it.
+        assert!(error.to_string().contains("denials neither"), "{error}");
     }
 
     #[test]

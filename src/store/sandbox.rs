@@ -54,6 +54,7 @@ pub struct Record {
 impl Versioned for Record {
     const VERSION: u16 = 1;
     const MAX: u64 = 16 << 20;
+    const MEND: &'static str = "put it right, or remove its sandbox by the id";
 }
 
 impl Record {
@@ -233,9 +234,13 @@ impl Store {
         let Some(record) = file::read::<Record>(&path)? else {
             // Folders come and go with their records in them.
             dir.there()?;
-            return Err(StoreError::damaged(&path, "it is not there"));
+            return Err(StoreError::damaged(&path, "it is not there").mended_by(Record::MEND));
         };
-        if record.id == *id { Ok(record) } else { Err(StoreError::damaged(&path, "it holds another id")) }
+        if record.id == *id {
+            Ok(record)
+        } else {
+            Err(StoreError::damaged(&path, "it holds another id").mended_by(Record::MEND))
+        }
     }
 
     /// Removes a sandbox and its disks; its audit trail is kept, see [`Store::removed_trails`]. What else belongs to it

@@ -106,7 +106,8 @@ impl Store {
             Ok(found) if found == u64::from(FORMAT) => Ok(true),
             Ok(found) if found > u64::from(FORMAT) => Err(StoreError::Newer { path, found, known: FORMAT }),
             // There was no format before the first.
-            _ => Err(StoreError::damaged(&path, "it does not hold the number of a format")),
+            _ => Err(StoreError::damaged(&path, "it does not hold the number of a format")
+                .mended_by("write 1 into it if no later release ever used this directory")),
         }
     }
 
@@ -275,7 +276,17 @@ mod tests {
             Store::open(root.path()).map(drop).map_err(|error| error.to_string())
         };
         assert!(message("version", "2\n").unwrap_err().contains("has format 2, this release knows 1"));
-        assert!(message("version", "x").unwrap_err().contains("is damaged"));
+        let damaged = message("version", "x").unwrap_err();
+        assert!(
+            damaged.ends_with("is damaged; write 1 into it if no later release ever used this directory")
+        );
+        // What it says helps.
+        let root = dir.path().join("mended");
+        Store::open(&root).unwrap();
+        fs::write(root.join("version"), "").unwrap();
+        Store::open(&root).unwrap_err();
+        fs::write(root.join("version"), "1").unwrap();
+        Store::open(&root).unwrap();
         assert!(message("thesis.tex", "").unwrap_err().contains("is not empty and not a state directory"));
         // What an opening that was killed leaves is no obstacle.
         assert_eq!(message(".version.new", ""), Ok(()));
