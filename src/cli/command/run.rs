@@ -5,11 +5,14 @@ mod last;
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{
-    command::{attach, launch::LaunchArgs, task},
-    context::{Carried, Context},
-    failure::{CommandResult, Failure, Kind, Outcome},
-    ops::{Found, Source, Wish},
+use crate::{
+    cli::{
+        command::{attach, launch::LaunchArgs, task},
+        context::{Carried, Context},
+        failure::{CommandResult, Failure, Kind, Outcome},
+        ops::{Found, Source, Wish},
+    },
+    kit::Checkout,
 };
 
 /// Arguments of `run`.
@@ -142,6 +145,9 @@ fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
     }
     let path = word.contains('/') || word.starts_with('.') || crate::kit::is_archive(Path::new(word));
     match (context.ops.has_agent_kit(word), path) {
+        (true, false) if crate::kit::has_agent(word) && lies_here(word, context) => {
+            Ok("the repository's own agent kit, not the built-in one")
+        }
         (true, false) => Ok("an agent kit"),
         (true, true) => Ok("the path of an agent kit"),
         (false, true) => Err(Failure::new(
@@ -165,6 +171,17 @@ fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
     }
 }
 
+/// Whether a kit of a built-in one's name lies in this repository: the nearer one counts.
+fn lies_here(word: &str, context: &Context<'_>) -> bool {
+    let folder = context.ops.folder();
+    let Ok(checkout) = Checkout::of(folder) else { return false };
+    let below = folder.strip_prefix(checkout.root()).unwrap_or(Path::new(""));
+    below.ancestors().any(|above| {
+        let kit = |kits: &str| above.join(kits).join(word).join("kit.yaml");
+        ["kits", ".cofferdam/kits"].iter().any(|kits| checkout.has(&kit(kits).to_string_lossy()))
+    })
+}
+
 fn of_kit(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
     let here = [PathBuf::from(".")];
     let paths = if args.paths.is_empty() { &here[..] } else { &args.paths[..] };
@@ -179,11 +196,9 @@ fn of_kit(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
     }
     refuse_task(&Source::CommandLine(Box::new(document.clone())), &name, args, context)?;
     first::ask(&args.what, &args.launch, &mut document, context)?;
-    // Whoever types this at a terminal asks for what our own kits need; the list is shown. What a kit of the
-    // repository wants is for the person to read first.
-    let ours = crate::kit::has_agent(&args.what) && args.launch.kit.is_empty();
-    let yes = args.launch.yes || (ours && context.prompt.is_interactive());
-    let wish = Wish { yes, ..Wish::default() };
+    // What our own kits need is typed with their name and not asked for; what is asked comes from a file, and is for
+    // the person to read first, whatever its kit is called.
+    let wish = Wish { yes: args.launch.yes, ..Wish::default() };
     let carried = context.carry_out(&Source::CommandLine(Box::new(document)), &wish)?;
     Ok(Prepared { sandbox: made(&name, &carried, context)?, made: true, first: true })
 }
