@@ -32,8 +32,8 @@ pub struct FsConfig {
     pub tag: String,
     /// Nothing may be written.
     pub read_only: bool,
-    /// The rules for a workspace that the agent writes directly.
-    pub guard: bool,
+    /// The rules for a folder that the agent writes: where it lies on the host. None is guarded by nothing.
+    pub guard: Option<PathBuf>,
     /// Files that are never seen, by device and inode.
     pub hidden: Vec<(u64, u64)>,
 }

@@ -22,7 +22,7 @@ pub(super) fn main() -> Result<(), ZoneError> {
         read_only: config.read_only,
         owner: AGENT,
         hidden: config.hidden.iter().map(|(dev, ino)| fs::FileId { dev: *dev, ino: *ino }).collect(),
-        guard: if config.guard { fs::Guard::direct() } else { fs::Guard::off() },
+        guard: config.guard.map_or_else(fs::Guard::off, |path| fs::Guard::direct().within(&path)),
     };
     fs::serve(listener, &config.tag, served).map_err(ZoneError::failed("the device ended"))
 }

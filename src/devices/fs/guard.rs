@@ -8,7 +8,7 @@
 //! Pure: a path is judged by its names. What it takes to know about the host comes through one question, whether a
 //! directory looks like a repository.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::table::Name;
 
@@ -34,6 +34,8 @@ const RUN_UNASKED: &[&str] = &[
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     git: bool,
+    /// Names from a `.git` that the folder itself lies in, down to the folder.
+    within: Vec<Vec<u8>>,
     names: Vec<Vec<u8>>,
     paths: Vec<Vec<Vec<u8>>>,
 }
@@ -57,16 +59,25 @@ pub(super) struct Judgement {
 }
 
 impl Guard {
-    /// No rules: plain mounts, where the grant says all.
+    /// No rules: where nothing can be written.
     #[must_use]
     pub fn off() -> Self {
         Self::default()
     }
 
-    /// The rules of direct mode.
+    /// The rules for what the agent writes directly.
     #[must_use]
     pub fn direct() -> Self {
         Self { git: true, ..Self::default() }.with_names(RUN_UNASKED)
+    }
+
+    /// The same for a folder that lies at `path`: one in a repository's own directory is judged as a part of it.
+    #[must_use]
+    pub fn within(mut self, path: &Path) -> Self {
+        let names: Vec<Vec<u8>> = path.iter().map(|name| fold(name.as_encoded_bytes())).collect();
+        let git = names.iter().position(|name| is_dot_git(name)).unwrap_or(names.len());
+        self.within = names[git..].to_vec();
+        self
     }
 
     /// More names that are read-only at any depth.
@@ -105,14 +116,16 @@ impl Guard {
         if !self.git {
             return judged;
         }
-        for (at, name) in folded.iter().enumerate() {
+        let above = self.within.len();
+        let whole: Vec<Vec<u8>> = self.within.iter().cloned().chain(folded).collect();
+        for (at, name) in whole.iter().enumerate() {
             let inside = if is_dot_git(name) {
-                if at + 1 == folded.len() {
+                if at + 1 == whole.len() {
                     judged.verdict = Verdict::Protected;
                 }
-                &folded[at + 1..]
-            } else if (thorough || is_git_entry(name)) && looks_like_git(at) {
-                &folded[at..]
+                &whole[at + 1..]
+            } else if at >= above && (thorough || is_git_entry(name)) && looks_like_git(at - above) {
+                &whole[at..]
             } else {
                 continue;
             };
@@ -290,6 +303,24 @@ mod tests {
             assert_eq!(guard.judge(&path(text), false, &mut |_| false).verdict, expected, "{text}");
             let off = Guard::off().judge(&path(text), true, &mut |_| true);
             assert_eq!(off, Judgement { verdict: Free, in_git: false }, "{text}, guard off");
+        }
+    }
+
+    #[test]
+    fn a_folder_within_a_repositorys_own_directory_is_judged_as_a_part_of_it() {
+        use Verdict::{Free, Protected};
+        let judge = |folder: &str, text: &str| {
+            let guard = Guard::direct().within(Path::new(folder));
+            guard.judge(&path(text), false, &mut |_| false).verdict
+        };
+        for (folder, text, expected) in [
+            ("/src/shop/.git/hooks", "post-checkout", Protected),
+            ("/src/shop/.git", "config", Protected),
+            ("/src/shop/.git", "objects/ab", Free),
+            ("/src/shop/.GIT/modules/lib", "config", Protected),
+            ("/src/shop", "post-checkout", Free),
+        ] {
+            assert_eq!(judge(folder, text), expected, "{folder}: {text}");
         }
     }
 

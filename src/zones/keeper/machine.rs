@@ -28,12 +28,13 @@ use super::{
     machine_control,
     output::{self, BoundedFile},
     ports::Ports,
+    shares::{Share, shares},
 };
 use crate::{
     engine::{Acceleration, Disk, Engine, Folder, MachineSpec, Qemu},
     model::{
         api::{EgressSecret, EgressSetup, PolicyRevision},
-        desired::{Access, Sandbox, WorkspaceMode},
+        desired::Sandbox,
         launch::KeeperConfig,
         status::Isolation,
     },
@@ -174,31 +175,18 @@ impl Starting<'_> {
 
     /// One file server for the workspace and each mount.
     async fn folders(&self) -> Result<(Vec<GuestMount>, Vec<Folder>), StartError> {
-        let mut folders = Vec::new();
-        if let Some(workspace) = &self.sandbox.workspace {
-            let target = workspace.path.display().to_string();
-            folders.push((&workspace.path, target, workspace.mode == WorkspaceMode::Read, true));
-        }
-        for mount in &self.sandbox.mounts {
-            folders.push((&mount.source, mount.target.clone(), mount.access == Access::Read, false));
-        }
         let (mut mounts, mut devices) = (Vec::new(), Vec::new());
-        for (index, (path, target, read_only, guard)) in folders.into_iter().enumerate() {
+        for (index, share) in shares(self.sandbox).into_iter().enumerate() {
             let tag = format!("folder{index}");
-            let device = self.folder(path, &tag, read_only, guard).await?;
+            let device = self.folder(&share, &tag).await?;
             devices.push(Folder { tag: tag.clone(), socket: device });
-            mounts.push(GuestMount { tag, target, read_only });
+            mounts.push(GuestMount { tag, target: share.target, read_only: share.read_only });
         }
         Ok((mounts, devices))
     }
 
-    async fn folder(
-        &self,
-        path: &Path,
-        tag: &str,
-        read_only: bool,
-        guard: bool,
-    ) -> Result<OwnedFd, StartError> {
+    async fn folder(&self, share: &Share<'_>, tag: &str) -> Result<OwnedFd, StartError> {
+        let Share { path, read_only, .. } = *share;
         self.book.judge_folder(path).map_err(doing("asking the policy for a folder"))?;
         let root = open_folder(path)
             .map_err(|error| doing("opening a folder")(format!("{}: {error}", path.display())))?;
@@ -209,7 +197,7 @@ impl Starting<'_> {
         jail.become_user = jail.become_user.map(|_| (owner.uid(), owner.gid()));
         jail.max_descriptors = 4096;
         let hidden = self.book.hidden();
-        let config = FsConfig { jail, tag: tag.to_owned(), read_only, guard: guard && !read_only, hidden };
+        let config = FsConfig { jail, tag: tag.to_owned(), read_only, guard: share.guard(), hidden };
         let (listener, connected) = self.device_socket()?;
         let own = vec![listener.into(), root.into()];
         self.launcher.start("fs", &config, own).await.map_err(doing("starting a file server"))?;

@@ -27,6 +27,7 @@ mod ports;
 mod relay;
 mod sessions;
 mod setup;
+mod shares;
 mod upstream;
 
 use std::{
