@@ -282,19 +282,25 @@ pub fn sandboxes_in(selection: &Selection, folder: &Path) -> Result<Vec<String>,
     Ok(nodes.filter_map(|node| name(&node)).collect())
 }
 
-/// The services of the program and of the files here. What is wrong with the files is not asked now.
-pub(super) fn services_here(context: &Context) -> Services {
+/// The services of the program and of the files here. What is wrong with the files is not asked now, but a built-in
+/// service stays what it is, and a name that two documents have is none's: its second place is given instead.
+pub(super) fn services_here(context: &Context) -> (Services, BTreeMap<String, String>) {
     let files = discover(Selection::Default, &context.folder).map(|found| found.files).unwrap_or_default();
-    let mut services = builtin::services().clone();
+    let (mut services, mut twice) = (builtin::services().clone(), BTreeMap::new());
     for file in &files {
         let mut read = read(&file.name, &file.bytes);
         for document in &read.documents {
-            if let AnyDocument::Service(document) = document {
-                let resolved = service(&document.spec, &mut read.findings);
-                let name = document.metadata.name.value.0.clone();
-                services.extend(resolved.map(|service| (name, service)));
+            let AnyDocument::Service(document) = document else { continue };
+            let name = document.metadata.name.value.0.clone();
+            if builtin::has_service(&name) {
+                continue;
+            }
+            if services.contains_key(&name) {
+                twice.insert(name, file.name.clone());
+            } else if let Some(service) = service(&document.spec, &mut read.findings) {
+                services.insert(name, service);
             }
         }
     }
-    services
+    (services, twice)
 }

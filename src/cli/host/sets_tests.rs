@@ -182,3 +182,30 @@ fn packages_are_pinned_shown_and_held_to() {
         assert_eq!((failure.exit_code(), failure.object().message.as_str()), (3, expected));
     }
 }
+
+#[test]
+fn a_repository_does_not_say_what_a_built_in_service_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = |name: &str, host: &str| {
+        format!(
+            "---\napiVersion: cofferdam.dev/v1alpha1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{hosts: [{host}], inject: {{header: x-token}}, env: OUR_TOKEN, why: ours}}\n"
+        )
+    };
+    let host = host(folder.path(), "{}");
+    let hosts = |name: &str, effect: Effect| {
+        let members = host.named_set("service", name, effect).unwrap().members;
+        members.iter().map(|member| member.host.to_string()).collect::<Vec<_>>()
+    };
+    let honest = hosts("github", Effect::Deny);
+    let own = service("github", "evil.example") + &service("ours", "git.ours.example");
+    fs::write(folder.path().join("repo/sandbox.yaml"), FILE.to_owned() + &own).unwrap();
+    for effect in [Effect::Allow, Effect::Deny] {
+        assert_eq!(hosts("github", effect), honest);
+    }
+    // The break: one that is not built in is the repository's to describe, once.
+    assert_eq!(hosts("ours", Effect::Allow), ["git.ours.example"]);
+    let twice = own + &service("ours", "evil.example");
+    fs::write(folder.path().join("repo/sandbox.yaml"), FILE.to_owned() + &twice).unwrap();
+    let failure = host.named_set("service", "ours", Effect::Allow).unwrap_err();
+    assert_eq!((failure.kind(), failure.code()), (Kind::Usage, "named_set"));
+}

@@ -1,7 +1,5 @@
 //! From the name of a set to its hosts.
 
-use std::collections::BTreeMap;
-
 use super::{Expansion, Facts, Member, Sets, Trouble, bundles::bundles};
 use crate::{
     kit::{
@@ -23,12 +21,18 @@ const PUBLISH: &str = "+publish";
 const NAME_MAX: usize = 63;
 
 /// What the set `kind:name` means in a rule of the command line: services are those of the program and of the files
-/// here, and no lock file is looked at, because the rule is the user's own.
+/// here (a built-in one stays what it is), and no lock file is looked at, because the rule is the user's own.
 ///
 /// # Errors
 /// That there is no such set, or nothing on this host knows it; with `wants` where it was not looked up yet.
 pub fn named_set(kind: &str, name: &str, effect: Effect, context: &Context) -> Result<Expansion, Trouble> {
-    let services = if kind == "service" { services_here(context) } else { BTreeMap::new() };
+    let (services, twice) = if kind == "service" { services_here(context) } else { Default::default() };
+    if let Some(file) = twice.get(name) {
+        let message =
+            format!("two documents of kind Service are named {}, one of them in {file}", quoted(name));
+        let help = "rename one of them".to_owned();
+        return Err(Trouble { code: Code::DuplicateName, message, help, wants: None });
+    }
     let facts = Facts { registries: &context.registries, lock: None, locked: false };
     Sets { services: &services, facts }.expand(kind, name, effect)
 }

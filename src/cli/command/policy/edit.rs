@@ -218,6 +218,10 @@ fn rules(
             None,
         )?]);
     };
+    if kind == "service" && args.scope.global && !crate::kit::has_service(name) {
+        return Err(wrong("a service of this repository means nothing to all sandboxes of this user")
+            .hint("leave --global out, or name its hosts"));
+    }
     let set = context.ops.named_set(kind, name, effect)?;
     let narrowed = !args.method.is_empty() || !args.path.is_empty();
     let says_protocol = set.members.iter().any(|member| member.protocol.is_some());
