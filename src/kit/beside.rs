@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Context,
-    discover::{DiscoverError, LOCAL_FILE, SourceFile, Unread, read_beneath},
+    discover::{DiscoverError, LOCAL_FILE, SourceFile, Unread},
     document::{AnyDocument, Read, read, read_local},
     findings::Findings,
     near::listed,
@@ -40,10 +40,6 @@ impl BesideAll {
     /// Looks for them beside the files that were read.
     pub(super) fn find(files: &[SourceFile], context: &Context) -> Result<Self, DiscoverError> {
         let mut all = Self::default();
-        if context.tree.is_some() {
-            // What a person keeps beside the files is in no commit.
-            return Ok(all);
-        }
         for file in files {
             let folder = file.folder();
             if file.is_standard_input() || all.locals.contains_key(folder) {
@@ -53,7 +49,10 @@ impl BesideAll {
                 all.locals.insert(folder.to_owned(), local);
             }
         }
-        if let Some(folder) = &context.user_folder
+        // What a person keeps beside the configuration is in no commit; a local file may be, and then it changes what
+        // whoever checks it out gets.
+        if context.tree.is_none()
+            && let Some(folder) = &context.user_folder
             && !files.iter().any(|file| file.folder() == folder)
         {
             all.user = user(&folder.join(USER_FILE))?;
@@ -66,7 +65,7 @@ fn local(file: &SourceFile) -> Result<Option<Beside>, DiscoverError> {
     let folder = file.folder();
     let path = folder.join(LOCAL_FILE);
     let below = folder.strip_prefix(&file.base).unwrap_or(Path::new(""));
-    let bytes = match read_beneath(&file.base, &below.join(LOCAL_FILE), FILE_MAX) {
+    let bytes = match file.beside(&below.join(LOCAL_FILE), FILE_MAX) {
         Ok(bytes) => bytes,
         Err(Unread::NotThere) => return Ok(None),
         Err(Unread::Refused(reason)) => return Err(DiscoverError::Refused { path, reason }),
@@ -76,7 +75,9 @@ fn local(file: &SourceFile) -> Result<Option<Beside>, DiscoverError> {
     refuse(&mut read, "sandbox.local.yaml holds documents of kind Sandbox only", |document| {
         !matches!(document, AnyDocument::Sandbox(_))
     });
-    let file = SourceFile { bytes: Vec::new(), ..SourceFile::new(&name, path, &file.base, bytes, None) };
+    let tree = file.tree.clone();
+    let file =
+        SourceFile { bytes: Vec::new(), tree, ..SourceFile::new(&name, path, &file.base, bytes, None) };
     Ok(Some(Beside { file, read }))
 }
 

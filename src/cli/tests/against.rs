@@ -307,3 +307,21 @@ fn a_branch_that_widens() {
 
     stage.ends("against.txt");
 }
+
+#[test]
+fn a_local_file_that_is_committed_is_compared_like_any_other() {
+    let mut stage = Stage::new();
+    let base = stage.commit("refs/heads/main", &[], &[("sandbox.yaml", BASE)]);
+    stage.head("local");
+    let local = "apiVersion: cofferdam.dev/v1alpha1
+kind: Sandbox
+metadata: {name: dev}
+spec:
+  network: {rules: [{allow: \"evil.example:443\", why: mine}]}
+  ports: [{guest: 3000}]
+";
+    let files = [("sandbox.yaml", BASE), ("sandbox.local.yaml", local)];
+    stage.commit("refs/heads/local", &[base], &files);
+    stage.types("cofferdam plan --against main");
+    stage.ends("local.txt");
+}
