@@ -63,10 +63,8 @@ impl Standing {
         match self.yes {
             YesApproves::Any => true,
             YesApproves::None => false,
-            // What is wider than a listed grant would bring it along.
-            YesApproves::Personal => {
-                !self.never.grants().iter().any(|never| never.covers(grant) || grant.covers(never))
-            }
+            // What has anything in common with a listed grant would bring that along.
+            YesApproves::Personal => !self.never.grants().iter().any(|never| never.meets(grant)),
         }
     }
 }

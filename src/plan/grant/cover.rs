@@ -169,7 +169,7 @@ fn host_covers(own: &HostPattern, other: &HostPattern) -> bool {
 }
 
 /// Whether some host is in both, the first being a deny's.
-fn hosts_meet(deny: &HostPattern, other: &HostPattern) -> bool {
+pub(super) fn hosts_meet(deny: &HostPattern, other: &HostPattern) -> bool {
     use HostPattern::{AnyDepth, Exact, OneLabel};
     if host_covers(deny, other) || host_covers(other, deny) {
         return true;

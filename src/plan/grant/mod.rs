@@ -20,6 +20,7 @@
 
 mod cover;
 mod derive;
+mod meet;
 mod place;
 mod reach;
 mod read;
