@@ -9,7 +9,6 @@ use super::{
     file::{self, StoreError, Versioned},
     lock::Lock,
     owner::Owner,
-    rules::key,
     state::Store,
 };
 
@@ -50,7 +49,7 @@ impl Store {
     }
 
     fn answers_path(&self, owner: &Owner) -> PathBuf {
-        self.policy().join(format!("answers-{}.json", key(owner)))
+        self.of_owner("answers", owner)
     }
 }
 

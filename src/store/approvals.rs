@@ -14,7 +14,6 @@ use super::{
     file::{self, StoreError, Versioned},
     lock::Lock,
     owner::Owner,
-    rules::key,
     state::Store,
 };
 
@@ -219,7 +218,7 @@ impl Store {
     /// # Errors
     /// When the file is damaged, or another owner's: then nothing counts as approved, and nothing goes on.
     pub fn approvals(&self, owner: &Owner) -> Result<Approvals, StoreError> {
-        let path = self.policy().join(format!("approvals-{}.json", key(owner)));
+        let path = self.of_owner("approvals", owner);
         let found: Approvals = file::read(&path)?.unwrap_or_default();
         if found.owner.as_ref().is_some_and(|other| other != owner) {
             return Err(StoreError::damaged(&path, "it holds the approvals of another owner"));
@@ -276,7 +275,7 @@ impl Store {
         if after.definitions != before.definitions {
             after.owner = Some(owner.clone());
             after.revision = before.revision + 1;
-            file::write(&self.policy().join(format!("approvals-{}.json", key(owner))), &after)?;
+            file::write(&self.of_owner("approvals", owner), &after)?;
         }
         Ok(outcome)
     }

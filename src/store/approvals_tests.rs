@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::rules::key;
 use crate::store::sandbox::tests::owner;
 
 fn store() -> (tempfile::TempDir, Store) {

@@ -10,13 +10,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{AtFlags, CWD, StatxFlags, statx},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 
 /// Longest `.git`, `gitdir` or `commondir` file that is read, in bytes.
 const POINTER_MAX: u64 = 8 << 10;
 
-/// Part of a sandbox's identity. Equal when path, device and inode are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Part of a sandbox's identity. Equal when path, device, inode and time of birth are: an inode is given again as soon
+/// as its folder is removed. A record of an older release says nothing of birth, and equals any.
+#[derive(Debug, Clone, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Owner {
     /// A repository, by its git common directory: worktrees share it.
@@ -27,6 +32,9 @@ pub enum Owner {
         dev: u64,
         /// Its inode.
         ino: u64,
+        /// When it was made, where the file system remembers that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        born: Option<Born>,
     },
     /// A folder outside any repository.
     Folder {
@@ -36,12 +44,46 @@ pub enum Owner {
         dev: u64,
         /// Its inode.
         ino: u64,
+        /// When it was made, where the file system remembers that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        born: Option<Born>,
     },
     /// A repository that is only watched from afar.
     Remote {
         /// Its URL.
         url: String,
     },
+}
+
+impl PartialEq for Owner {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.known(), other.known()) {
+            (Some(own), Some(other)) => {
+                own.0 == other.0
+                    && own.1 == other.1
+                    && own.2.zip(other.2).is_none_or(|(own, other)| own == other)
+            }
+            (None, None) => self.place() == other.place(),
+            _ => false,
+        }
+    }
+}
+
+/// A time of birth: nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Born(i64);
+
+impl Born {
+    fn of(path: &Path) -> io::Result<Option<Self>> {
+        let found = match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BTIME) {
+            Ok(found) => found,
+            Err(Errno::NOSYS) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let time = found.stx_btime;
+        let nanoseconds = time.tv_sec.checked_mul(1_000_000_000).map(|whole| whole + i64::from(time.tv_nsec));
+        Ok(nanoseconds.filter(|_| found.stx_mask & StatxFlags::BTIME.bits() != 0).map(Self))
+    }
 }
 
 impl Owner {
@@ -53,12 +95,32 @@ impl Owner {
         let folder = folder.canonicalize()?;
         for ancestor in folder.ancestors() {
             if let Some(path) = common_directory(ancestor) {
-                let meta = fs::metadata(&path)?;
-                return Ok(Self::Repository { path, dev: meta.dev(), ino: meta.ino() });
+                let (meta, born) = (fs::metadata(&path)?, Born::of(&path)?);
+                return Ok(Self::Repository { path, dev: meta.dev(), ino: meta.ino(), born });
             }
         }
-        let meta = fs::metadata(&folder)?;
-        Ok(Self::Folder { path: folder, dev: meta.dev(), ino: meta.ino() })
+        let (meta, born) = (fs::metadata(&folder)?, Born::of(&folder)?);
+        Ok(Self::Folder { path: folder, dev: meta.dev(), ino: meta.ino(), born })
+    }
+
+    /// Whether it is a repository, and path, device and inode; and the time of birth.
+    #[expect(clippy::type_complexity, reason = "compared once, above")]
+    fn known(&self) -> Option<((bool, &Path), (u64, u64), Option<Born>)> {
+        match self {
+            Self::Repository { path, dev, ino, born } => Some(((true, path), (*dev, *ino), *born)),
+            Self::Folder { path, dev, ino, born } => Some(((false, path), (*dev, *ino), *born)),
+            Self::Remote { .. } => None,
+        }
+    }
+
+    /// The same without the time of birth, as records of older releases have it.
+    #[must_use]
+    pub(super) fn unborn(&self) -> Option<Self> {
+        let mut older = self.clone();
+        match &mut older {
+            Self::Repository { born, .. } | Self::Folder { born, .. } => born.take().map(|_| older),
+            Self::Remote { .. } => None,
+        }
     }
 
     /// The folder that people know it by: for `/src/web/.git` that is `/src/web`, for a remote its URL.
@@ -187,8 +249,27 @@ mod tests {
     }
 
     #[test]
+    fn an_inode_that_is_given_again_makes_no_owner() {
+        let (_dir, root) = root();
+        let (web, _) = repository(&root);
+        let before = Owner::discover(&web).unwrap();
+        let Owner::Repository { path, dev, ino, born } = before.clone() else { panic!("a repository") };
+        // What a folder that is made anew in the same place gets on many file systems.
+        let later = born.map(|Born(time)| Born(time + 1));
+        let anew = Owner::Repository { path, dev, ino, born: later };
+        assert_eq!(anew != before, born.is_some());
+        // Written and read, it is the same; a record of an older release is readable.
+        let text = serde_json::to_string(&before).unwrap();
+        assert_eq!(serde_json::from_str::<Owner>(&text).unwrap(), before);
+        let older = r#"{"kind":"folder","path":"/src/web","dev":1,"ino":1}"#;
+        let older: Owner = serde_json::from_str(older).unwrap();
+        let newer = Owner::Folder { path: "/src/web".into(), dev: 1, ino: 1, born: Some(Born(7)) };
+        assert_eq!((older == newer, newer.unborn() == Some(older)), (true, true));
+    }
+
+    #[test]
     fn an_owner_is_called_by_the_end_of_its_place() {
-        let repository = |path: &str| Owner::Repository { path: path.into(), dev: 1, ino: 1 };
+        let repository = |path: &str| Owner::Repository { path: path.into(), dev: 1, ino: 1, born: None };
         for (path, text, expected) in [
             ("/src/web/.git", "web", true),
             ("/src/web/.git", "src/web", true),

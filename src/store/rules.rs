@@ -130,9 +130,23 @@ impl Store {
     fn rules_path(&self, scope: Scope<'_>) -> PathBuf {
         match scope {
             Scope::User => self.policy().join("user.json"),
-            Scope::Owner(owner) => self.policy().join(format!("owner-{}.json", key(owner))),
+            Scope::Owner(owner) => self.of_owner("owner", owner),
             Scope::Sandbox(id) => self.sandbox(id).policy(),
         }
+    }
+
+    /// The file that holds something of an owner. One of an older release, which knew no time of birth, is taken over
+    /// by the first that asks.
+    pub(super) fn of_owner(&self, what: &str, owner: &Owner) -> PathBuf {
+        let path = |owner: &Owner| self.policy().join(format!("{what}-{}.json", key(owner)));
+        let own = path(owner);
+        if let Some(older) = owner.unborn()
+            && !own.exists()
+        {
+            // Where there is none, which is the rule, nothing is to be done.
+            let _ = std::fs::rename(path(&older), &own);
+        }
+        own
     }
 }
 

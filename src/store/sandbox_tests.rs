@@ -2,7 +2,7 @@ use super::*;
 use crate::store::{UpdateError, file::tests::kill_after};
 
 pub(in crate::store) fn owner(place: &str) -> Owner {
-    Owner::Repository { path: Path::new(place).join(".git"), dev: 1, ino: place.len() as u64 }
+    Owner::Repository { path: Path::new(place).join(".git"), dev: 1, ino: place.len() as u64, born: None }
 }
 
 fn desired(name: &str) -> Sandbox {

@@ -14,7 +14,7 @@ fn record() -> Record {
     Record {
         id: SandboxId::from_bytes([7; 6]),
         name: "dev".parse().unwrap(),
-        owner: Owner::Folder { path: "/src/web".into(), dev: 1, ino: 1 },
+        owner: Owner::Folder { path: "/src/web".into(), dev: 1, ino: 1, born: None },
         generation: 1,
         created_at: String::new(),
         desired: Sandbox::smallest("dev"),

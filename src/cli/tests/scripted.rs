@@ -180,7 +180,7 @@ impl Operations for Scripted {
         if reference.is_some_and(|reference| reference != "dev") {
             return Err(Failure::new(Kind::NotFound, "nothing_asked", "nothing was ever asked"));
         }
-        let owner = Owner::Folder { path: "/src/web".into(), dev: 1, ino: 1 };
+        let owner = Owner::Folder { path: "/src/web".into(), dev: 1, ino: 1, born: None };
         let (sandbox, place) = ("dev".to_owned(), owner.to_string());
         let (in_force, approved, rejected) = (vec![], vec![], vec![]);
         Ok(vec![Inbox { owner, place, sandbox, asked: self.asked(), in_force, approved, rejected }])
