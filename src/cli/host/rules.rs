@@ -101,7 +101,7 @@ impl Host {
         let mut policy = self.effective(record, None)?;
         let lifts = |deny: &NetworkRule| {
             let own = own.iter().any(|rule| rule.id == deny.id);
-            own && added.iter().any(|allow| allow.host == deny.host)
+            own && added.iter().any(|allow| lifts(allow, deny))
         };
         policy.rules.retain(|rule| !lifts(rule));
         let compiled = Compiled::new(&policy);
@@ -203,9 +203,14 @@ fn apply(set: &mut RuleSet, prefix: &str, edit: RuleEdit) -> (Vec<NetworkRule>, 
     match edit {
         RuleEdit::Add(rules) => {
             let opposite = |mine: &NetworkRule| {
-                rules
-                    .iter()
-                    .any(|new| mine.host == new.host && (mine.effect != new.effect || same(mine, new)))
+                rules.iter().any(|new| {
+                    mine.host == new.host
+                        && match (mine.effect == new.effect, new.effect) {
+                            (true, _) => same(mine, new),
+                            (false, Effect::Allow) => lifts(new, mine),
+                            (false, _) => denies_all(new, mine),
+                        }
+                })
             };
             let removed = set.remove(opposite);
             let added = rules.iter().map(|rule| set.add(prefix, rule.clone()).clone()).collect();
@@ -226,6 +231,23 @@ fn apply(set: &mut RuleSet, prefix: &str, edit: RuleEdit) -> (Vec<NetworkRule>, 
     }
 }
 
+/// Whether an allow takes a rule of the other kind with it: one that is written alike. A bare host means its usual port
+/// in an allow and all of them in a deny, and is written alike all the same.
+fn lifts(allow: &NetworkRule, other: &NetworkRule) -> bool {
+    allow.host == other.host
+        && allow.pattern() == other.pattern()
+        && (other.protocol.is_none() || other.protocol == allow.protocol)
+        && (other.http.is_empty() || other.http == allow.http)
+}
+
+/// Whether a deny leaves nothing of an allow, which is then only in the way of whoever takes the deny back.
+fn denies_all(deny: &NetworkRule, allow: &NetworkRule) -> bool {
+    deny.ports.first <= allow.ports.first
+        && allow.ports.last <= deny.ports.last
+        && (deny.protocol.is_none() || deny.protocol == allow.protocol)
+        && (deny.http.is_empty() || deny.http == allow.http)
+}
+
 /// Whether two rules say the same: adding one again changes nothing but its place.
 fn same(left: &NetworkRule, right: &NetworkRule) -> bool {
     (left.effect, left.ports, left.protocol, &left.http, left.addresses, left.during)
@@ -239,4 +261,31 @@ fn words(scope: &RuleScope, here: &Owner) -> String {
         (RuleScope::Here, _) => "the sandboxes of this repository".to_owned(),
         (RuleScope::Sandbox(found), _) => format!("sandbox {}", found.desired.name),
     }
+}
+
+#[test]
+fn an_allow_takes_only_the_deny_of_exactly_its_pattern_away() {
+    use crate::model::rule::Ports;
+    let rule = |effect: Effect, text: &str| {
+        let (host, ports) = crate::model::pattern::parse(text).unwrap();
+        let deny = effect == Effect::Deny;
+        let value = json!({
+            "id": "", "effect": effect, "host": host, "why": "test", "origin": { "layer": "user" },
+            "ports": ports.unwrap_or(if deny { Ports::ALL } else { Ports::one(443) }),
+            "protocol": (!deny).then_some(Protocol::Https), "addresses": "public",
+        });
+        serde_json::from_value::<NetworkRule>(value).unwrap()
+    };
+    let stays = |first: (Effect, &str), second: (Effect, &str)| {
+        let mut set = RuleSet::default();
+        let _ = apply(&mut set, "user", RuleEdit::Add(vec![rule(first.0, first.1)]));
+        let (_, removed) = apply(&mut set, "user", RuleEdit::Add(vec![rule(second.0, second.1)]));
+        removed.is_empty()
+    };
+    let (allow, deny) = (Effect::Allow, Effect::Deny);
+    assert!(stays((deny, "a.example"), (allow, "a.example:8443")), "one port does not open all");
+    assert!(!stays((deny, "a.example"), (allow, "a.example")));
+    assert!(!stays((deny, "a.example:8443"), (allow, "a.example:8443")));
+    assert!(stays((allow, "a.example"), (deny, "a.example:8443")));
+    assert!(!stays((allow, "a.example"), (deny, "a.example")));
 }
