@@ -113,7 +113,7 @@ fn what_has_something_in_common_meets() {
         ("mount ~/.aws read", "mount ~/data write", false),
         ("port 3000", "port 3000 → 8080", true),
         ("port 3000", "port 3001", false),
-        ("host-service model 11434", "host-service other 11434 GET", true),
+        ("host-service model 11434 *", "host-service other 11434 GET", true),
         ("isolation emulation-ok", "port 3000", false),
     ] {
         assert_eq!(meets(never, asked), expected, "{never} | {asked}");
