@@ -1,7 +1,7 @@
 //! The whole way: find, read, check, resolve; everything that is wrong is reported at once.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map},
     path::{Path, PathBuf},
 };
 
@@ -295,10 +295,15 @@ pub(super) fn services_here(context: &Context) -> (Services, BTreeMap<String, St
             if builtin::has_service(&name) {
                 continue;
             }
-            if services.contains_key(&name) {
-                twice.insert(name, file.name.clone());
-            } else if let Some(service) = service(&document.spec, &mut read.findings) {
-                services.insert(name, service);
+            match services.entry(name) {
+                btree_map::Entry::Occupied(first) => {
+                    drop(twice.insert(first.key().clone(), file.name.clone()))
+                }
+                btree_map::Entry::Vacant(place) => {
+                    if let Some(service) = service(&document.spec, &mut read.findings) {
+                        place.insert(service);
+                    }
+                }
             }
         }
     }
