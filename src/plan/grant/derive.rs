@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Grant, Net,
+    except::Denies,
     place::Place,
     reach::{Methods, PathPattern, Reach, Scope, SetName},
     text,
@@ -13,7 +14,7 @@ use super::{
 use crate::model::{
     desired::{IsolationWish, Mount, Preset, Sandbox, WorkspaceMode},
     registry,
-    rule::{Addresses, During, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Origin},
+    rule::{Addresses, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Origin},
     secret::Injection,
 };
 
@@ -48,7 +49,7 @@ pub fn granted<'a>(sandbox: &'a Sandbox, ground: &Ground) -> Vec<Granted<'a>> {
     let mut all = Vec::new();
     let preset = sandbox.network.preset;
     if preset != Preset::LockedDown {
-        all.push(plain(Grant::preset(preset, denies.clone()), sandbox.origins.get("network.preset")));
+        all.push(plain(Grant::preset(preset, &denies), sandbox.origins.get("network.preset")));
     }
     for rule in &sandbox.network.rules {
         of_rule(rule, &denies, |grant| {
@@ -113,7 +114,7 @@ pub(super) fn of_service(service: &HostService) -> Vec<Grant> {
 }
 
 /// What the sandbox's own rules deny: part of every grant that it would otherwise be in.
-pub(super) fn denies(sandbox: &Sandbox) -> Vec<Reach> {
+pub(super) fn denies(sandbox: &Sandbox) -> Denies {
     let mut all = Vec::new();
     for rule in sandbox.network.rules.iter().filter(|rule| rule.effect == Effect::Deny) {
         for (methods, path) in requests(&rule.http) {
@@ -124,11 +125,11 @@ pub(super) fn denies(sandbox: &Sandbox) -> Vec<Reach> {
             all.push(Reach { scope, protocol: rule.protocol, methods, path });
         }
     }
-    all
+    Denies::new(&all)
 }
 
 /// The grants of one rule: one for each path.
-pub(super) fn of_rule(rule: &NetworkRule, denies: &[Reach], mut add: impl FnMut(Grant)) {
+pub(super) fn of_rule(rule: &NetworkRule, denies: &Denies, mut add: impl FnMut(Grant)) {
     let make = match rule.effect {
         Effect::Deny => return,
         Effect::Allow => Grant::Net,
@@ -195,61 +196,7 @@ impl Grant {
 
     /// A preset without what is denied of it.
     #[must_use]
-    pub fn preset(preset: Preset, denies: Vec<Reach>) -> Self {
-        Self::Preset { preset, except: exceptions(denies) }
+    pub(super) fn preset(preset: Preset, denies: &Denies) -> Self {
+        Self::Preset { preset, except: denies.exceptions() }
     }
-}
-
-impl Net {
-    /// In its one form; none where nothing is left of it.
-    #[must_use]
-    pub fn new(reach: Reach, addresses: Addresses, during: During, denies: &[Reach]) -> Option<Self> {
-        let mut denies = denies.to_vec();
-        denies.retain(|deny| deny.denies_some_of(&reach));
-        if denies.is_empty() {
-            return Some(Self { reach, addresses, during, except: denies });
-        }
-        let mut denies = parts(&denies);
-        let mut left = reach.each_method();
-        left.retain(|part| !denies.iter().any(|deny| deny.denies_all_of(part)));
-        let methods = left.into_iter().map(|part| part.methods).reduce(Methods::and)?;
-        let reach = Reach { methods, ..reach };
-        denies.retain(|deny| deny.denies_some_of(&reach));
-        Some(Self { reach, addresses, during, except: exceptions(denies) })
-    }
-}
-
-/// Denies, method by method. They ignore the case of paths.
-fn parts(denies: &[Reach]) -> Vec<Reach> {
-    let mut parts: Vec<Reach> = denies.iter().flat_map(Reach::each_method).collect();
-    for part in &mut parts {
-        part.path = part.path.take().and_then(|path| path.lower());
-    }
-    parts
-}
-
-/// Denies in one form: none within another, those that differ in methods only together again.
-fn exceptions(denies: Vec<Reach>) -> Vec<Reach> {
-    if denies.is_empty() {
-        return denies;
-    }
-    let mut parts = parts(&denies);
-    parts.sort_by_cached_key(|part| text::Except(part).to_string());
-    parts.dedup();
-    let within = |at: usize, part: &Reach| {
-        parts.iter().enumerate().any(|(other, deny)| other != at && deny.denies_all_of(part))
-    };
-    let widest = parts.iter().enumerate().filter(|(at, part)| !within(*at, part)).map(|(_, part)| part);
-    let mut folded: Vec<Reach> = Vec::new();
-    for part in widest {
-        let same = |own: &&mut Reach| {
-            own.scope == part.scope && own.protocol == part.protocol && own.path == part.path
-        };
-        match folded.iter_mut().find(same) {
-            Some(own) => own.methods = own.methods.clone().and(part.methods.clone()),
-            None => folded.push(part.clone()),
-        }
-    }
-    folded.sort_by_cached_key(|part| text::Except(part).to_string());
-    folded
 }

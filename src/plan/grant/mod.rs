@@ -20,6 +20,7 @@
 
 mod cover;
 mod derive;
+mod except;
 mod meet;
 mod place;
 mod reach;

@@ -187,6 +187,12 @@ impl PathPattern {
         if self == other {
             return true;
         }
+        // What stands before our first wildcard stands there too: most patterns are told apart by that alone.
+        let Some((plain, _)) = self.0.split_once('*') else { return false };
+        let whole = plain.rsplit_once('/').map_or("", |(segments, _)| segments);
+        if !other.0.starts_with(whole) {
+            return false;
+        }
         let own: Vec<&str> = self.0[1..].split('/').collect();
         let others: Vec<&str> = other.0[1..].split('/').collect();
         let one = |own: &&str, other: &&str| {

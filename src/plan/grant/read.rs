@@ -5,6 +5,7 @@ use std::{iter::Peekable, str::FromStr, vec::IntoIter};
 
 use super::{
     Grant, Net,
+    except::Denies,
     place::Place,
     reach::{Methods, PathPattern, Reach, Scope, SetName},
     text, words,
@@ -74,7 +75,7 @@ fn grant(words: Vec<String>) -> Option<Grant> {
                 "open" => Preset::Open,
                 _ => return None,
             };
-            Grant::preset(preset, except(&mut words)?)
+            Grant::preset(preset, &Denies::new(&except(&mut words)?))
         }
         "net" => Grant::Net(net(&mut words)?),
         "ask" => Grant::Ask(net(&mut words)?),
@@ -146,7 +147,7 @@ fn net(words: &mut Words) -> Option<Net> {
         Some(_) => words.next_if(|word| word == "setup").map(|_| During::Setup)?,
         None => During::Always,
     };
-    Net::new(reach, addresses, during, &except(words)?)
+    Net::new(reach, addresses, during, &Denies::new(&except(words)?))
 }
 
 fn except(words: &mut Words) -> Option<Vec<Reach>> {

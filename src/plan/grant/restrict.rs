@@ -113,7 +113,7 @@ fn network(sandbox: &mut Sandbox, approved: &Approved<'_>) {
     let denies = derive::denies(sandbox);
     let mut added = Vec::new();
     let preset = sandbox.network.preset;
-    let wanted = Grant::preset(preset, denies.clone());
+    let wanted = Grant::preset(preset, &denies);
     if preset != Preset::LockedDown && !approved.covers(&wanted) {
         let narrower = approved.grants().filter_map(|grant| match grant {
             Grant::Preset { preset, except } if wanted.covers(grant) => Some((*preset, except)),

@@ -1,11 +1,11 @@
 //! Sets of grants in one form, however they were written: each method judged by itself, nothing in it that another
 //! covers, sorted by text.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Grant, Net, reach::Methods};
+use super::{Grant, Net, except::Denies, reach::Methods};
 
 /// Grants that somebody has, or wants.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,32 +65,35 @@ impl FromIterator<Grant> for GrantSet {
             let other = parts.iter().enumerate().any(|(other, (_, grant))| other != at && grant.covers(part));
             (!other).then(|| part.clone())
         };
-        let mut folded: Vec<Grant> = Vec::new();
-        for part in parts.iter().enumerate().filter_map(widest) {
-            fold(&mut folded, part);
-        }
+        let mut folded = fold(parts.iter().enumerate().filter_map(widest));
         folded.sort_by_cached_key(Grant::to_string);
         Self(folded)
     }
 }
 
-/// Adds a part to the grant that differs from it in methods only.
-fn fold(folded: &mut Vec<Grant>, part: Grant) {
-    // Parts of one host are neighbours in the order of their texts, but for the methods before it.
-    for grant in folded.iter_mut() {
-        let Some((own, new)) = grant.methods_mut().zip(part.methods()) else { continue };
-        let before = std::mem::replace(own, new.clone());
-        if *grant == part {
-            if let Some(own) = grant.methods_mut() {
-                *own = before.and(new.clone());
-            }
-            return;
+/// Parts that differ in methods only, together again.
+fn fold(parts: impl Iterator<Item = Grant>) -> Vec<Grant> {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut folded: Vec<Grant> = Vec::new();
+    for mut part in parts {
+        let Some(methods) = part.methods_mut() else {
+            folded.push(part);
+            continue;
+        };
+        let methods = std::mem::replace(methods, Methods::All);
+        // No two grants have one text.
+        let place = *places.entry(part.to_string()).or_insert(folded.len());
+        if let Some(own) = folded.get_mut(place).and_then(Grant::methods_mut) {
+            let before = std::mem::replace(own, Methods::All);
+            *own = before.and(methods);
+            continue;
         }
-        if let Some(own) = grant.methods_mut() {
-            *own = before;
+        if let Some(own) = part.methods_mut() {
+            *own = methods;
         }
+        folded.push(part);
     }
-    folded.push(part);
+    folded
 }
 
 impl Grant {
@@ -117,9 +120,13 @@ impl Grant {
     /// One for each method.
     pub(super) fn parts(&self) -> Vec<Self> {
         let nets = |net: &Net, make: fn(Net) -> Self| {
-            let reaches = net.reach.each_method().into_iter();
-            let with = |reach| Net::new(reach, net.addresses, net.during, &net.except);
-            reaches.filter_map(with).map(make).collect()
+            let reaches = net.reach.each_method();
+            if reaches.len() == 1 {
+                return vec![self.clone()];
+            }
+            let denies = Denies::of_exceptions(&net.except);
+            let with = |reach| Net::new(reach, net.addresses, net.during, &denies);
+            reaches.into_iter().filter_map(with).map(make).collect()
         };
         match self {
             Self::Net(net) => nets(net, Self::Net),

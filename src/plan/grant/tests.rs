@@ -1,6 +1,7 @@
 //! Grants by what is asked of them: their spelling (`spelling`), what is wider than what (`order`), what is left of a
 //! sandbox without some of them (`leaving_out`), and what holds for every sandbox (`laws`).
 
+mod growth;
 mod laws;
 mod leaving_out;
 mod order;
