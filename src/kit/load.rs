@@ -186,7 +186,7 @@ pub(super) fn check(
     let own = user.as_mut().and_then(|user| shelf.own(&mut user.read, &user.file));
     refuse_strangers(files, &reads, &mut locals);
     let budget = Budget::of_sandboxes();
-    let mut stack = Stack { shelf: &mut shelf, context, locals: &mut locals, user: own, budget };
+    let mut stack = Stack { shelf: &mut shelf, context, locals: &mut locals, user: own, budget, full: false };
     let mut sandboxes = Vec::new();
     for (file, read) in files.iter().zip(&mut reads) {
         for document in &read.documents {

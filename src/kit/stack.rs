@@ -40,6 +40,8 @@ pub(super) struct Stack<'s, 'a> {
     pub(super) user: Option<Rc<Part>>,
     /// How much all sandboxes of this load may hold: a kit's entries are in each one that names it.
     pub(super) budget: Budget,
+    /// Whether that was too much: no further one is put together.
+    pub(super) full: bool,
 }
 
 impl Stack<'_, '_> {
@@ -50,6 +52,9 @@ impl Stack<'_, '_> {
         file: &SourceFile,
         findings: &mut Findings,
     ) -> Option<Sandbox> {
+        if self.full {
+            return None;
+        }
         let metadata = &written.document.metadata;
         let spec = &written.document.spec;
         let at = At { source: findings.source().clone(), span: metadata.name.span, layer: Layer::Repository };
@@ -82,12 +87,14 @@ impl Stack<'_, '_> {
         parts.push(&own);
         parts.extend(local.iter().map(|local| &local.part));
         parts.extend(self.user.as_deref());
-        let merged = merge(&parts, Join::Stack, findings);
-        if !self.budget.take(size(&merged)) {
+        // Before they are put together: that is the work.
+        if !self.budget.take(parts.iter().map(|part| size(part)).sum()) {
+            self.full = true;
             let message = "the sandboxes of these files hold too much together";
             findings.push(at.problem(Code::TooLarge, message).help("check fewer files at once"));
             return None;
         }
+        let merged = merge(&parts, Join::Stack, findings);
         let sound = complete && !merged.broken;
         let soundness = if sound { Soundness::Whole } else { Soundness::Partial };
         lints::check(&merged, findings);
@@ -200,15 +207,15 @@ fn check_agent(mixin: &Part, agent: &Part, at: &At, findings: &mut Findings) {
     findings.push(at.problem(Code::Kit, message).label(label).help(help));
 }
 
-/// About how much a sandbox holds, in bytes.
-fn size(merged: &Part) -> usize {
-    let lists = merged.rules.len()
-        + merged.packages.len()
-        + merged.steps.len()
-        + merged.create.len()
-        + merged.start_steps.len()
-        + merged.env.len()
-        + merged.secrets.len();
-    let files: usize = merged.files.iter().map(|file| file.value.content.len() + ENTRY).sum();
+/// About how much a contribution holds, in bytes.
+fn size(part: &Part) -> usize {
+    let lists = part.rules.len()
+        + part.packages.len()
+        + part.steps.len()
+        + part.create.len()
+        + part.start_steps.len()
+        + part.env.len()
+        + part.secrets.len();
+    let files: usize = part.files.iter().map(|file| file.value.content.len() + ENTRY).sum();
     lists * ENTRY + files
 }

@@ -24,7 +24,7 @@ const LOAD_MAX: usize = 64 << 20;
 /// Most bytes that the archives of one load hold: two of the largest.
 const ARCHIVES_MAX: usize = 128 << 20;
 /// Most bytes that all sandboxes of one load hold: 10,000 of them with 150 rules each.
-const SANDBOXES_MAX: usize = 512 << 20;
+const SANDBOXES_MAX: usize = 128 << 20;
 
 /// How many bytes may still be read, or be made of what was read, in this load.
 #[derive(Debug)]

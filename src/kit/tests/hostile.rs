@@ -193,3 +193,48 @@ fn what_a_finding_suggests_is_made_visible_too() {
         assert!(!line.contains(char::is_control), "{line:?}");
     }
 }
+
+/// Sandboxes, each of which holds all of a few large kits.
+fn sharing(sandboxes: usize) -> Vec<u8> {
+    let names: Vec<_> = (0..10).map(|n| format!("m{n}")).collect();
+    let content = "x".repeat(60_000);
+    let kit = |name: &String| {
+        document("Mixin", name, &format!("  files:\n  - {{path: ~/{name}, content: {content}}}\n"))
+    };
+    let spec = format!("  agent: shell\n  kits: [{}]\n", names.join(", "));
+    let sandbox = |n: usize| document("Sandbox", &format!("s{n}"), &spec);
+    names.iter().map(kit).chain((0..sandboxes).map(sandbox)).collect::<String>().into_bytes()
+}
+
+#[test]
+fn nothing_is_put_together_once_the_whole_is_too_large() {
+    let cost = |count| {
+        let bytes = sharing(count);
+        let (problems, cost) = measure(|| sandbox(&bytes));
+        let told: Vec<_> = problems.iter().map(Problem::to_line).collect();
+        assert!(told.len() == 1 && told[0].contains("hold too much together"), "{told:?}");
+        cost
+    };
+    let (some, more) = (cost(300), cost(900));
+    assert!(more.asked < some.asked + some.asked / 2, "{some:?} {more:?}");
+    assert!(more.peak < 192 << 20, "{more:?}");
+}
+
+/// Each of them would be a grant of its own, with what is denied of it.
+#[test]
+fn more_rules_than_are_compared_are_refused() {
+    let rules = |allows: usize, denies: usize| {
+        let allow = (0..allows).map(|n| format!("    - {{allow: a{n}.vendor.example, why: x}}\n"));
+        let deny = (0..denies).map(|n| format!("    - {{deny: d{n}.vendor.example}}\n"));
+        let rules: String = allow.chain(deny).collect();
+        document("Sandbox", "s", &format!("  agent: shell\n  network:\n    rules:\n{rules}"))
+    };
+    let told = |allows, denies| -> Vec<String> {
+        sandbox(rules(allows, denies).as_bytes()).iter().map(Problem::to_line).collect()
+    };
+    assert!(told(100, 900).is_empty(), "{:?}", told(100, 900));
+    let many = told(2_100, 0);
+    assert!(many.len() == 1 && many[0].contains("at most 2000 requests"), "{many:?}");
+    let pairs = told(600, 600);
+    assert!(pairs.len() == 1 && pairs[0].contains("too many together"), "{pairs:?}");
+}
