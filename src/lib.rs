@@ -34,6 +34,8 @@
 //! * The planner ([`plan`]) and the policy read no clock, no file, no random number.
 //! * No zone opens a socket, but egress, which opens TCP and UDP only, and the keeper, which listens on the loopback for
 //!   the ports that a sandbox publishes.
+//! * Nothing is fetched because a repository's file says so: a kit elsewhere is read from the cache, as `sandbox.lock` pins
+//!   it ([`remote`]); `update` fetches, and whoever types the source.
 //! * No shell, anywhere, and no environment for a process unless it is spelled out.
 //! * `unsafe` lies on islands: [`sys`], `vmm`, and the guest's `sys`.
 //!
@@ -41,7 +43,7 @@
 //!
 //! Imports point down; `tests/it/imports.rs` holds the table. L0 [`model`], [`wire`], [`sys`]; L1 [`kit`],
 //! [`policy`], [`plan`], [`lifecycle`], [`store`], [`audit::chain`]; L2 adapters [`audit`], [`devices`], [`egress`],
-//! [`engine`], [`registry`], [`review`], [`secret`], [`template`], [`vmm`]; L3 [`reconcile`]; L4 [`zones`]; L5
+//! [`engine`], [`registry`], [`remote`], [`review`], [`secret`], [`template`], [`vmm`]; L3 [`reconcile`]; L4 [`zones`]; L5
 //! [`cli`]. The guest (`src/guest`) is a crate of its own that shares [`wire`].
 
 pub mod audit;
@@ -56,6 +58,7 @@ pub mod plan;
 pub mod policy;
 pub mod reconcile;
 pub mod registry;
+pub mod remote;
 pub mod review;
 pub mod secret;
 pub mod store;

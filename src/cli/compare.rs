@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     kit::{
-        self, Context, DiscoverError, LoadError, Loaded, LockUse, Problem, Repository, Selection, Snapshot,
+        self, Context, DiscoverError, Elsewhere, LoadError, Loaded, LockUse, Problem, Repository, Selection,
+        Snapshot, Wanted,
     },
     model::{
         desired::Sandbox,
@@ -39,7 +40,7 @@ const BACK_MAX: usize = 10_000;
 const HOME: &str = "/~";
 
 /// The files of the commit that is checked out where `folder` lies, beside those that it and `reference` began with.
-/// `locked`: what `sandbox.lock` of the later one does not pin is an error.
+/// `locked`: what `sandbox.lock` of the later one does not pin is an error. `elsewhere`: kits that were fetched before.
 ///
 /// # Errors
 /// Findings; a reference or an object that is not here.
@@ -48,6 +49,7 @@ pub(super) fn compare(
     source: &Source,
     reference: &str,
     locked: bool,
+    elsewhere: Elsewhere,
 ) -> Result<Comparison, Failure> {
     let path = match source {
         Source::Path(path) => Some(path.as_path()),
@@ -62,7 +64,7 @@ pub(super) fn compare(
     let repository = repository(folder, path)?;
     let history = History::open(&repository.common_dir)
         .map_err(|error| Failure::from_error(Kind::Failed, "history", &error))?;
-    let compared = Compared { folder, path, repository, history, reference };
+    let compared = Compared { folder, path, repository, history, reference, elsewhere };
     let head = compared.resolve("HEAD")?;
     let with = compared.resolve(reference)?;
     let base = compared.history.merge_base(&head, &with).map_err(|error| compared.unread(&error))?;
@@ -113,6 +115,7 @@ struct Compared<'a> {
     repository: Repository,
     history: History,
     reference: &'a str,
+    elsewhere: Elsewhere,
 }
 
 /// The files of one of them.
@@ -194,6 +197,7 @@ impl Files<'_> {
             default_memory: Bytes::gib(4),
             user_folder: None,
             registries: Registries::default(),
+            elsewhere: self.of.elsewhere.clone(),
             tree: None,
             lock,
         };
@@ -201,8 +205,10 @@ impl Files<'_> {
             let loaded = kit::load(Selection::Tree(self.snapshot.clone()), &context);
             let Err(LoadError::Invalid(problems)) = &loaded else { break loaded };
             let before = context.registries.0.len();
-            for name in problems.iter().filter_map(|problem| problem.wants.as_ref()) {
-                context.registries.0.insert(name.clone(), Lookup::Unpinned(RegistryUrl::unpinned(name)));
+            for problem in problems {
+                if let Some(Wanted::Registry(name)) = &problem.wants {
+                    context.registries.0.insert(name.clone(), Lookup::Unpinned(RegistryUrl::unpinned(name)));
+                }
             }
             if context.registries.0.len() == before {
                 break loaded;

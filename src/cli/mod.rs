@@ -102,7 +102,9 @@ impl Cli {
         if let command::Command::Plan(plan) = &self.command
             && plan.is_alone()
         {
-            let planned = |folder: PathBuf| command::plan::run_alone(plan, &folder, self.locked, &out);
+            let planned = |folder: PathBuf| {
+                command::plan::run_alone(plan, &folder, self.locked, host::fetched_kits(), &out)
+            };
             return end(host::working_folder().and_then(planned), &out);
         }
         let ops = match ops(self.command.needs_state()) {

@@ -10,6 +10,7 @@ use super::{
     builtin,
     discover::{DiscoverError, Discovered, Selection, Snapshot, SourceFile, discover},
     document::{AnyDocument, Read, read},
+    elsewhere::{Elsewhere, GitSource, Pin},
     lock::{self, Lock},
     parse,
     problem::{Code, Problem, quoted},
@@ -42,6 +43,8 @@ pub struct Context {
     pub registries: Registries,
     /// What `sandbox.lock` is for.
     pub lock: LockUse,
+    /// Kits from elsewhere.
+    pub elsewhere: Elsewhere,
     /// The commit that files are read from, in place of those on disk; `load` sets it.
     pub tree: Option<Snapshot>,
 }
@@ -75,6 +78,17 @@ pub struct Loaded {
     pub lock: Option<Lock>,
     /// The registries that rules came from, as this host has them.
     pub registries: BTreeMap<String, Registry>,
+    /// The sources of kits that were used, and what they were pinned to.
+    pub sources: BTreeMap<GitSource, Pin>,
+    /// The files `sandbox.local.yaml` that were read, absolute.
+    pub local_files: Vec<PathBuf>,
+}
+
+/// What documents say.
+pub(super) struct Said {
+    pub(super) sandboxes: Vec<Sandbox>,
+    pub(super) warnings: Vec<Problem>,
+    pub(super) sources: BTreeMap<GitSource, Pin>,
 }
 
 /// Why files yield nothing.
@@ -125,7 +139,9 @@ pub fn load(selection: Selection, context: &Context) -> Result<Loaded, LoadError
     };
     let used = lock.as_ref().filter(|_| context.lock != LockUse::Ignore);
     let beside = BesideAll::find(&found.files, context)?;
-    let (mut sandboxes, mut warnings) = check(&found.files, beside, used, context)?;
+    let mut local_files: Vec<_> = beside.locals.values().map(|local| local.file.path.clone()).collect();
+    local_files.sort();
+    let Said { mut sandboxes, mut warnings, sources } = check(&found.files, beside, used, context)?;
     if context.lock != LockUse::Ignore {
         let unpinned = lock::pin_packages(&mut sandboxes, found.lock.as_ref(), used);
         if context.lock == LockUse::Only && !unpinned.is_empty() {
@@ -142,7 +158,16 @@ pub fn load(selection: Selection, context: &Context) -> Result<Loaded, LoadError
     }
     let registries = registries(&sandboxes, &context.registries);
     let Discovered { repository, base, lock_path, .. } = found;
-    Ok(Loaded { sandboxes, warnings, repository, base, lock_path, lock, registries })
+    Ok(Loaded { sandboxes, warnings, repository, base, lock_path, lock, registries, sources, local_files })
+}
+
+/// The lock file that belongs to a selection; none where there is none, or it is damaged.
+///
+/// # Errors
+/// That the files cannot be found or read.
+pub fn lock_beside(selection: &Selection, folder: &Path) -> Result<Option<Lock>, DiscoverError> {
+    let file = discover(selection.clone(), folder)?.lock;
+    Ok(file.and_then(|file| lock::read(&file.name, &file.bytes).ok()))
 }
 
 /// The registries that rules of the sandboxes name.
@@ -162,7 +187,7 @@ pub(super) fn check(
     beside: BesideAll,
     lock: Option<&Lock>,
     context: &Context,
-) -> Result<(Vec<Sandbox>, Vec<Problem>), LoadError> {
+) -> Result<Said, LoadError> {
     let mut reads: Vec<Read> = files.iter().map(|file| read(&file.name, &file.bytes)).collect();
     let silent = reads.iter().all(|read| read.found == 0 && read.findings.errors() == 0);
     if silent {
@@ -200,14 +225,18 @@ pub(super) fn check(
         }
     }
     let beside = locals.into_values().chain(user).map(|beside| beside.read);
-    let mut problems = shelf.into_problems();
+    let (mut problems, sources) = shelf.into_parts();
     for read in reads.into_iter().chain(beside) {
         let (errors, warnings) = read.findings.into_parts();
         problems.extend(errors.into_iter().chain(warnings));
     }
     let (warnings, errors): (Vec<_>, Vec<_>) =
         beside::sorted(problems, files).into_iter().partition(|problem| problem.warning);
-    if errors.is_empty() { Ok((sandboxes, warnings)) } else { Err(LoadError::Invalid(errors)) }
+    if errors.is_empty() {
+        Ok(Said { sandboxes, warnings, sources })
+    } else {
+        Err(LoadError::Invalid(errors))
+    }
 }
 
 /// Reports sandboxes of local files that no file beside them describes.

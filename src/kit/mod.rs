@@ -27,6 +27,7 @@ mod discover;
 pub mod docker;
 mod document;
 pub mod draft;
+mod elsewhere;
 pub mod explain;
 pub mod export;
 mod findings;
@@ -64,11 +65,14 @@ pub use builtin::{has_agent, has_service, service_variable, service_variables};
 pub use config::{ConfigContext, ConfigError, config};
 pub use discover::{Checkout, DiscoverError, Selection, Snapshot, Tree, read_file};
 pub use document::KIT_FILE;
+pub use elsewhere::{Elsewhere, GitSource, GitSourceError, KitStore, Pin};
 pub use lints::too_wide;
-pub use load::{Context, LoadError, Loaded, LockUse, kits_in, load, sandboxes_in};
-pub use lock::{LOCK_FILE, Lock, LockChange, Locked, LockedKit, LockedPackage, read as read_lock};
+pub use load::{Context, LoadError, Loaded, LockUse, kits_in, load, lock_beside, sandboxes_in};
+pub use lock::{
+    LOCK_FILE, Lock, LockChange, Locked, LockedKit, LockedPackage, LockedSource, read as read_lock,
+};
 pub use parse::{FILE_MAX, is_yaml};
-pub use problem::{Code, Problem, Source, Span};
+pub use problem::{Code, Problem, Source, Span, Wanted};
 pub use repository::Repository;
 pub use schema::{SchemaName, schema, schema_text};
 pub use sets::{Expansion, Member, Trouble, named_set};

@@ -6,6 +6,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
+use super::elsewhere::GitSource;
 use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
 use serde_json::{Value, json};
 
@@ -206,6 +207,15 @@ impl fmt::Display for Code {
     }
 }
 
+/// What only the host can say or bring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// What this registry is here.
+    Registry(String),
+    /// What this names, and the archive of it.
+    Kit(Box<GitSource>),
+}
+
 /// One finding. Renders with its place through miette, prints as its message alone.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -220,8 +230,8 @@ pub struct Problem {
     pub help: Option<String>,
     /// Whether it only informs.
     pub warning: bool,
-    /// Name of a registry that has to be looked up on the host before this can be judged.
-    pub wants: Option<String>,
+    /// What the host has to say or to bring before this can be judged.
+    pub wants: Option<Wanted>,
     pub(super) source_text: Source,
     pub(super) span: Span,
 }

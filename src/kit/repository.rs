@@ -89,6 +89,12 @@ impl Repository {
         None
     }
 
+    /// The list of the files that git tracks in this working tree.
+    #[must_use]
+    pub fn index(&self) -> PathBuf {
+        self.git_dir.join("index")
+    }
+
     /// The commit or tag that a branch, tag, remote branch or whole hexadecimal id names, in the order of
     /// gitrevisions(7). `None` where nothing has that name.
     #[must_use]

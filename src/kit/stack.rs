@@ -76,8 +76,14 @@ impl Stack<'_, '_> {
         let kits = spec.kits.iter().map(|kit| (kit, &at));
         let local_kits = local.iter().flat_map(|local| local.kits.iter().map(|kit| (kit, &local.at)));
         let kits: Vec<_> = kits.chain(local_kits).collect();
-        let (uses, mixins, complete) = self.mixins(&kits, agent.as_deref(), file, findings);
+        let of_agent = agent.as_deref();
+        let (mut uses, mixins, complete) = self.mixins(&kits, of_agent, file, findings);
         let agent = agent?;
+        if let Some(id) = agent_id.filter(|_| agent.digest.is_some()) {
+            let (name, source) = self.shelf.shown(id);
+            // How the agent is written stands with the agent.
+            uses.insert(0, KitUse { name, source, digest: agent.digest.clone(), written: None });
+        }
         if std::iter::once(&agent).chain(&mixins).any(|part| !part.locked.is_empty()) {
             own.sets = written.node.get("spec").map(|spec| set_paths(spec, true, &at)).unwrap_or_default();
         }

@@ -36,6 +36,7 @@ pub(super) fn context() -> Context {
         user_folder: None,
         registries: registries(),
         lock: LockUse::Prefer,
+        elsewhere: Elsewhere::default(),
         tree: None,
     }
 }
@@ -60,7 +61,8 @@ pub(super) fn file(name: &str, bytes: &[u8]) -> SourceFile {
 }
 
 fn check_text(text: &str) -> Result<(Vec<Sandbox>, Vec<Problem>), LoadError> {
-    check(&[file("sandbox.yaml", text.as_bytes())], BesideAll::default(), None, &context())
+    let said = check(&[file("sandbox.yaml", text.as_bytes())], BesideAll::default(), None, &context())?;
+    Ok((said.sandboxes, said.warnings))
 }
 
 /// The findings of a text, one line each.
@@ -118,7 +120,7 @@ fn right_files_yield_their_model() {
     for (name, bytes) in corpus("valid") {
         let (sandboxes, warnings) =
             match check(&[file(&name, &bytes)], BesideAll::default(), None, &context()) {
-                Ok(loaded) => loaded,
+                Ok(said) => (said.sandboxes, said.warnings),
                 Err(LoadError::Invalid(problems)) => panic!("{name}:\n{}", render(&problems)),
                 Err(error) => panic!("{name}: {error}"),
             };

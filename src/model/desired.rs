@@ -25,7 +25,7 @@ pub struct Sandbox {
     pub start: Start,
     /// Which client runs in it.
     pub agent: Agent,
-    /// Mixins that it was made of, in order.
+    /// Kits that it was made of: the agent's, unless it is a built-in one, then mixins in order.
     #[serde(default)]
     pub kits: Vec<KitUse>,
     /// Root file system.

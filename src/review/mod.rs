@@ -21,6 +21,16 @@ const TAGS_MAX: usize = 8;
 
 /// Length of an object's name where SHA-256 makes it.
 const SHA256_DIGITS: usize = 64;
+/// Largest list of tracked files that is read, in bytes: some 500,000 of them.
+const INDEX_MAX: u64 = 64 << 20;
+
+/// Whether git tracks the file at `path`, from the root of the working tree whose index this is. An index that cannot be
+/// read tracks nothing: this is for advice.
+#[must_use]
+pub fn is_tracked(index: &Path, path: &Path) -> bool {
+    let readable = index.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() <= INDEX_MAX);
+    readable && git2::Index::open(index).is_ok_and(|index| index.get_path(path, 0).is_some())
+}
 
 /// Why history does not answer.
 #[derive(Debug, thiserror::Error)]

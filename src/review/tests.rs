@@ -127,6 +127,7 @@ fn load(world: &World, commit: Oid, path: Option<&str>) -> Result<kit::Loaded, k
         registries: crate::model::registry::Registries::default(),
         lock: kit::LockUse::Prefer,
         user_folder: None,
+        elsewhere: kit::Elsewhere::default(),
         tree: None,
     };
     kit::load(Selection::Tree(snapshot), &context)

@@ -24,6 +24,28 @@ pub struct Start {
     stderr: Stdio,
     new_session: bool,
     folder: Option<PathBuf>,
+    limits: Vec<(Limit, u64)>,
+}
+
+/// What a process may use at most (setrlimit(2)); its children have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Bytes of a file that it writes.
+    FileSize,
+    /// Bytes of its address space.
+    Memory,
+    /// Bytes of a core file.
+    Core,
+}
+
+impl Limit {
+    fn resource(self) -> rustix::process::Resource {
+        match self {
+            Self::FileSize => rustix::process::Resource::Fsize,
+            Self::Memory => rustix::process::Resource::As,
+            Self::Core => rustix::process::Resource::Core,
+        }
+    }
 }
 
 impl Start {
@@ -40,6 +62,7 @@ impl Start {
             stderr: Stdio::null(),
             new_session: false,
             folder: None,
+            limits: Vec::new(),
         }
     }
 
@@ -98,6 +121,13 @@ impl Start {
         self
     }
 
+    /// At most so much of something.
+    #[must_use]
+    pub fn limit(mut self, limit: Limit, most: u64) -> Self {
+        self.limits.push((limit, most));
+        self
+    }
+
     /// A session of its own, without a terminal: it survives the one that started it.
     #[must_use]
     pub fn new_session(mut self) -> Self {
@@ -126,11 +156,16 @@ impl Start {
             command.current_dir(folder);
         }
         let new_session = self.new_session;
+        let limits = self.limits;
         // SAFETY: between fork and exec the closure makes only async-signal-safe system calls and allocates nothing.
         unsafe {
             command.pre_exec(move || {
                 if new_session && libc::setsid() < 0 {
                     return Err(io::Error::last_os_error());
+                }
+                for (limit, most) in &limits {
+                    let both = rustix::process::Rlimit { current: Some(*most), maximum: Some(*most) };
+                    rustix::process::setrlimit(limit.resource(), both)?;
                 }
                 for (source, number) in &moves {
                     if libc::dup2(*source, *number) < 0 {
@@ -216,6 +251,12 @@ mod tests {
     fn the_environment_is_what_was_given() {
         let text = output(Start::new("/usr/bin/env").variable("A", "b"));
         assert_eq!(text, "A=b\n");
+    }
+
+    #[test]
+    fn limits_hold_in_the_process() {
+        let limited = Start::new("/bin/sh").limit(Limit::FileSize, 4096).limit(Limit::Core, 0);
+        assert_eq!(output(limited.argument("-c").argument("ulimit -f; ulimit -c")), "8\n0\n");
     }
 
     #[test]

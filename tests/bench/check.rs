@@ -3,7 +3,7 @@
 use std::{path::Path, time::Instant};
 
 use cofferdam::{
-    kit::{Context, LockUse, Selection, load},
+    kit::{Context, Elsewhere, LockUse, Selection, load},
     model::{registry::Registries, unit::Bytes},
 };
 
@@ -72,6 +72,7 @@ fn time(root: &Path, selection: Selection, count: usize) -> u128 {
         user_folder: None,
         registries: Registries::default(),
         lock: LockUse::Prefer,
+        elsewhere: Elsewhere::default(),
         tree: None,
     };
     let once = || {

@@ -11,10 +11,10 @@ use crate::source::{Token, tokens};
 const L0: &[&str] = &["model", "wire", "sys"];
 const L1: &[&str] = &["kit", "policy", "plan", "lifecycle", "audit::chain", "store"];
 const ADAPTERS: &[&str] =
-    &["vmm", "engine", "devices", "egress", "secret", "review", "audit", "template", "registry"];
+    &["vmm", "engine", "devices", "egress", "secret", "review", "audit", "template", "registry", "remote"];
 /// Adapters that work in the command's own process: what this host has, reading the trail, names of secrets.
 const OF_THE_COMMAND: &[&str] =
-    &["template", "engine", "audit", "review", "secret", "registry", "vmm::probe"];
+    &["template", "engine", "audit", "review", "secret", "registry", "remote", "vmm::probe"];
 /// Modules that may hold `unsafe`: system calls, memory of the guest, and the guest's own system calls.
 const UNSAFE_ISLANDS: &[&str] = &["sys", "vmm", "guest::sys"];
 

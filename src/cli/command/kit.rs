@@ -29,7 +29,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct PathArg {
-    /// The kit's folder, its file, or an archive
+    /// The kit's folder, its file, an archive, or git+https://HOST/PATH#ref=REF&dir=DIR
     path: PathBuf,
 }
 
@@ -50,6 +50,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     match &args.command {
         Command::Check(args) => {
             let kit = context.ops.check_kit(&args.path)?;
+            for fetched in &kit.fetched {
+                context.out.say(visible(fetched));
+            }
             let value = json!({
                 "valid": true, "kind": kit.kind, "name": kit.name, "format": kit.format, "reports": kit.reports,
             });

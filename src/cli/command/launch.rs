@@ -272,6 +272,9 @@ fn default_name(agent: &str, folder: &Path) -> String {
     let folder = folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
     // Of a path the last part is the kit's name.
+    let agent =
+        agent.parse::<crate::kit::GitSource>().map_or(agent.to_owned(), |source| source.name().to_owned());
+    let agent = agent.as_str();
     let kit = agent.trim_end_matches('/').rsplit('/').next().unwrap_or(agent);
     let kit = if crate::kit::is_archive(Path::new(kit)) { kit.split('.').next().unwrap_or(kit) } else { kit };
     let mut name: String = kit.chars().filter(|character| allowed(*character) || *character == '-').collect();
@@ -295,6 +298,8 @@ mod tests {
             ("shell", "/", "shell"),
             ("shell", "/src/éa..b", "shell-a-b"),
             ("./kits/review.tar.gz", "/src/shop", "review-shop"),
+            ("git+https://git.example/acme/helper.git#ref=v1", "/src/shop", "helper-shop"),
+            ("git+https://git.example/acme/kits#ref=v1&dir=agents/own", "/src/shop", "own-shop"),
         ] {
             assert_eq!(default_name(agent, Path::new(folder)), expected);
         }

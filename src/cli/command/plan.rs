@@ -16,6 +16,7 @@ use crate::{
         ops::{Comparison, Wish},
         output::{Form, Output, json_text},
     },
+    kit::Elsewhere,
     plan::{
         self, Noted, Plan, PlanInput,
         grant::GrantSet,
@@ -123,8 +124,14 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
 ///
 /// # Errors
 /// Findings; a reference or a commit that is not here; a saved input that is none.
-pub(in crate::cli) fn run_alone(args: &Args, folder: &Path, locked: bool, out: &Output) -> CommandResult {
-    show(args, alone(args, folder, locked), out)
+pub(in crate::cli) fn run_alone(
+    args: &Args,
+    folder: &Path,
+    locked: bool,
+    elsewhere: Elsewhere,
+    out: &Output,
+) -> CommandResult {
+    show(args, alone(args, folder, locked, elsewhere), out)
 }
 
 fn show(args: &Args, planned: Result<Planned, Failure>, out: &Output) -> CommandResult {
@@ -174,12 +181,12 @@ fn here(args: &Args, context: &Context<'_>) -> Result<Planned, Failure> {
     Ok(Planned { plan: plan::make(&input), warnings: proposal.warnings, approved: false })
 }
 
-fn alone(args: &Args, folder: &Path, locked: bool) -> Result<Planned, Failure> {
+fn alone(args: &Args, folder: &Path, locked: bool, elsewhere: Elsewhere) -> Result<Planned, Failure> {
     if let Some(file) = &args.replay {
         return Ok(Planned { plan: plan::make(&read(file)?), warnings: Vec::new(), approved: false });
     }
     let reference = args.against.as_deref().unwrap_or("HEAD");
-    let compared = compare(folder, &args.files.source(), reference, locked)?;
+    let compared = compare(folder, &args.files.source(), reference, locked, elsewhere)?;
     let plan = plan::make(&compared.input);
     let approved = covers(&compared, &plan);
     Ok(Planned { plan, warnings: compared.warnings, approved })

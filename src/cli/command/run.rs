@@ -139,9 +139,13 @@ fn prepare(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
 
 /// What sort of kit the word names.
 fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
-    if word.contains("://") || word.starts_with("git+") {
-        return Err(Failure::not_available("an agent's kit by URL")
-            .hint("fetch it into this repository, kits/NAME, and name that"));
+    if word.starts_with("git+") {
+        // Whatever is wrong with it is told with the sandbox that it would make.
+        return Ok("an agent's kit in git");
+    }
+    if word.contains("://") {
+        return Err(Failure::not_available("an agent's kit at such an address")
+            .hint("git+https://HOST/PATH#ref=REF&dir=DIR names one in git"));
     }
     let path = word.contains('/') || word.starts_with('.') || crate::kit::is_archive(Path::new(word));
     match (context.ops.has_agent_kit(word), path) {

@@ -1,12 +1,12 @@
-//! `update`: what registries and kits resolve to now, into `sandbox.lock`.
+//! `update`: what registries and kits resolve to now, into `sandbox.lock`. The one command of files that fetches kits.
 
 use serde_json::json;
 
 use crate::cli::{
     args::FileArg,
     context::Context,
-    failure::{CommandResult, Outcome},
-    ops::LockUpdate,
+    failure::{CommandResult, Failure, Kind, Outcome},
+    ops::{LockUpdate, UpdateWish},
     output::visible,
 };
 
@@ -18,6 +18,9 @@ pub struct Args {
     /// Show what would change; write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Fetch kits from sources that the lock file does not have, without a question
+    #[arg(short, long)]
+    yes: bool,
 }
 
 /// Runs the command.
@@ -25,12 +28,35 @@ pub struct Args {
 /// # Errors
 /// Findings; a registry that nothing on this host knows; a file that cannot be written.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let update = context.ops.update_lock(&args.files.source(), !args.dry_run)?;
+    let may_fetch = |sources: &[String]| consent(sources, args.yes, context);
+    let wish = UpdateWish { write: !args.dry_run, may_fetch: &may_fetch };
+    let update = context.ops.update_lock(&args.files.source(), &wish)?;
+    for fetched in &update.fetched {
+        context.out.say(visible(fetched));
+    }
     context.out.data(&json!(update), || text(&update))?;
     if update.written {
         context.out.say(format!("wrote {}; commit it", visible(&update.path.display().to_string())));
     }
     Ok(Outcome::Done)
+}
+
+/// Asks whether sources may be fetched that nobody pinned yet.
+fn consent(sources: &[String], yes: bool, context: &Context<'_>) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    for source in sources {
+        context.out.say(format!("not in sandbox.lock yet: {}", visible(source)));
+    }
+    let nobody = || {
+        Failure::usage("not_fetched", "kits would be fetched from sources that sandbox.lock does not have")
+            .hint("look at them; --yes fetches them")
+    };
+    if context.prompt.confirm("Fetch from there?", nobody)? {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Failed, "not_fetched", "nothing was fetched, and nothing was written"))
 }
 
 fn text(update: &LockUpdate) -> String {

@@ -12,12 +12,13 @@ use crate::{
         failure::{ErrorObject, Failure, Kind},
         ops::{Action, Change, Proposal, Source, Wish},
     },
-    kit::{LoadError, Problem, Selection},
+    kit::{LoadError, Loaded, Problem, Selection},
     model::{
         desired::{Sandbox, Start},
         unit::Bytes,
     },
     plan::{self, PlanInput, Planned, grant::Ground},
+    review,
     store::{Owner, Record},
 };
 
@@ -36,10 +37,15 @@ pub(super) struct Documents {
 
 impl Host {
     pub(super) fn load(&self, source: &Source) -> Result<Documents, Failure> {
-        let loaded = self.load_selection(&selection(source)?, self.lock_use()).map_err(load_failure)?;
+        let selection = selection(source)?;
+        let loaded = match source {
+            Source::CommandLine(_) => self.load_typed(&selection)?,
+            _ => self.load_selection(&selection, self.lock_use()).map_err(load_failure)?,
+        };
+        let tracked = tracked(&loaded);
         Ok(Documents {
             sandboxes: loaded.sandboxes,
-            warnings: loaded.warnings.iter().map(typed::line).collect(),
+            warnings: loaded.warnings.iter().map(typed::line).chain(tracked).collect(),
             base: loaded.base,
         })
     }
@@ -53,6 +59,7 @@ impl Host {
             return Err(failure);
         }
         let typed = matches!(source, Source::CommandLine(_));
+        let warnings = self.told().into_iter().chain(documents.warnings).collect();
         let owner = self.owner_of(source, &documents.base)?;
         let mut desired = documents.sandboxes;
         let mut scope = scope(source, &self.folder, &desired);
@@ -74,7 +81,7 @@ impl Host {
             prune: wish.prune,
             desired,
         };
-        self.proposal(input, owner, typed, documents.warnings)
+        self.proposal(input, owner, typed, warnings)
     }
 
     /// Plans with what is approved now. What stands on a command line is approved by whoever typed it.
@@ -169,6 +176,22 @@ impl Host {
     pub(super) fn records_of(&self, owner: &Owner) -> Result<Vec<Record>, Failure> {
         Ok(self.records()?.into_iter().filter(|record| record.owner == *owner).collect())
     }
+}
+
+/// Local files that everybody gets with the repository, in words.
+fn tracked(loaded: &Loaded) -> Vec<String> {
+    let Some(repository) = &loaded.repository else { return Vec::new() };
+    let below = |file: &PathBuf| file.strip_prefix(&repository.root).map(Path::to_owned).ok();
+    let files = loaded.local_files.iter().filter_map(below);
+    let tracked = files.filter(|file| review::is_tracked(&repository.index(), file));
+    let words = |file: PathBuf| {
+        let file = file.display();
+        format!(
+            "{file}:1:1: git tracks this file, which is for one person: everybody who has the repository gets what it says \
+             (`git rm --cached {file}`, and a line for it in .gitignore)"
+        )
+    };
+    tracked.map(words).collect()
 }
 
 /// One line of the proposal for one step of the plan.

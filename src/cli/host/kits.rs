@@ -17,8 +17,8 @@ use crate::{
         ops::{CheckedKit, WrittenKit},
     },
     kit::{
-        self, ArchiveError, ArchiveTree, KIT_FILE, KitFile, KitFolderError, LoadError, LockUse, Problem,
-        Selection, Snapshot, Tree as _,
+        self, ArchiveError, ArchiveTree, GitSource, KIT_FILE, KitFile, KitFolderError, LoadError, LockUse,
+        Problem, Selection, Snapshot, Tree as _,
         docker::{self, Imported, SPEC_FILE},
     },
 };
@@ -53,6 +53,7 @@ impl Host {
                 name: imported.name.clone(),
                 format: "Docker Sandboxes, schema 2".to_owned(),
                 reports: imported.reports.iter().map(Problem::to_line).collect(),
+                fetched: self.told(),
             },
             Read::Ours(selection) => {
                 let kits = kit::kits_in(&selection, &self.folder).map_err(documents::load_failure)?;
@@ -63,13 +64,17 @@ impl Host {
                 let loaded =
                     self.load_selection(&selection, LockUse::Prefer).map_err(documents::load_failure)?;
                 let reports = loaded.warnings.iter().map(Problem::to_line).collect();
-                CheckedKit { kind: kind.to_owned(), name, format: "Cofferdam".to_owned(), reports }
+                let fetched = self.told();
+                CheckedKit { kind: kind.to_owned(), name, format: "Cofferdam".to_owned(), reports, fetched }
             }
         })
     }
 
     /// The kit that a path names: a folder, its file, or an archive.
     fn read_kit(&self, path: &Path) -> Result<Named, Failure> {
+        if let Some(text) = path.to_str().filter(|text| text.starts_with("git+")) {
+            return self.read_source(text);
+        }
         let whole = self.kit_path(path);
         let unread = |error| documents::load_failure(LoadError::Discover(error));
         if kit::is_archive(path) && !whole.is_dir() {
@@ -112,6 +117,19 @@ impl Host {
         let folders =
             above.flat_map(|folder| [folder.join(".cofferdam/kits"), folder.join("kits")]).chain(user);
         folders.map(|folder| folder.join(path)).find(|folder| folder.is_dir()).unwrap_or(whole)
+    }
+
+    /// The kit at a source that somebody typed: it is fetched now.
+    fn read_source(&self, text: &str) -> Result<Named, Failure> {
+        let source: GitSource =
+            text.parse().map_err(|error| Failure::usage("kit_source", format!("{text}: {error}")))?;
+        let pin = self.fetch(&source, None)?;
+        let kept = self.elsewhere(true).store.map_or(Ok(None), |store| store.archive(&pin.digest));
+        let Ok(Some(archive)) = kept else {
+            return Err(Failure::new(Kind::Failed, "kit_cache", "what was fetched is not in the cache"));
+        };
+        let shown = source.to_string();
+        self.read_packed(&shown, Path::new(&shown), &archive)
     }
 
     /// The kit in an archive.
@@ -189,6 +207,12 @@ impl Host {
     }
 
     pub(super) fn packed_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
+        if path.to_str().is_some_and(|text| text.starts_with("git+")) {
+            return Err(Failure::usage(
+                "packed",
+                "a folder is packed; fetch the kit into one, or name it where it is",
+            ));
+        }
         let checked = self.checked_kit(path)?;
         let path = self.kit_path(path);
         if kit::is_archive(&path) && !path.is_dir() {

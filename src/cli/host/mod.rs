@@ -10,6 +10,7 @@ mod carry;
 mod config;
 mod damaged;
 mod documents;
+mod elsewhere;
 mod hardware;
 mod kits;
 mod launch;
@@ -30,8 +31,8 @@ pub(super) use self::documents::load_failure;
 pub use self::{account::user_name, documents::problems};
 
 use std::{
-    cell::Cell,
-    collections::BTreeSet,
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -61,6 +62,18 @@ pub(super) fn working_folder() -> Result<PathBuf, Failure> {
     })
 }
 
+/// Kits that were fetched, for a command that needs nothing else of this host; where there is no cache, none.
+pub(super) fn fetched_kits() -> kit::Elsewhere {
+    let account = Account::of_this_process();
+    let home =
+        process_variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute()).unwrap_or(account.home);
+    let places = Places::from_env(&process_variable, rustix::process::getuid().as_raw(), &home);
+    let store = |places: Places| -> std::rc::Rc<dyn kit::KitStore> {
+        std::rc::Rc::new(crate::remote::KitCache::below(&places.cache))
+    };
+    kit::Elsewhere { store: places.ok().map(store), ..kit::Elsewhere::default() }
+}
+
 fn process_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
@@ -87,6 +100,10 @@ pub struct Host {
     locked: Cell<bool>,
     /// Whether this command has said already that records cannot be read.
     warned: Cell<bool>,
+    /// What this command fetched, each source once.
+    fetched: RefCell<BTreeMap<kit::GitSource, kit::Pin>>,
+    /// The same in words, for whoever typed the command; taken when it is said.
+    told: RefCell<Vec<String>>,
 }
 
 impl Host {
@@ -153,6 +170,8 @@ impl Host {
             lifeline: None,
             locked: Cell::new(false),
             warned: Cell::new(false),
+            fetched: RefCell::default(),
+            told: RefCell::default(),
         })
     }
 

@@ -15,8 +15,8 @@ use crate::{
         failure::Failure,
         ops::{
             Answer, BuiltTemplate, Checked, CheckedKit, Found, Inbox, KeptTemplate, LockUpdate, Operations,
-            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, Wish,
-            WrittenKit,
+            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, UpdateWish,
+            Wish, WrittenKit,
         },
     },
     kit::{self, Expansion, SchemaName, Selection},
@@ -62,8 +62,8 @@ impl Operations for Host {
         self.packed_kit(path, to)
     }
 
-    fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {
-        self.renew_lock(source, write)
+    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure> {
+        self.renew_lock(source, wish)
     }
 
     fn propose(&self, source: &Source, wish: &Wish) -> Result<Proposal, Failure> {
@@ -134,7 +134,7 @@ impl Operations for Host {
 
     fn has_agent_kit(&self, name: &str) -> bool {
         // One of the repository's own, by name or path, is known by what comes of naming it.
-        let named = || self.load(&Source::Text(kit::export::bare(name).to_string()));
+        let named = || self.load(&Source::CommandLine(Box::new(kit::export::bare(name))));
         kit::has_agent(name) || named().is_ok()
     }
 

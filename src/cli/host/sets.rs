@@ -6,17 +6,18 @@ use super::{Host, documents, root::package_failure};
 use crate::{
     cli::{
         failure::{Failure, Kind},
-        ops::{LockUpdate, Source},
+        ops::{LockUpdate, Source, UpdateWish},
     },
     kit::{
-        self, Code, Context, Expansion, LoadError, Loaded, Lock, LockChange, LockUse, Locked, LockedPackage,
-        Selection,
+        self, Code, Context, Elsewhere, Expansion, LoadError, Loaded, Lock, LockChange, LockUse, Locked,
+        LockedPackage, Selection, Wanted,
     },
     model::{
-        desired::Sandbox,
+        desired::{KitUse, Sandbox},
         registry::{Lookup, Registries, Registry},
         rule::{Effect, NetworkRule},
     },
+    plan::grant::{GrantSet, Granted, granted},
     registry::{Here, look_up},
     template::{self, EnsureError, Package, image},
 };
@@ -29,11 +30,23 @@ impl Host {
 
     /// Reads and checks files. A registry that they name is looked up when they do, and no other.
     pub(super) fn load_selection(&self, selection: &Selection, lock: LockUse) -> Result<Loaded, LoadError> {
-        let mut context = self.kit_context(lock);
+        self.load_with(selection, &mut self.kit_context(lock, self.elsewhere(false)))
+    }
+
+    /// As [`Self::load_selection`], with what is around the files.
+    pub(super) fn load_with(
+        &self,
+        selection: &Selection,
+        context: &mut Context,
+    ) -> Result<Loaded, LoadError> {
         loop {
-            let loaded = kit::load(selection.clone(), &context);
+            let loaded = kit::load(selection.clone(), context);
             let Err(LoadError::Invalid(problems)) = &loaded else { return loaded };
-            let wanted: Vec<&String> = problems.iter().filter_map(|problem| problem.wants.as_ref()).collect();
+            let wanted = problems.iter().filter_map(|problem| match &problem.wants {
+                Some(Wanted::Registry(name)) => Some(name),
+                _ => None,
+            });
+            let wanted: Vec<&String> = wanted.collect();
             // Each round answers at least one name that had no answer, and a file has few.
             if !self.look_up_all(&wanted, &mut context.registries) {
                 return loaded;
@@ -41,7 +54,7 @@ impl Host {
         }
     }
 
-    fn kit_context(&self, lock: LockUse) -> Context {
+    pub(super) fn kit_context(&self, lock: LockUse, elsewhere: Elsewhere) -> Context {
         Context {
             folder: self.folder.clone(),
             home: self.home.clone(),
@@ -49,6 +62,7 @@ impl Host {
             user_folder: self.places.config.parent().map(Into::into),
             registries: self.operator_registries(),
             lock,
+            elsewhere,
             tree: None,
         }
     }
@@ -84,7 +98,7 @@ impl Host {
 
     /// What a set is for a rule of the command line.
     pub(super) fn expand_set(&self, kind: &str, name: &str, effect: Effect) -> Result<Expansion, Failure> {
-        let mut context = self.kit_context(LockUse::Ignore);
+        let mut context = self.kit_context(LockUse::Ignore, self.elsewhere(false));
         let failure = loop {
             match kit::named_set(kind, name, effect, &context) {
                 Ok(expansion) => return Ok(expansion),
@@ -99,35 +113,66 @@ impl Host {
     }
 
     /// Resolves anew what the lock file pins.
-    pub(super) fn renew_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {
+    pub(super) fn renew_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure> {
         let versions = |names: &[String]| image::resolve(&template::Host::this(), names);
-        self.renew_lock_with(source, write, &versions)
+        self.renew_lock_with(source, wish, &versions)
     }
 
     /// As [`Self::renew_lock`], with somebody to ask for the versions of packages.
     fn renew_lock_with(
         &self,
         source: &Source,
-        write: bool,
+        wish: &UpdateWish<'_>,
         versions: &Versions<'_>,
     ) -> Result<LockUpdate, Failure> {
         let selection = documents::selection(source)?;
-        let loaded = self.load_selection(&selection, LockUse::Ignore).map_err(documents::load_failure)?;
+        // As it was before anything is fetched: what it asked for is what a change is held against.
+        let known = self.load_selection(&selection, LockUse::Prefer).map(|loaded| loaded.sandboxes);
+        let loaded = self.load_for_update(&selection, wish)?;
         let Some(path) = loaded.lock_path.clone() else {
             return Err(Failure::usage("no_lock", "standard input has no folder that a lock file lies in")
                 .hint("name a file or a folder with -f"));
         };
         // Where the one that is there is damaged, it is written anew.
         let before = loaded.lock.clone().unwrap_or_default();
-        let mut after = pinned(&loaded);
-        after.packages = packages(&loaded.sandboxes, versions)?;
+        // What is pinned stays as it is with --locked; the kits that it names are here now.
+        let after = match self.locked.get() {
+            true => before.clone(),
+            false => Lock { packages: packages(&loaded.sandboxes, versions)?, ..pinned(&loaded) },
+        };
         let changes = before.changes(&after);
-        let consequences = consequences(&loaded, &changes);
-        let written = write && !changes.is_empty();
+        let mut consequences = consequences(&loaded, &changes);
+        consequences.extend(self.widened(&known.unwrap_or_default(), &loaded, &before, &after));
+        let written = wish.write && !changes.is_empty();
         if written {
             replace(&path, &after.text())?;
         }
-        Ok(LockUpdate { path, changes, consequences, written })
+        Ok(LockUpdate { path, changes, consequences, fetched: self.told(), written })
+    }
+
+    /// What kits ask for now and did not before, grant by grant.
+    fn widened(&self, before: &[Sandbox], loaded: &Loaded, old: &Lock, new: &Lock) -> Vec<String> {
+        let ground = self.ground(&loaded.base);
+        let changed = |kit: &&KitUse| {
+            let digest = |lock: &Lock| lock.kits.get(&kit.name).map(|locked| locked.digest.clone());
+            digest(old) != digest(new)
+        };
+        let mut lines = Vec::new();
+        for sandbox in &loaded.sandboxes {
+            let same = before.iter().find(|before| before.name == sandbox.name);
+            let had: GrantSet =
+                same.iter().flat_map(|before| granted(before, &ground)).map(|it| it.grant).collect();
+            let sources: Vec<&str> =
+                sandbox.kits.iter().filter(changed).map(|kit| kit.source.as_str()).collect();
+            for Granted { grant, origin, .. } in granted(sandbox, &ground) {
+                let origin = origin
+                    .filter(|origin| origin.file.as_deref().is_some_and(|file| sources.contains(&file)));
+                if let Some(origin) = origin.filter(|_| !had.covers(&grant)) {
+                    lines.push(format!("{}: {grant} ({})", sandbox.name, crate::cli::render::origin(origin)));
+                }
+            }
+        }
+        lines
     }
 }
 
@@ -135,6 +180,7 @@ impl Host {
 fn pinned(loaded: &Loaded) -> Lock {
     let registries = loaded.registries.iter().map(pin).collect();
     let mut lock = Lock { registries, ..Lock::default() };
+    lock.pin_sources(&loaded.sources);
     lock.pin_kits(loaded.sandboxes.iter().flat_map(|sandbox| &sandbox.kits));
     lock
 }

@@ -9,6 +9,10 @@ use crate::cli::ops::{Operations, RuleEdit, RuleScope};
 const FILE: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n  \
                     workspace: {mode: read}\n  network:\n    rules:\n      - {allow: \"registry:npm\", why: dependencies}\n";
 
+/// Nobody is asked: these files name no kit elsewhere.
+const WET: UpdateWish<'_> = UpdateWish { write: true, may_fetch: &|_| panic!("nothing is to be fetched") };
+const DRY: UpdateWish<'_> = UpdateWish { write: false, ..WET };
+
 /// A host of its own, below `folder`, whose operator names these registries.
 fn host(folder: &Path, registries: &str) -> Host {
     for name in ["repo", "home", "state", "cache"] {
@@ -37,9 +41,9 @@ fn a_lock_is_written_used_and_held_to() {
     let one = host(folder.path(), "{npm: \"https://one.example/npm\"}");
     let source = Source::Search;
 
-    let update = one.update_lock(&source, false).unwrap();
+    let update = one.update_lock(&source, &DRY).unwrap();
     assert!(!update.written && !lock.exists(), "a dry run writes nothing");
-    let update = one.update_lock(&source, true).unwrap();
+    let update = one.update_lock(&source, &WET).unwrap();
     assert!(update.written && update.path.ends_with("repo/sandbox.lock"));
     assert_eq!(update.changes[0].after.as_deref(), Some("https://one.example/npm/"));
     assert_eq!(
@@ -49,7 +53,7 @@ fn a_lock_is_written_used_and_held_to() {
     let text = fs::read_to_string(&lock).unwrap();
     assert!(text.ends_with("registries:\n  npm:\n    - \"https://one.example/npm/\"\n"), "{text}");
     assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o644);
-    assert!(one.update_lock(&source, true).unwrap().changes.is_empty());
+    assert!(one.update_lock(&source, &WET).unwrap().changes.is_empty());
     assert!(one.check(&source).unwrap().warnings.iter().all(|warning| !warning.contains("sandbox.lock")));
 
     // Another operator: the lock holds, and says so; its host does not borrow the set's name.
@@ -87,7 +91,7 @@ fn a_damaged_lock_is_an_error_that_update_mends() {
         (failure.exit_code(), object.file.clone().unwrap().as_str(), object.line),
         (3, "sandbox.lock", Some(2))
     );
-    assert!(host.update_lock(&Source::Search, true).unwrap().written);
+    assert!(host.update_lock(&Source::Search, &WET).unwrap().written);
     assert!(host.check(&Source::Search).is_ok());
     // A link in its place is not followed, and not written through.
     let other = folder.path().join("other");
@@ -101,7 +105,7 @@ fn a_damaged_lock_is_an_error_that_update_mends() {
 fn standard_input_has_no_lock() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path(), "{npm: \"https://one.example/\"}");
-    let failure = host.update_lock(&Source::Text(FILE.to_owned()), true).unwrap_err();
+    let failure = host.update_lock(&Source::Text(FILE.to_owned()), &WET).unwrap_err();
     assert_eq!((failure.exit_code(), failure.object().code.as_ref()), (2, "no_lock"));
 }
 
@@ -148,10 +152,10 @@ fn packages_are_pinned_shown_and_held_to() {
     let nobody = |_: &[String]| -> Result<Vec<Package>, EnsureError> {
         Err(EnsureError::PackageName { name: "jq".into() })
     };
-    let failure = host.renew_lock_with(&source, true, &nobody).unwrap_err();
+    let failure = host.renew_lock_with(&source, &WET, &nobody).unwrap_err();
     assert_eq!((failure.exit_code(), failure.object().line), (3, Some(7)), "{failure:?}");
 
-    let update = host.renew_lock_with(&source, true, &with_jq("1.6-2.1")).unwrap();
+    let update = host.renew_lock_with(&source, &WET, &with_jq("1.6-2.1")).unwrap();
     let shown: Vec<String> = update
         .changes
         .iter()
@@ -161,12 +165,16 @@ fn packages_are_pinned_shown_and_held_to() {
     let consequence = "dev: a template with jq; the next apply replaces its system disk";
     assert!(update.consequences.iter().any(|it| it == consequence), "{:?}", update.consequences);
     assert_eq!(versions(&host)["jq"], "1.6-2.1");
-    assert!(host.renew_lock_with(&source, true, &with_jq("1.6-2.1")).unwrap().changes.is_empty());
+    assert!(host.renew_lock_with(&source, &WET, &with_jq("1.6-2.1")).unwrap().changes.is_empty());
 
     // A newer one changes nothing until `update` says so.
     host.demand_locked();
     assert_eq!(versions(&host)["jq"], "1.6-2.1");
-    let update = host.renew_lock_with(&source, true, &with_jq("1.7-1")).unwrap();
+    // With --locked `update` itself resolves nothing anew.
+    assert!(host.renew_lock_with(&source, &WET, &with_jq("1.7-1")).unwrap().changes.is_empty());
+    host.locked.set(false);
+    let update = host.renew_lock_with(&source, &WET, &with_jq("1.7-1")).unwrap();
+    host.demand_locked();
     assert_eq!(update.changes[0].before.as_deref(), Some("1.6-2.1"));
     assert_eq!(versions(&host)["jq"], "1.7-1");
 

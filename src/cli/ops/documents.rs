@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    cli::failure::Failure,
     kit::LockChange,
     model::{desired::Sandbox, name::Name},
     plan::{PlanInput, grant::GrantSet},
@@ -46,6 +47,8 @@ pub struct CheckedKit {
     pub format: String,
     /// What is not carried over, or worth a look.
     pub reports: Vec<String>,
+    /// What was fetched to see it, in words.
+    pub fetched: Vec<String>,
 }
 
 /// What `kit import` or `kit pack` wrote.
@@ -64,6 +67,14 @@ pub struct WrittenKit {
     pub digest: Option<String>,
 }
 
+/// What `update` is to do.
+pub struct UpdateWish<'a> {
+    /// Whether the lock file is written.
+    pub write: bool,
+    /// Asked before sources are fetched that the lock file does not have; its failure ends the command.
+    pub may_fetch: &'a dyn Fn(&[String]) -> Result<(), Failure>,
+}
+
 /// What `update` finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LockUpdate {
@@ -71,8 +82,10 @@ pub struct LockUpdate {
     pub path: PathBuf,
     /// What is otherwise now.
     pub changes: Vec<LockChange>,
-    /// Rules that follow from it, in words: `dev: allow GET,HEAD packages.example (sandbox.yaml:9)`.
+    /// What follows from it, in words: `dev: allow GET,HEAD packages.example (sandbox.yaml:9)`, and grants of kits.
     pub consequences: Vec<String>,
+    /// Kits that were fetched, in words.
+    pub fetched: Vec<String>,
     /// Whether the file was written.
     pub written: bool,
 }

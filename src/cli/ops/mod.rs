@@ -14,7 +14,7 @@ use std::{
 use serde_json::Value;
 
 pub use self::{
-    documents::{Checked, CheckedKit, Comparison, LockUpdate, Source, WrittenKit},
+    documents::{Checked, CheckedKit, Comparison, LockUpdate, Source, UpdateWish, WrittenKit},
     machine::{BuiltTemplate, Found, KeptTemplate, PortEdit, SecretListing},
     proposal::{Action, Answer, Asked, Change, Inbox, Proposal, Wish},
     rules::{RuleChange, RuleEdit, RuleScope},
@@ -80,11 +80,12 @@ pub trait Operations {
     /// Every finding; a file that is there already.
     fn pack_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure>;
 
-    /// Resolves anew what `sandbox.lock` pins, and writes the file when `write` is set and it differs.
+    /// Resolves anew what `sandbox.lock` pins, kits elsewhere among it, and writes the file when that is wished and it
+    /// differs. Where nothing may be resolved anew, it only fetches what is pinned.
     ///
     /// # Errors
-    /// Findings; a registry that nothing here knows; a file that cannot be written.
-    fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure>;
+    /// Findings; a registry that nothing here knows; a source that cannot be fetched; a file that cannot be written.
+    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure>;
 
     /// What it would take to make the documents true.
     ///

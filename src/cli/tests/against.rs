@@ -12,10 +12,13 @@ use clap::Parser as _;
 use git2::{Oid, Repository, Signature, Time};
 
 use super::{Sink, end};
-use crate::cli::{
-    Cli,
-    command::{self, Command},
-    output::Output,
+use crate::{
+    cli::{
+        Cli,
+        command::{self, Command},
+        output::Output,
+    },
+    kit::Elsewhere,
 };
 
 const BASE: &str = "apiVersion: cofferdam.dev/v1alpha1
@@ -109,7 +112,10 @@ impl Stage {
         let (data, talk) = (Sink::default(), Sink::default());
         let out = Output::to(cli.output.format(), data.clone(), talk.clone());
         let Command::Plan(plan) = &cli.command else { panic!("only plans are typed here") };
-        let code = end(command::plan::run_alone(plan, &self.root.join(folder), cli.locked, &out), &out);
+        let code = end(
+            command::plan::run_alone(plan, &self.root.join(folder), cli.locked, Elsewhere::default(), &out),
+            &out,
+        );
         let _ = writeln!(self.shown, "$ {line}");
         self.shown.push_str(&data.text());
         for line in talk.text().lines() {

@@ -24,7 +24,8 @@ use crate::{
         ops,
         ops::{
             BuiltTemplate, Checked, CheckedKit, Found, KeptTemplate, LockUpdate, Operations, PortEdit,
-            Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, WrittenKit,
+            Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, UpdateWish,
+            WrittenKit,
         },
         tests::keeper::FakeKeeper,
     },
@@ -144,8 +145,8 @@ impl Operations for Rehearsal {
         self.host.pack_kit(path, to)
     }
 
-    fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {
-        self.host.update_lock(source, write)
+    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure> {
+        self.host.update_lock(source, wish)
     }
 
     fn ports(&self, _: &Found, _: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {

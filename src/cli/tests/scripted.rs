@@ -15,7 +15,7 @@ use crate::{
         ops::{
             Action, Answer, Asked, BuiltTemplate, Change, Checked, CheckedKit, Found, Inbox, KeptTemplate,
             LockUpdate, Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope,
-            SecretListing, Source, Wish, WrittenKit,
+            SecretListing, Source, UpdateWish, Wish, WrittenKit,
         },
     },
     kit::{Expansion, LockChange, Member},
@@ -118,6 +118,7 @@ impl Operations for Scripted {
             name: path.display().to_string(),
             format: "Docker Sandboxes, schema 2".into(),
             reports: vec!["spec.yaml:9:3: the image `x` is not used\u{7}".into()],
+            fetched: vec![],
         })
     }
 
@@ -137,8 +138,8 @@ impl Operations for Scripted {
         Ok(WrittenKit { path: "reviewer.tar".into(), digest: Some("00ff".into()), ..kit })
     }
 
-    fn update_lock(&self, source: &Source, write: bool) -> Result<LockUpdate, Failure> {
-        self.note(format!("update {source:?} write={write}"));
+    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure> {
+        self.note(format!("update {source:?} write={}", wish.write));
         let change = LockChange {
             what: "registry:npm".into(),
             before: Some("https://old.example/".into()),
@@ -148,7 +149,8 @@ impl Operations for Scripted {
             path: "/repo/sandbox.lock".into(),
             changes: vec![change],
             consequences: vec!["dev: allow GET,HEAD packages.example:443 (sandbox.yaml:9)".into()],
-            written: write,
+            fetched: vec![],
+            written: wish.write,
         })
     }
 

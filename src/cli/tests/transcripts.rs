@@ -3,8 +3,10 @@
 //!
 //! A transcript is its own test: lines that begin with `$ ` are typed, lines that begin with `> ` right after one are
 //! what the person answers, the rest is what is shown: standard output as it is, standard error after `! `, and an
-//! exit code that is not 0 as `[exit N]`. What ends with ` &` goes on until `$ kill %1`. `$ cp FROM TO` copies, `$ cat FILE` shows a file, `$ mkdir DIR` makes a folder to go on in,
-//! `$ # …` is a remark. A folder of the transcript's name holds the repository that it begins with.
+//! exit code that is not 0 as `[exit N]`. What ends with ` &` goes on until `$ kill %1`. `$ cp FROM TO` copies, `$ cat FILE` shows a
+//! file, `$ mkdir DIR` makes a folder to go on in, `$ # …` is a remark. A folder of the transcript's name holds the repository that
+//! it begins with. `$ publish X` is somebody else's: what the folder `NAME.kits/X` holds is the next commit of
+//! `https://kits.example/acme`. `$ git add FILE` tracks one. From `$ computer other` on, the cache is an empty one.
 
 use std::{
     ffi::OsString,
@@ -18,7 +20,8 @@ use super::{
     keeper::FakeKeeper,
     rehearsal::{Machines, Made, Rehearsal},
 };
-use crate::cli::{Cli, context::Context, host::Host, output::Output, prompt::Prompt};
+use crate::cli::{Cli, context::Context, host::Host, ops::Operations, output::Output, prompt::Prompt};
+use crate::remote::stage;
 use crate::store::{Owner, Store};
 use clap::Parser as _;
 
@@ -63,9 +66,13 @@ struct Stage {
     _root: tempfile::TempDir,
     root: PathBuf,
     folder: PathBuf,
+    /// What others publish.
+    kits: PathBuf,
     made: Made,
     /// Where the story is about machines that go on.
     machines: Option<Machines>,
+    /// Whether it goes on where nothing was fetched.
+    elsewhere: bool,
 }
 
 impl Stage {
@@ -88,7 +95,9 @@ impl Stage {
             runtime: root.join("run"),
             keepers: Default::default(),
         });
-        Self { _root: directory, root, folder, made: Made::default(), machines }
+        let kits = beginning.with_extension("kits");
+        stage::serve(&root.join("served"));
+        Self { _root: directory, root, folder, kits, made: Made::default(), machines, elsewhere: false }
     }
 
     fn play(&mut self, script: &str) -> String {
@@ -139,6 +148,33 @@ impl Stage {
                 self.keeper("dev").set("sessions", serde_json::json!([]));
                 String::new()
             }
+            ("computer", [other]) if other == "other" => {
+                self.elsewhere = true;
+                String::new()
+            }
+            ("publish", [version]) => self.publish(version),
+            ("git", [add, file]) if add == "add" => {
+                let mut index = git2::Index::open(&self.folder.join(".git/index")).unwrap();
+                let blank = git2::IndexTime::new(0, 0);
+                index
+                    .add(&git2::IndexEntry {
+                        ctime: blank,
+                        mtime: blank,
+                        dev: 0,
+                        ino: 0,
+                        mode: 0o100_644,
+                        uid: 0,
+                        gid: 0,
+                        file_size: 0,
+                        id: git2::Oid::from_bytes(&[1; 20]).unwrap(),
+                        flags: 0,
+                        flags_extended: 0,
+                        path: file.clone().into_bytes(),
+                    })
+                    .unwrap();
+                index.write().unwrap();
+                String::new()
+            }
             ("cofferdam", _) => self.cofferdam(&words, &variables, answers),
             other => panic!("a transcript does not know {other:?}"),
         };
@@ -148,6 +184,19 @@ impl Stage {
 
     fn keeper(&self, name: &str) -> FakeKeeper {
         self.machines.as_ref().unwrap().keepers.borrow()[name].clone()
+    }
+
+    /// The next commit of the repository that others serve.
+    fn publish(&self, version: &str) -> String {
+        let served = git2::Repository::init_bare(self.root.join("served/acme")).unwrap();
+        served.set_head("refs/heads/main").unwrap();
+        let tree = tree(&served, &self.kits.join(version));
+        let tree = served.find_tree(tree).unwrap();
+        let who = git2::Signature::new("a", "a@x.example", &git2::Time::new(1, 0)).unwrap();
+        let parent = served.head().ok().and_then(|head| head.peel_to_commit().ok());
+        let parents: Vec<_> = parent.iter().collect();
+        let commit = served.commit(Some("refs/heads/main"), &who, &who, version, &tree, &parents).unwrap();
+        format!("kits.example/acme main is {commit}\n")
     }
 
     fn cofferdam(&self, words: &[String], variables: &[(String, String)], answers: Vec<String>) -> String {
@@ -164,11 +213,14 @@ impl Stage {
             match name {
                 "HOME" => own("home"),
                 "COFFERDAM_STATE" => own("state"),
-                "COFFERDAM_CACHE" => own("cache"),
+                "COFFERDAM_CACHE" => own(if self.elsewhere { "other-cache" } else { "cache" }),
                 _ => variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.into()),
             }
         };
         let host = Host::with(&env, &self.folder).unwrap();
+        if cli.locked {
+            Operations::demand_locked(&host);
+        }
         let ops = Rehearsal {
             host,
             made: self.made.clone(),
@@ -214,6 +266,20 @@ fn words(line: &str) -> Vec<String> {
     }
     words.extend(Some(word).filter(|word| !word.is_empty()));
     words
+}
+
+/// A folder as an object of a repository.
+fn tree(repository: &git2::Repository, folder: &Path) -> git2::Oid {
+    let mut builder = repository.treebuilder(None).unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let (id, mode) = match entry.path().is_dir() {
+            true => (tree(repository, &entry.path()), git2::FileMode::Tree),
+            false => (repository.blob(&fs::read(entry.path()).unwrap()).unwrap(), git2::FileMode::Blob),
+        };
+        builder.insert(entry.file_name(), id, mode.into()).unwrap();
+    }
+    builder.write().unwrap()
 }
 
 fn copy(from: &Path, to: &Path) {

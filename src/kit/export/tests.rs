@@ -13,7 +13,7 @@ use crate::{
 
 fn load(text: &str) -> Vec<Sandbox> {
     match check(&[file("valid/x.yaml", text.as_bytes())], BesideAll::default(), None, &context()) {
-        Ok((sandboxes, _)) => sandboxes,
+        Ok(said) => said.sandboxes,
         Err(LoadError::Invalid(problems)) => {
             let lines: Vec<String> = problems.iter().map(|problem| problem.to_line()).collect();
             panic!("{}\n{text}", lines.join("\n"))

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
+use super::elsewhere::{GitSource, Pin};
 use crate::model::{desired::KitUse, registry::RegistryUrl};
 
 pub(super) use kits::differing_kits;
@@ -35,6 +36,8 @@ pub struct Lock {
     pub kits: BTreeMap<String, LockedKit>,
     /// Versions of distribution packages by the image that they are added to, and by name.
     pub packages: BTreeMap<String, BTreeMap<String, LockedPackage>>,
+    /// What sources of kits resolved to.
+    pub sources: BTreeMap<GitSource, LockedSource>,
 }
 
 /// A pinned package.
@@ -42,6 +45,15 @@ pub struct Lock {
 pub struct LockedPackage {
     /// Its version, in the distribution's form.
     pub version: String,
+    /// Line of the entry; 0 where it was not read.
+    pub line: u32,
+}
+
+/// A pinned source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedSource {
+    /// Which commit, and which bytes.
+    pub pin: Pin,
     /// Line of the entry; 0 where it was not read.
     pub line: u32,
 }
@@ -69,7 +81,7 @@ pub struct LockedKit {
 /// One difference between what is pinned and what is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LockChange {
-    /// `registry:npm`, `kit review`.
+    /// `registry:npm`, `kit review`, `git+https://…`.
     pub what: String,
     /// Pinned value; none where nothing was pinned.
     pub before: Option<String>,
@@ -81,6 +93,13 @@ impl Lock {
     /// Pins the kits that were used: built-in ones come with the program and have no digest.
     pub fn pin_kits<'k>(&mut self, uses: impl Iterator<Item = &'k KitUse>) {
         self.kits.extend(by_name(uses));
+    }
+
+    /// Pins what sources resolved to.
+    pub fn pin_sources(&mut self, sources: &BTreeMap<GitSource, Pin>) {
+        let locked =
+            |(source, pin): (&GitSource, &Pin)| (source.clone(), LockedSource { pin: pin.clone(), line: 0 });
+        self.sources.extend(sources.iter().map(locked));
     }
 
     /// What `after` has otherwise, sorted.
@@ -112,7 +131,9 @@ impl Lock {
             };
             packages.iter().map(line)
         });
-        registries.chain(kits).chain(packages).collect()
+        let pinned = |it: &LockedSource| format!("commit {} sha256:{}", it.pin.commit, it.pin.digest);
+        let sources = self.sources.iter().map(|(source, it)| (source.to_string(), pinned(it)));
+        registries.chain(kits).chain(packages).chain(sources).collect()
     }
 }
 

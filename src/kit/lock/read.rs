@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{LOCK_FILE, Lock, Locked, LockedKit, LockedPackage, VERSION};
+use super::{LOCK_FILE, Lock, Locked, LockedKit, LockedPackage, LockedSource, VERSION};
 use crate::{
     kit::{
+        elsewhere::{GitSource, Pin},
         findings::Findings,
         near::similar,
         parse,
@@ -90,7 +91,12 @@ impl Reader<'_> {
                         lock.packages.insert(image.text.clone(), packages);
                     }
                 }
-                other => self.unknown(key, other, &["version", "registries", "kits", "packages"]),
+                "sources" => {
+                    for (key, value) in self.entries(value, "`sources`") {
+                        lock.sources.extend(self.source(key, value));
+                    }
+                }
+                other => self.unknown(key, other, &["version", "registries", "kits", "packages", "sources"]),
             }
         }
         lock
@@ -178,7 +184,7 @@ impl Reader<'_> {
         for (key, value) in self.entries(node, "a kit") {
             match (key.text.as_str(), value.text()) {
                 ("source", Some(text)) if text.len() <= SOURCE_MAX => source = Some(text.to_owned()),
-                ("digest", Some(text)) if is_digest(text) => digest = Some(text.to_owned()),
+                ("digest", Some(text)) if is_hexadecimal(text, 64) => digest = Some(text.to_owned()),
                 ("source", _) => self.wrong(value, "`source` is a short text"),
                 ("digest", _) => self.wrong(value, "`digest` is a SHA-256 sum in 64 hexadecimal digits"),
                 (other, _) => self.unknown(key, other, &["source", "digest"]),
@@ -190,8 +196,29 @@ impl Reader<'_> {
         self.wrong(node, "a kit has `source` and `digest`");
         None
     }
+
+    fn source(&mut self, key: &Key, node: &Node) -> Option<(GitSource, LockedSource)> {
+        let source = key.text.parse::<GitSource>().ok().filter(|source| source.to_string() == key.text);
+        let (mut commit, mut digest) = (None, None);
+        for (key, value) in self.entries(node, "a source") {
+            match (key.text.as_str(), value.text()) {
+                ("commit", Some(text)) if is_hexadecimal(text, 40) => commit = Some(text.to_owned()),
+                ("digest", Some(text)) if is_hexadecimal(text, 64) => digest = Some(text.to_owned()),
+                ("commit", _) => self.wrong(value, "`commit` is the id of a commit in 40 hexadecimal digits"),
+                ("digest", _) => self.wrong(value, "`digest` is a SHA-256 sum in 64 hexadecimal digits"),
+                (other, _) => self.unknown(key, other, &["commit", "digest"]),
+            }
+        }
+        if let (Some(source), Some(commit), Some(digest)) = (source, commit, digest) {
+            return Some((source, LockedSource { pin: Pin { commit, digest }, line: key.span.line }));
+        }
+        let message = format!("{} is no source of a kit with `commit` and `digest`", quoted(&key.text));
+        let problem = self.0.at(Code::Lock, key.span, message);
+        self.0.push(problem.help("`cofferdam update` writes the file anew"));
+        None
+    }
 }
 
-fn is_digest(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+fn is_hexadecimal(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

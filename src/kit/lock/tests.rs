@@ -1,7 +1,10 @@
 //! The lock file, written and read back; what is refused of it.
 
 use super::{Lock, Locked, LockedKit, LockedPackage, read};
-use crate::{kit::Problem, model::desired::KitUse};
+use crate::{
+    kit::{GitSource, Pin, Problem},
+    model::desired::KitUse,
+};
 
 fn lock() -> Lock {
     let urls = ["https://packages.example/npm/", "https://files.example/"];
@@ -47,6 +50,21 @@ fn what_is_written_is_sorted_and_reads_back() {
     assert_eq!(without_lines(back), lock());
     assert_eq!(read("sandbox.lock", Lock::default().text().as_bytes()).unwrap(), Lock::default());
     assert_eq!(read("sandbox.lock", b"").unwrap(), Lock::default());
+}
+
+#[test]
+fn sources_are_pinned_in_one_spelling_and_read_back() {
+    let pin = Pin { commit: "ab".repeat(20), digest: "cd".repeat(32) };
+    let source: GitSource = "git+https://KITS.example/acme/#dir=review&ref=v1".parse().unwrap();
+    let mut lock = Lock::default();
+    lock.pin_sources(&[(source, pin)].into());
+    let text = lock.text();
+    let written = "sources:\n  \"git+https://kits.example/acme#ref=v1&dir=review\":\n    commit: \"abab";
+    assert!(text.contains(written), "{text}");
+    let mut back = read("sandbox.lock", text.as_bytes()).unwrap();
+    back.sources.values_mut().for_each(|locked| locked.line = 0);
+    assert_eq!(back, lock);
+    assert_eq!(Lock::default().changes(&lock)[0].what, "git+https://kits.example/acme#ref=v1&dir=review");
 }
 
 /// One kit with two sets of arguments is pinned with both, in whatever order they come.
@@ -126,6 +144,15 @@ fn a_lock_that_was_written_by_somebody_else_is_refused_with_its_line() {
             "l:2:24: `jq,vim` is not the name of a package",
         ),
         ("version: 1\npackages: {debian-12: {-o: \"1\"}}\n", "l:2:24: `-o` is not the name of a package"),
+        ("version: 1\nsources: {x: {commit: a, digest: b}}\n", "l:2:11: `x` is no source of a kit"),
+        (
+            "version: 1\nsources: {\"git+https://K.example/k\": {}}\n",
+            "l:2:11: `git+https://K.example/k` is no source",
+        ),
+        (
+            "version: 1\nsources: {\"git+https://k.example/k\": {commit: HEAD}}\n",
+            "l:2:47: `commit` is the id of a commit",
+        ),
         ("version: 1\n---\nversion: 1\n", "l:3:1: a lock file is one document"),
         ("version: 1\nversion: 1\n", "l:2:1: the key `version` stands twice"),
         ("version: &a 1\n", "l:1:13: anchors"),

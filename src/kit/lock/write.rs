@@ -36,6 +36,14 @@ impl Lock {
                 text.push_str(&format!("    {}: {}\n", quoted(name), quoted(&package.version)));
             }
         }
+        if !self.sources.is_empty() {
+            text.push_str("sources:\n");
+        }
+        for (source, locked) in &self.sources {
+            text.push_str(&format!("  {}:\n", quoted(&source.to_string())));
+            text.push_str(&format!("    commit: {}\n", quoted(&locked.pin.commit)));
+            text.push_str(&format!("    digest: {}\n", quoted(&locked.pin.digest)));
+        }
         text
     }
 }

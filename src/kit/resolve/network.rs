@@ -9,7 +9,7 @@ use crate::{
     kit::{
         findings::Findings,
         merge::Placed,
-        problem::{Code, Problem, Span, quoted},
+        problem::{Code, Problem, Span, Wanted, quoted},
         sets::{Expansion, Member, Trouble},
         spanned::{OneOrMany, Spanned},
         wire::network as wire,
@@ -251,7 +251,7 @@ impl Reading<'_> {
 
     fn trouble(&self, span: Span, trouble: Trouble) -> Problem {
         let problem = self.findings.at(trouble.code, span, trouble.message).help(trouble.help);
-        Problem { wants: trouble.wants, ..problem }
+        Problem { wants: trouble.wants.map(Wanted::Registry), ..problem }
     }
 
     /// The rule about one host, checked.

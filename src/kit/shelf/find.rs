@@ -27,8 +27,8 @@ use crate::{
 const KNOWN_MAX: usize = 256;
 /// Folders that hold kits by name.
 const PLACES: [&str; 2] = [".cofferdam/kits", "kits"];
-/// Beginnings of kits that lie elsewhere.
-const REMOTE: [&str; 5] = ["git+", "https://", "http://", "oci://", "file://"];
+/// Beginnings of addresses that are none of git.
+const REMOTE: [&str; 4] = ["https://", "http://", "oci://", "file://"];
 
 impl Shelf<'_> {
     /// The kit of a kind that a file names at `at`. A built-in kit names others by name only.
@@ -41,12 +41,14 @@ impl Shelf<'_> {
     ) -> Option<usize> {
         let text = name.value.as_str();
         if REMOTE.iter().any(|prefix| text.starts_with(prefix)) {
-            let message = format!("kits from elsewhere ({}) are not available yet", quoted(text));
-            let help = "put the kit's folder into this repository: kits/NAME";
+            let message = format!("kits from {} are not available yet", quoted(text));
+            let help =
+                "name a git repository (git+https://HOST/PATH#ref=REF&dir=DIR), or an archive of this one";
             self.push(at.problem(Code::NotAvailable, message).label("not available yet").help(help));
             return None;
         }
         match from {
+            Some(from) if text.starts_with("git+") => self.by_git(kind, name, at, from),
             Some(from) if is_archive(Path::new(text)) => self.by_archive(kind, name, at, from),
             Some(from) if text.contains('/') || matches!(text, "." | ".." | "~") => {
                 self.by_path(kind, text, at, from)

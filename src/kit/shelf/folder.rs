@@ -98,6 +98,7 @@ impl Shelf<'_> {
         let mut found = read(&name, &bytes);
         let mut file = SourceFile::new(&name, folder.join(KIT_FILE), &place.base, bytes, None);
         file.tree.clone_from(&place.tree);
+        self.refuse_known_services(&mut found);
         self.add_services(&mut found);
         let ids = self.add_kits(&mut found, &file, place.layer);
         self.report(found.findings);

@@ -26,9 +26,10 @@ use super::{
     Context, builtin,
     discover::{Snapshot, SourceFile},
     document::{AnyDocument, KitDocument, Read},
+    elsewhere::{GitSource, Pin},
     findings::Findings,
     merge::{At, Part, Rank},
-    problem::{Problem, Source, Span},
+    problem::{Code, Problem, Source, Span, quoted},
     resolve::{Budget, Here, Services, service},
     schema::SchemaName,
     sets::{Facts, Sets},
@@ -81,6 +82,8 @@ pub(super) struct Shelf<'a> {
     made: HashMap<(usize, String), Option<Rc<Part>>>,
     /// Names of kits in order, and how many kits there were when they were put so.
     known: (usize, Vec<(SchemaName, String)>),
+    /// Sources of kits that were used.
+    sources: BTreeMap<GitSource, Pin>,
     problems: Vec<Problem>,
 }
 
@@ -101,6 +104,7 @@ impl<'a> Shelf<'a> {
             folders: HashMap::new(),
             made: HashMap::new(),
             known: (0, Vec::new()),
+            sources: BTreeMap::new(),
             problems: Vec::new(),
         };
         for (source, document) in builtin::kits() {
@@ -120,6 +124,23 @@ impl<'a> Shelf<'a> {
                 self.services.extend(resolved.map(|service| (name, service)));
             }
         }
+    }
+
+    /// Takes services out that are known already: a kit that somebody names does not say where another's secret goes.
+    pub(super) fn refuse_known_services(&self, read: &mut Read) {
+        let Read { documents, findings, .. } = read;
+        documents.retain(|document| {
+            let AnyDocument::Service(service) = document else { return true };
+            let name = &service.metadata.name;
+            let known = self.services.contains_key(&name.value.0);
+            if known {
+                let message = format!("there is a service {} already", quoted(&name.value.0));
+                findings.push(
+                    findings.at(Code::DuplicateName, name.span, message).help("give this one another name"),
+                );
+            }
+            !known
+        });
     }
 
     /// The kits of a file that was read, and their ids.
@@ -283,8 +304,8 @@ impl<'a> Shelf<'a> {
         }
     }
 
-    /// Everything that is wrong with kits and their uses.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems
+    /// Everything that is wrong with kits and their uses, and the sources that were used.
+    pub(super) fn into_parts(self) -> (Vec<Problem>, BTreeMap<GitSource, Pin>) {
+        (self.problems, self.sources)
     }
 }

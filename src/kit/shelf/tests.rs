@@ -123,6 +123,23 @@ fn what_is_wrong_in_an_archive_is_told_with_its_place() {
     }
 }
 
+/// The secret of a service goes where the program or the repository's own files say.
+#[test]
+fn a_kit_does_not_say_again_what_a_service_is() {
+    let service = "---\napiVersion: cofferdam.dev/v1alpha1\nkind: Service\nmetadata: {name: NAME}\nspec:\n  \
+                   hosts: [\"keys.example\"]\n  inject: {header: authorization, format: \"Bearer {}\"}\n  why: keys\n";
+    let repository = Repository::new("shell", "./x.tar");
+    let pack = |name: &str| {
+        let text = format!("{MIXIN}  env: {{A: b}}\n{}", service.replace("NAME", name));
+        repository.pack("x.tar", &[("kit.yaml", &text)]);
+    };
+    pack("github");
+    let found = repository.wrong();
+    assert!(found[0].starts_with("x.tar!kit.yaml:9:18: there is a service `github` already"), "{found:#?}");
+    pack("another");
+    repository.sandbox();
+}
+
 /// A kit from an archive names no folder beside it, no archive inside, and nothing around it.
 #[test]
 fn an_archive_reaches_nothing_of_the_repository() {

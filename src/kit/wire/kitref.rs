@@ -19,7 +19,8 @@ pub(in crate::kit) struct KitRef {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "KitWithArguments")]
 struct Full {
-    /// Its name, or a path to its folder from this file: `./kits/review`.
+    /// Its name; or a path to its folder or archive from this file, `./kits/review`; or a folder in git,
+    /// `git+https://git.example/kits.git#ref=v1&dir=review`.
     #[schemars(length(min = 1))]
     kit: Spanned<String>,
     /// Its arguments.
@@ -46,7 +47,7 @@ impl JsonSchema for KitRef {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let full = generator.subschema_for::<Full>();
         schemars::json_schema!({
-            "description": "A kit's name, or the name with arguments.",
+            "description": "A kit's name, path or place in git; or that with arguments.",
             "anyOf": [{"type": "string", "minLength": 1}, full],
         })
     }

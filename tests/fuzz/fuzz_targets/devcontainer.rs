@@ -21,6 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
                 user_folder: None,
                 registries: Default::default(),
                 lock: Default::default(),
+                elsewhere: Default::default(),
                 tree: None,
             };
             if let Err(LoadError::Invalid(problems)) = load(Selection::Stdin(text.into_bytes()), &context) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use cofferdam::{
-    kit::{Context, LoadError, LockUse, Selection, load},
+    kit::{Context, Elsewhere, LoadError, LockUse, Selection, load},
     model::{registry::Registries, unit::Bytes},
 };
 use libfuzzer_sys::fuzz_target;
@@ -15,6 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         user_folder: None,
         registries: Registries::default(),
         lock: LockUse::Prefer,
+        elsewhere: Elsewhere::default(),
         tree: None,
     };
     if let Err(LoadError::Invalid(problems)) = load(Selection::Stdin(bytes.to_vec()), &context) {

@@ -114,7 +114,7 @@ fn keys(
     new: &mut Answers,
     context: &Context<'_>,
 ) -> Result<(), Failure> {
-    let bare = context.ops.check(&Source::Text(export::bare(agent).to_string()));
+    let bare = context.ops.check(&Source::CommandLine(Box::new(export::bare(agent))));
     let needed = bare.ok().and_then(|checked| checked.sandboxes.into_iter().next());
     let sources = context.ops.secrets()?;
     for secret in needed.iter().flat_map(|sandbox| &sandbox.secrets) {

@@ -99,6 +99,8 @@ impl Host {
             standing: self.standing.clone(),
             keys: Default::default(),
             lifeline: Some(Lifeline::new().map_err(|error| local(&error))?),
+            fetched: Default::default(),
+            told: Default::default(),
             locked: self.locked.clone(),
             warned: self.warned.clone(),
         })
