@@ -4,6 +4,7 @@
 pub mod api;
 pub mod config;
 pub mod desired;
+pub mod end;
 pub mod event;
 pub mod launch;
 pub mod name;
@@ -15,6 +16,7 @@ pub mod registry;
 pub mod rule;
 pub mod secret;
 pub mod session;
+pub mod signer;
 pub mod status;
 pub mod template;
 pub mod text;

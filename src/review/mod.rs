@@ -4,6 +4,10 @@
 //! by the library, so nothing of a repository that an agent wrote has a say in how it is read, who owns it does not
 //! matter, and nothing is ever run. Which commit is meant is `kit::Repository`'s to say.
 
+mod ancestry;
+pub mod signed;
+#[cfg(test)]
+pub(crate) mod signing;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -12,7 +16,10 @@ use std::{path::Path, rc::Rc};
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 
+pub use signed::{Check, Checks, SignatureError};
 pub use tree::CommitTree;
+
+use crate::model::signer::Signer;
 
 /// Largest commit, tag or folder that is read, in bytes.
 const OBJECT_MAX: usize = 64 << 20;
@@ -53,6 +60,17 @@ pub enum HistoryError {
     /// Something in it cannot be read.
     #[error("history cannot be read")]
     Broken(#[source] git2::Error),
+}
+
+/// Why nobody that counts has signed a commit.
+#[derive(Debug, thiserror::Error)]
+pub enum SignerError {
+    /// It cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// None of the signers did.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
 }
 
 /// The commits of a repository.
@@ -131,6 +149,25 @@ impl History {
             }
             Err(error) => Err(HistoryError::Broken(error)),
         }
+    }
+
+    /// The one of `signers` who signed the commit.
+    ///
+    /// # Errors
+    /// When none of them did, or it cannot be read.
+    pub fn signer(&self, commit: &str, signers: &[Signer], checks: Checks) -> Result<Signer, SignerError> {
+        let content = self.content(commit)?;
+        Ok(signed::signer_of(&content, signers, checks)?)
+    }
+
+    /// What the commit's object holds; the library has held it against its name.
+    fn content(&self, commit: &str) -> Result<Vec<u8>, HistoryError> {
+        let oid = Oid::from_str(commit).map_err(|_| HistoryError::NoCommit(commit.to_owned()))?;
+        if self.kind(oid)? != ObjectType::Commit {
+            return Err(HistoryError::NoCommit(commit.to_owned()));
+        }
+        let odb = self.repository.odb().map_err(HistoryError::Broken)?;
+        Ok(odb.read(oid).map_err(HistoryError::Broken)?.data().to_vec())
     }
 
     /// The files of a commit, as if they lay at `root`.

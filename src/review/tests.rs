@@ -169,3 +169,71 @@ fn a_commits_files_are_checked_where_its_folders_are_not() {
     assert!(error.contains("link"), "{error}");
     assert!(load(&world, commit, Some("../x")).is_err());
 }
+
+/// A commit-graph that says of `child` that it was made from `parent`.
+fn graph(child: Oid, parent: Oid, tree: Oid) -> Vec<u8> {
+    let mut all = [(child, Some(parent)), (parent, None)];
+    all.sort_by_key(|(oid, _)| oid.as_bytes().to_vec());
+    let position = |wanted: Oid| u32::try_from(all.iter().position(|(oid, _)| *oid == wanted).unwrap()).unwrap();
+    let (mut fan, mut ids, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    for byte in 0..=255_u8 {
+        let below = all.iter().filter(|(oid, _)| oid.as_bytes()[0] <= byte).count();
+        fan.extend(u32::try_from(below).unwrap().to_be_bytes());
+    }
+    for (oid, parent) in &all {
+        ids.extend(oid.as_bytes());
+        data.extend(tree.as_bytes());
+        data.extend(parent.map_or(0x7000_0000, position).to_be_bytes());
+        data.extend(0x7000_0000_u32.to_be_bytes());
+        let generation: u32 = if parent.is_some() { 2 } else { 1 };
+        data.extend((generation << 2).to_be_bytes());
+        data.extend(1_u32.to_be_bytes());
+    }
+    let mut file = b"CGPH\x01\x01\x03\x00".to_vec();
+    let mut offset = 8 + 4 * 12;
+    for (name, length) in [(b"OIDF", fan.len()), (b"OIDL", ids.len()), (b"CDAT", data.len())] {
+        file.extend(name);
+        file.extend(u64::try_from(offset).unwrap().to_be_bytes());
+        offset += length;
+    }
+    file.extend([0; 4]);
+    file.extend(u64::try_from(offset).unwrap().to_be_bytes());
+    file.extend([fan, ids, data, vec![0; 20]].concat());
+    file
+}
+
+#[test]
+fn who_descends_from_whom_is_for_commits_to_say() {
+    let world = World::new();
+    let first = world.commit(&[], &[("a", FILE, b"1")]);
+    let left = world.commit(&[first], &[("a", FILE, b"2")]);
+    let right = world.commit(&[first], &[("a", FILE, b"3")]);
+    let merged = world.commit(&[left, right], &[("a", FILE, b"4")]);
+    let stranger = world.commit(&[], &[("a", FILE, b"5")]);
+    let descends = |one: Oid, two: Oid| world.history().descends(&one.to_string(), &two.to_string()).unwrap();
+    for ancestor in [merged, left, right, first] {
+        assert!(descends(merged, ancestor));
+    }
+    assert!(!descends(left, right) && !descends(first, merged) && !descends(merged, stranger));
+    // A file beside the objects says otherwise, and the library believes it.
+    let info = world.folder.path().join(".git/objects/info");
+    std::fs::create_dir_all(&info).unwrap();
+    let tree = world.repository.find_commit(stranger).unwrap().tree_id();
+    std::fs::write(info.join("commit-graph"), graph(stranger, merged, tree)).unwrap();
+    let fooled = world.history().repository.graph_descendant_of(stranger, merged).unwrap();
+    assert!(fooled && !descends(stranger, merged));
+}
+
+#[test]
+fn an_object_under_another_ones_name_is_not_read() {
+    let world = World::new();
+    let (one, two) = (world.commit(&[], &[("a", FILE, b"1")]), world.commit(&[], &[("a", FILE, b"2")]));
+    let path = |oid: Oid| {
+        let id = oid.to_string();
+        world.folder.path().join(".git/objects").join(&id[..2]).join(&id[2..])
+    };
+    assert!(world.history().content(&one.to_string()).is_ok());
+    std::fs::remove_file(path(one)).unwrap();
+    std::fs::copy(path(two), path(one)).unwrap();
+    assert!(matches!(world.history().content(&one.to_string()), Err(HistoryError::Broken(_))));
+}
