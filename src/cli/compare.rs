@@ -29,7 +29,7 @@ use crate::{
     },
     plan::{
         Approvals, Observed, PlanInput,
-        grant::{GrantSet, Ground, granted},
+        grant::{GrantSet, Ground, Held, granted},
     },
     review::{CommitTree, History, HistoryError},
 };
@@ -226,7 +226,10 @@ impl Files<'_> {
             let message = format!("it is not read: {reason}");
             Failure::new(Kind::File, "approvals", message).at(committed::FILE, None, None)
         })?;
-        written.map_or_else(|| Ok(BTreeMap::new()), |bytes| committed::read(&bytes))
+        let written =
+            written.map_or_else(|| Ok(committed::Written::default()), |bytes| committed::read(&bytes))?;
+        // Whether one of them has ended is for hosts to say.
+        Ok(written.definitions.into_iter().map(|(name, held)| (name, held.whole())).collect())
     }
 
     /// Fails where an object was wanted that is not here.
@@ -295,7 +298,7 @@ fn difference(ground: Ground, before: &[Sandbox], after: Vec<Sandbox>) -> PlanIn
             ports: BTreeSet::new(),
         }
     });
-    let all = |sandbox| -> GrantSet { granted(sandbox, &ground).into_iter().map(|it| it.grant).collect() };
+    let all = |sandbox| -> Held { granted(sandbox, &ground).into_iter().map(|it| it.grant).collect() };
     let definitions = after.iter().map(|sandbox| (sandbox.name.clone(), all(sandbox))).collect();
     PlanInput {
         scope: vec![ground.root.clone()],
@@ -306,6 +309,8 @@ fn difference(ground: Ground, before: &[Sandbox], after: Vec<Sandbox>) -> PlanIn
         approvals: Approvals { baseline: GrantSet::default(), definitions },
         now: true,
         prune: false,
+        // What commits say is compared, not what of it has ended by now.
+        at: None,
         desired: after,
         ground,
     }

@@ -3,7 +3,7 @@
 use super::{
     client::{self, Client},
     failure::{CommandResult, Failure, Kind, Outcome},
-    ops::{Found, Operations, Progress, Proposal, Source, Wish},
+    ops::{Found, Operations, Progress, Proposal, Source, TrustedTip, Wish},
     output::Output,
     progress::Bars,
     prompt::Prompt,
@@ -82,8 +82,16 @@ impl Context<'_> {
         for warning in &proposal.warnings {
             self.out.say(format!("warning: {warning}"));
         }
+        self.say_trusted(&proposal.trusted);
         let proposal = self.ask(proposal, wish)?;
         self.carry_out_planned(proposal, wish)
+    }
+
+    /// Says which refs are trusted here, and whether their approvals count.
+    pub fn say_trusted(&self, tips: &[TrustedTip]) {
+        for tip in tips {
+            self.out.say(super::render::line(&tip.to_string()));
+        }
     }
 
     /// Carries out a proposal that was looked at before.

@@ -190,6 +190,18 @@ pub fn inboxes(inboxes: &[Inbox]) -> String {
                 seconds(&approval.at),
             );
         }
+        for from in &inbox.committed {
+            let id = approvals::id(&from.grant);
+            let short = from.commit.get(..12).unwrap_or(&from.commit);
+            let until = from.until.map_or_else(String::new, |until| format!(" until {until}"));
+            let _ = writeln!(
+                text,
+                "  {id}  approved  {}  by {} at {short}, signed by {}{until}",
+                visible(&from.grant),
+                visible(&from.reference),
+                visible(&from.signer),
+            );
+        }
         for rejection in &inbox.rejected {
             let id = approvals::id(&rejection.grant);
             let _ = writeln!(
@@ -256,7 +268,11 @@ pub fn origin(origin: &Origin) -> String {
 /// Rules, a line each.
 #[must_use]
 pub fn rules(policy: &PolicyRevision) -> String {
-    let mut table = Table::new(&["EFFECT", "PATTERN", "PROTOCOL", "REQUESTS", "FROM", "RULE", "WHY"]);
+    let ends = policy.rules.iter().any(|rule| rule.until.is_some());
+    let mut table = match ends {
+        true => Table::new(&["EFFECT", "PATTERN", "PROTOCOL", "REQUESTS", "UNTIL", "FROM", "RULE", "WHY"]),
+        false => Table::new(&["EFFECT", "PATTERN", "PROTOCOL", "REQUESTS", "FROM", "RULE", "WHY"]),
+    };
     for rule in &policy.rules {
         let why = match explain::inactive(rule, policy.setup) {
             Some(inactive) => format!("(inactive: {inactive}) {}", rule.why),
@@ -265,7 +281,13 @@ pub fn rules(policy: &PolicyRevision) -> String {
         let protocol = rule.protocol.map_or_else(String::new, |protocol| protocol.to_string());
         let requests = requests(rule);
         let (pattern, from) = (rule.pattern(), origin(&rule.origin));
-        table.row([effect(rule.effect), &pattern, &protocol, &requests, &from, &rule.id, &why]);
+        let (effect, id) = (effect(rule.effect), rule.id.as_str());
+        if ends {
+            let until = rule.until.map_or_else(String::new, |until| until.to_string());
+            table.row([effect, &pattern, &protocol, &requests, &until, &from, id, &why]);
+        } else {
+            table.row([effect, &pattern, &protocol, &requests, &from, id, &why]);
+        }
     }
     table.render()
 }

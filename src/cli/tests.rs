@@ -6,6 +6,7 @@ mod rehearsal;
 mod scripted;
 mod sets;
 mod transcripts;
+mod trusted;
 
 use std::{cell::RefCell, io::Write, rc::Rc};
 
@@ -155,7 +156,6 @@ fn what_comes_later_is_refused_by_name() {
         ("run shell --branch=B", "--branch"),
         ("run dev --branch B", "--branch"),
         ("create shell . --mode branch", "--mode branch"),
-        ("policy allow network a.example --until 2030-01-01", "--until"),
     ] {
         let (code, out, err) = cofferdam(&ops, line);
         assert_eq!(

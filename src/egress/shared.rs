@@ -102,6 +102,7 @@ fn compile(revision: &PolicyRevision, faults: Faults) -> Compiled {
 /// The policy of a broken build, for the tests that show what the decision is worth.
 fn everything() -> Compiled {
     let allow = |host, protocol| NetworkRule {
+        until: None,
         id: "broken".to_owned(),
         effect: Effect::Allow,
         host,

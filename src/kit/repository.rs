@@ -14,6 +14,8 @@ use rustix::fs::{Mode, OFlags, openat};
 
 /// Largest file that names something: a path, or a commit.
 const POINTER_MAX: u64 = 8 << 10;
+/// Largest configuration of a repository.
+const CONFIG_MAX: u64 = 1 << 20;
 /// Largest list of packed references: 300,000 of them.
 const PACKED_MAX: u64 = 32 << 20;
 /// Most files beside packs that are looked at.
@@ -131,7 +133,42 @@ impl Repository {
         std::fs::symlink_metadata(self.common_dir.join("reftable")).is_ok()
     }
 
-    fn reference(&self, name: &str) -> Option<String> {
+    /// The repository with exactly this common directory, whatever working tree it has.
+    #[must_use]
+    pub fn shared(common_dir: &Path) -> Option<Self> {
+        let identity = std::fs::symlink_metadata(common_dir).ok().filter(std::fs::Metadata::is_dir)?;
+        Some(Self {
+            root: common_dir.parent().unwrap_or(common_dir).to_owned(),
+            device: identity.dev(),
+            inode: identity.ino(),
+            common_dir: common_dir.to_owned(),
+            git_dir: common_dir.to_owned(),
+        })
+    }
+
+    /// Where a remote is fetched from, as `git clone` wrote it: one plain `url`. Nothing that the file includes or
+    /// rewrites is followed.
+    #[must_use]
+    pub fn remote(&self, name: &str) -> Option<String> {
+        let text = read_bounded(&self.common_dir.join("config"), CONFIG_MAX)?;
+        let wanted = format!("[remote \"{name}\"]");
+        let (mut within, mut urls) = (false, Vec::new());
+        for line in text.lines().map(str::trim) {
+            if line.starts_with('[') {
+                within = line == wanted;
+            } else if let Some((key, value)) = line.split_once('=').filter(|_| within)
+                && key.trim().eq_ignore_ascii_case("url")
+            {
+                urls.push(value.trim().to_owned());
+            }
+        }
+        // Of several, which one is meant would be git's to say.
+        <[String; 1]>::try_from(urls).ok().map(|[url]| url)
+    }
+
+    /// The commit or tag that exactly this reference names.
+    #[must_use]
+    pub fn reference(&self, name: &str) -> Option<String> {
         if !is_plain_reference(name) {
             return None;
         }

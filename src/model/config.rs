@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{registry::RegistryUrl, secret::SecretSource};
+use super::{registry::RegistryUrl, remote::RemoteName, secret::SecretSource, signer::Signer};
 
 /// The operator's configuration, checked; paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,6 +40,23 @@ pub struct ApprovalsConfig {
     pub baseline: Vec<WrittenGrant>,
     /// Grants that `--yes` never approves.
     pub never: Vec<WrittenGrant>,
+    /// Signed refs whose committed approvals count.
+    pub trust: Vec<TrustedRef>,
+}
+
+/// A ref whose committed approvals count in one repository, as long as a signer has signed its tip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedRef {
+    /// Its whole name: `refs/remotes/origin/main`.
+    pub reference: String,
+    /// The repository: what its clone came from, and what the file says that it is of.
+    pub repository: RemoteName,
+    /// Whose signatures count.
+    pub signers: Vec<Signer>,
+    /// Only this commit and what descends from it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// What `--yes` approves.

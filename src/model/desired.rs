@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    end::End,
     name::Name,
     rule::{HostService, NetworkRule, Origin},
     secret::SecretBinding,
@@ -333,6 +334,9 @@ pub struct Network {
     /// The preset below the rules.
     #[serde(default)]
     pub preset: Preset,
+    /// From when on the preset is `locked-down`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset_until: Option<End>,
     /// The rules.
     #[serde(default)]
     pub rules: Vec<NetworkRule>,

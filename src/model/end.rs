@@ -110,9 +110,15 @@ mod tests {
             assert_eq!(end.to_string(), spelling, "{text}");
             assert_eq!(spelling.parse(), Ok(end), "{text}");
         }
-        for wrong in
-            ["", "tomorrow", "2026-02-30", "9999-12-31", "2026-12-31T18:00:00.5Z", "20261231", "2026-12-31T18:00"]
-        {
+        for wrong in [
+            "",
+            "tomorrow",
+            "2026-02-30",
+            "9999-12-31",
+            "2026-12-31T18:00:00.5Z",
+            "20261231",
+            "2026-12-31T18:00",
+        ] {
             assert!(wrong.parse::<End>().is_err(), "{wrong}");
         }
     }

@@ -13,6 +13,7 @@ pub mod pattern;
 pub mod progress;
 pub mod redacted;
 pub mod registry;
+pub mod remote;
 pub mod rule;
 pub mod secret;
 pub mod session;

@@ -5,6 +5,8 @@ use std::{fmt, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::end::End;
+
 /// Who set a rule. The order is that of authority; any layer's deny wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -230,6 +232,9 @@ pub struct NetworkRule {
     /// The named set that this pattern came from: `registry:npm`, `bundle:paste-sites`, `service:github`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<String>,
+    /// From when on it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<End>,
     /// Why it stands there.
     pub why: String,
     /// Where it stands.
@@ -263,6 +268,9 @@ pub struct HostService {
     /// Requests that are allowed; empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpMatch>,
+    /// From when on it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<End>,
     /// Why.
     pub why: String,
     /// Where it stands.

@@ -57,7 +57,8 @@ impl PublicKey {
             }
             kind if kind == P256.as_bytes() => {
                 let curve = ssh_string(&mut rest).filter(|curve| *curve == b"nistp256");
-                let point = curve.and_then(|_| ssh_string(&mut rest)).filter(|point| point.first() == Some(&4));
+                let point =
+                    curve.and_then(|_| ssh_string(&mut rest)).filter(|point| point.first() == Some(&4));
                 point.and_then(|point| point.try_into().ok()).map(Self::P256)
             }
             kind => {

@@ -7,12 +7,13 @@ use std::{
 
 use super::{
     Action, Class, Observed, fields,
-    grant::{Grant, GrantSet, Granted, Ground, Restricted, granted, restrict_by},
+    grant::{Grant, GrantSet, Granted, Ground, Held, Restricted, Source, granted, restrict_by},
     snapshot::{Noted, Plan, PlanInput, Planned, Reason},
 };
 use crate::model::{
     desired::{Sandbox, Start},
     name::Name,
+    rule::NetworkRule,
     status::Phase,
 };
 
@@ -73,14 +74,36 @@ impl Planner<'_> {
 
     fn restricted<'s>(&self, wanted: &'s Sandbox) -> Restricted<'s> {
         let approvals = &self.input.approvals;
-        let own = approvals.definitions.get(&wanted.name);
-        let sets: Vec<&GrantSet> = own.into_iter().chain([&approvals.baseline]).collect();
+        let own = approvals.definitions.get(&wanted.name).into_iter().flat_map(Held::sources);
+        let sets: Vec<Source<'_>> = own.chain([(None, &approvals.baseline)]).collect();
         restrict_by(wanted, &sets, self.ground())
     }
 
+    /// What the file says now: without the rules that have ended, each with a word about it.
+    fn current<'s>(&self, wanted: &'s Sandbox) -> (Cow<'s, Sandbox>, Vec<Reason>) {
+        let over = |rule: &NetworkRule| {
+            let until = rule.until?;
+            until.is_over(self.input.at?).then_some(until)
+        };
+        let ended = |rule: &NetworkRule| {
+            let (pattern, origin) = (rule.pattern(), rule.origin.clone());
+            over(rule).map(|until| Reason::RuleEnded { pattern, until, origin })
+        };
+        let reasons: Vec<Reason> = wanted.network.rules.iter().filter_map(ended).collect();
+        if reasons.is_empty() {
+            return (Cow::Borrowed(wanted), reasons);
+        }
+        let mut current = wanted.clone();
+        current.network.rules.retain(|rule| over(rule).is_none());
+        (Cow::Owned(current), reasons)
+    }
+
     fn new_one(&self, wanted: &Sandbox) -> Planned {
+        let (wanted, ended) = self.current(wanted);
+        let wanted = wanted.as_ref();
         let Restricted { sandbox, parked, waits } = self.restricted(wanted);
         let mut planned = bare(wanted.name.clone(), Action::Create);
+        planned.reasons = ended;
         planned.parked = self.noted(&parked, wanted);
         if wanted.start == Start::OnDemand {
             planned.action = Action::Nothing;
@@ -107,6 +130,9 @@ impl Planner<'_> {
             planned.reasons.push(Reason::Suspended);
             return planned;
         }
+        let (wanted, ended) = self.current(wanted);
+        let wanted = wanted.as_ref();
+        planned.reasons = ended;
         let Restricted { mut sandbox, parked, waits } = self.restricted(wanted);
         if !parked.is_empty() {
             planned.parked = self.noted(&parked, wanted);
@@ -165,7 +191,7 @@ impl Planner<'_> {
         planned.action = action;
         planned.changes = changes;
         if action == Action::Nothing {
-            if planned.reasons.is_empty() {
+            if planned.reasons.iter().all(|reason| matches!(reason, Reason::RuleEnded { .. })) {
                 planned.reasons.push(Reason::InSync);
             }
             return planned;

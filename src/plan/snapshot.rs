@@ -5,15 +5,18 @@ use std::{
     path::PathBuf,
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Action, Change, Observed, Step,
-    grant::{Grant, GrantSet, Ground, Waits},
+    grant::{Grant, GrantSet, Ground, Held, Waits},
 };
 use crate::model::{
     desired::Sandbox,
+    end::End,
     name::{Name, SandboxId},
+    rule::Origin,
 };
 
 /// Version of both forms. Another one is refused.
@@ -51,6 +54,9 @@ pub struct PlanInput {
     /// Whether orphans are removed with their disks.
     #[serde(default)]
     pub prune: bool,
+    /// When: a rule that has ended by then asks for nothing and is left out. None: rules are taken as they stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// What was approved.
@@ -62,7 +68,7 @@ pub struct Approvals {
     pub baseline: GrantSet,
     /// For one definition each.
     #[serde(default)]
-    pub definitions: BTreeMap<Name, GrantSet>,
+    pub definitions: BTreeMap<Name, Held>,
 }
 
 /// What is to be done. Leaves no choice to whoever carries it out.
@@ -172,6 +178,15 @@ pub enum Reason {
     Orphaned,
     /// A pass that was interrupted is finished.
     Unfinished,
+    /// A rule of its file has ended.
+    RuleEnded {
+        /// The rule's pattern.
+        pattern: String,
+        /// When it ended.
+        until: End,
+        /// Where it stands.
+        origin: Origin,
+    },
 }
 
 impl Planned {

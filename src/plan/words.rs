@@ -100,6 +100,13 @@ impl Planned {
             Reason::CreateOnly { field } => format!(
                 "{field} is fixed when a sandbox is made and stays; `cofferdam rm {name}` and apply, or give the new one another name"
             ),
+            Reason::RuleEnded { pattern, until, origin } => {
+                let place = match (&origin.file, origin.line) {
+                    (Some(file), Some(line)) => format!("  {file}:{line}"),
+                    _ => String::new(),
+                };
+                format!("its rule for {pattern} has ended ({until}) and says nothing any more{place}")
+            }
             Reason::Unfinished => "finishes what an interrupted pass has left".to_owned(),
         })
     }

@@ -274,6 +274,7 @@ fn service_rules(service: &HostService) -> impl Iterator<Item = (NetworkRule, Op
     let ports = if service.port == 80 { vec![80] } else { vec![80, service.port] };
     ports.into_iter().map(|port| {
         let rule = NetworkRule {
+            until: service.until,
             id: format!("hostService.{}", service.name),
             effect: Effect::Allow,
             host: HostPattern::Exact(format!("{}.{}", service.name, floor::HOST_SUFFIX)),

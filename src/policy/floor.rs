@@ -88,6 +88,7 @@ pub fn is_reserved(target: &Target) -> bool {
 
 fn deny(id: &str, host: HostPattern, why: &str) -> NetworkRule {
     NetworkRule {
+        until: None,
         id: id.to_owned(),
         effect: Effect::Deny,
         host,

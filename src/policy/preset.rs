@@ -64,6 +64,7 @@ fn read_code() -> Vec<HttpMatch> {
 
 fn allow(preset: &str, host: &str, http: Vec<HttpMatch>, why: &str, origin: &Origin) -> NetworkRule {
     NetworkRule {
+        until: None,
         id: format!("preset.{preset}/{host}"),
         effect: Effect::Allow,
         host: HostPattern::Exact(host.to_owned()),

@@ -28,6 +28,7 @@ fn rule(
     protocol: Option<Protocol>,
 ) -> NetworkRule {
     NetworkRule {
+        until: None,
         id: id.into(),
         effect,
         host,
@@ -219,6 +220,7 @@ fn private_addresses_need_an_exact_rule() {
 fn a10_only_a_declared_service_opens_a_reserved_name() {
     let everything = rule("all", Effect::Allow, HostPattern::Any, Ports::ALL, Some(Protocol::Http));
     let service = HostService {
+        until: None,
         name: "model".into(),
         port: 11434,
         http: Vec::new(),

@@ -53,7 +53,7 @@ fn planned(world: &mut Simulated, desired: &[Sandbox], observed: &[Observed]) ->
     let ground = Ground { root: "/repo".into(), home: "/home".into() };
     let approve = |sandbox: &Sandbox| {
         let set: GrantSet = granted(sandbox, &ground).into_iter().map(|it| it.grant).collect();
-        (sandbox.name.clone(), set)
+        (sandbox.name.clone(), set.into())
     };
     let definitions = desired.iter().map(approve).collect();
     plan::make(&PlanInput {
@@ -69,6 +69,7 @@ fn planned(world: &mut Simulated, desired: &[Sandbox], observed: &[Observed]) ->
         approvals: Approvals { baseline: GrantSet::default(), definitions },
         now: false,
         prune: false,
+        at: None,
         ground,
     })
 }

@@ -30,7 +30,9 @@ impl History {
                 }
             }
             if seen.len() > COMMITS_MAX {
-                return Err(HistoryError::Broken(git2::Error::from_str("history is longer than any is known to be")));
+                return Err(HistoryError::Broken(git2::Error::from_str(
+                    "history is longer than any is known to be",
+                )));
             }
         }
         Ok(false)

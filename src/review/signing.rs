@@ -30,7 +30,9 @@ impl Pair {
 
     pub fn key(&self) -> PublicKey {
         match self {
-            Self::Ed25519(pair) => PublicKey::Ed25519(pair.public_key().as_ref().try_into().expect("its length")),
+            Self::Ed25519(pair) => {
+                PublicKey::Ed25519(pair.public_key().as_ref().try_into().expect("its length"))
+            }
             Self::P256(pair) => PublicKey::P256(pair.public_key().as_ref().try_into().expect("its length")),
         }
     }

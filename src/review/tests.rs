@@ -174,7 +174,8 @@ fn a_commits_files_are_checked_where_its_folders_are_not() {
 fn graph(child: Oid, parent: Oid, tree: Oid) -> Vec<u8> {
     let mut all = [(child, Some(parent)), (parent, None)];
     all.sort_by_key(|(oid, _)| oid.as_bytes().to_vec());
-    let position = |wanted: Oid| u32::try_from(all.iter().position(|(oid, _)| *oid == wanted).unwrap()).unwrap();
+    let position =
+        |wanted: Oid| u32::try_from(all.iter().position(|(oid, _)| *oid == wanted).unwrap()).unwrap();
     let (mut fan, mut ids, mut data) = (Vec::new(), Vec::new(), Vec::new());
     for byte in 0..=255_u8 {
         let below = all.iter().filter(|(oid, _)| oid.as_bytes()[0] <= byte).count();

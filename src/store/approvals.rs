@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::desired::Sandbox;
+use crate::model::{desired::Sandbox, end::End};
 
 use super::{
     file::{self, StoreError, Versioned},
@@ -56,6 +56,9 @@ pub struct Definition {
     /// Grants that the last `apply` asked for and nobody has answered.
     #[serde(default)]
     pub parked: Vec<Parked>,
+    /// What counted at the last `apply` because a trusted ref says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub committed: Vec<FromRef>,
     /// The whole document as it was applied last: what an approval makes of it needs no second reading of a file that
     /// somebody else may have changed meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +98,32 @@ pub struct Approval {
     /// From when on it counts no more, RFC 3339 in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+}
+
+impl Approval {
+    /// Its end, where it has one that reads.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        self.until.as_deref().and_then(|until| until.parse().ok())
+    }
+}
+
+/// One grant that the file of a trusted ref approves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FromRef {
+    /// Canonical text.
+    pub grant: String,
+    /// From when on it counts no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<End>,
+    /// The ref.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Its commit.
+    pub commit: String,
+    /// Who signed that.
+    pub signer: String,
 }
 
 /// One refused grant.

@@ -11,6 +11,7 @@
 //! policy/user.json         this user's own rules
 //! policy/owner-<hash>.json this user's rules for one repository's sandboxes
 //! policy/approvals-<hash>.json what was approved for them, and what waits
+//! policy/tips-<hash>.json  the newest signed commits of trusted refs that were seen there
 //! sandboxes/<id>/
 //!     record.json          identity and desired state
 //!     status.json          what the keeper saw last
@@ -49,10 +50,11 @@ pub mod sandbox;
 pub mod sockets;
 pub mod stack;
 pub mod state;
+pub mod tips;
 pub mod trail;
 
 pub use self::{
-    approvals::{Approval, Approvals, ApprovalsError, Definition, How, Parked, Rejection},
+    approvals::{Approval, Approvals, ApprovalsError, Definition, FromRef, How, Parked, Rejection},
     edit::UpdateError,
     file::StoreError,
     find::{FindError, find},

@@ -166,6 +166,7 @@ mod tests {
 
     fn rule(host: &str) -> NetworkRule {
         NetworkRule {
+            until: None,
             id: String::new(),
             effect: Effect::Deny,
             host: HostPattern::Exact(host.into()),

@@ -42,6 +42,7 @@ fn steps_beyond_the_bound_run_with_the_last() {
 #[test]
 fn a_policy_is_what_it_permits_and_not_how_it_is_written() {
     let rule = |id: &str, host: &str, effect, why: &str, line| NetworkRule {
+        until: None,
         id: id.into(),
         effect,
         host: HostPattern::Exact(host.into()),

@@ -28,6 +28,7 @@ fn main() {
 
 fn rule(index: u32) -> NetworkRule {
     NetworkRule {
+        until: None,
         id: format!("rule/{index}"),
         effect: Effect::Allow,
         host: HostPattern::Exact(format!("h{index}.zone{}.test", index % 97)),

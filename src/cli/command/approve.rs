@@ -1,6 +1,5 @@
 //! `approve`: says yes to grants that wait, and has what exists follow at once.
 
-use jiff::{Span, civil::Date, tz::TimeZone};
 use serde_json::json;
 
 use super::place;
@@ -12,7 +11,8 @@ use crate::{
         ops::{Answer, Inbox},
         render,
     },
-    kit::{Checkout, DiscoverError},
+    kit::{Checkout, DiscoverError, Repository},
+    model::{end::End, remote::RemoteName},
     store::Owner,
 };
 
@@ -26,21 +26,12 @@ pub struct Args {
     /// Without a question, as far as `approvals.yes` of the configuration goes
     #[arg(short, long, conflicts_with = "ids")]
     yes: bool,
-    /// Last day (UTC) on which it counts, as 2026-12-31
-    #[arg(long, value_name = "DATE", value_parser = until)]
-    until: Option<String>,
-    /// Write it to `.cofferdam/approvals.yaml`, too, for `plan --against`; on no host does that file count
+    /// Last day (UTC) on which it counts, 2026-12-31, or a time, 2026-12-31T18:00:00Z
+    #[arg(long, value_name = "END")]
+    until: Option<End>,
+    /// Write it to `.cofferdam/approvals.yaml`, too, for `plan --against` and for hosts that trust a signed ref
     #[arg(long)]
     commit: bool,
-}
-
-/// The first moment after the day, RFC 3339.
-fn until(text: &str) -> Result<String, String> {
-    let wrong = |_| format!("`{text}` is not a day; write for example 2026-12-31");
-    let day: Date = text.parse().map_err(wrong)?;
-    let next = day.checked_add(Span::new().days(1)).map_err(wrong)?;
-    let end = next.to_zoned(TimeZone::UTC).map_err(wrong)?.timestamp();
-    Ok(end.to_string())
 }
 
 /// Runs the command.
@@ -54,17 +45,18 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     if grants.is_empty() {
         context.out.say("nothing waits");
         if args.commit {
-            write_down(&inbox, &inbox.in_force, context)?;
+            write_down(&inbox, &inbox.in_force(), context)?;
         }
         return context.out.data(&json!({ "approved": [] }), String::new).map(|()| Outcome::Done);
     }
-    let answer = Answer::Approve { until: args.until.clone() };
+    let answer = Answer::Approve { until: args.until.map(|until| until.moment().to_string()) };
     context.ops.answer(&inbox, &grants, &answer, &*context.progress())?;
     context.out.data(&json!({ "approved": grants }), || {
         grants.iter().map(|grant| format!("approved {}\n", render::line(grant))).collect()
     })?;
     if args.commit {
-        write_down(&inbox, &grants, context)?;
+        let ended: Vec<_> = grants.iter().map(|grant| (grant.clone(), args.until)).collect();
+        write_down(&inbox, &ended, context)?;
     }
     let left = inbox.asked.len() - inbox.asked.iter().filter(|asked| grants.contains(&asked.grant)).count();
     if args.yes && left > 0 {
@@ -75,7 +67,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
 }
 
 /// Writes the grants into the repository's own file of approvals, for its author to commit.
-fn write_down(inbox: &Inbox, grants: &[String], context: &Context<'_>) -> Result<(), Failure> {
+fn write_down(inbox: &Inbox, grants: &[(String, Option<End>)], context: &Context<'_>) -> Result<(), Failure> {
     let path = committed::FILE;
     let failed = |message: String| Failure::new(Kind::Failed, "approvals", message).at(path, None, None);
     let unreadable = |error: DiscoverError| failed(format!("cannot read what is there: {error}"));
@@ -87,10 +79,14 @@ fn write_down(inbox: &Inbox, grants: &[String], context: &Context<'_>) -> Result
     }
     let checkout = Checkout::of(folder).map_err(unreadable)?;
     let there = checkout.read(path).map_err(unreadable)?;
-    let text = committed::with(there.as_deref(), &inbox.sandbox, grants)?;
+    let origin = Repository::find(folder).ok().flatten().and_then(|found| found.remote("origin"));
+    let name: Option<RemoteName> = origin.and_then(|url| url.parse().ok());
+    let text = committed::with(there.as_deref(), &inbox.sandbox, grants, name)?;
     place::write(checkout.root(), path, text.as_bytes(), true)
         .map_err(|error| failed(format!("cannot be written: {error}")))?;
-    context.out.say(format!("{path}: commit it with the change; `cofferdam plan --against` heeds it"));
+    context.out.say(format!(
+        "{path}: commit it with the change; `cofferdam plan --against` heeds it, and so do hosts that trust the signed ref it is merged to"
+    ));
     Ok(())
 }
 
@@ -123,17 +119,4 @@ fn grant_of(id: &str, inbox: &Inbox) -> Result<String, Failure> {
     let waiting = inbox.asked.iter().map(|asked| &asked.grant);
     let rejected = inbox.rejected.iter().map(|rejection| &rejection.grant);
     super::pick(id, waiting.chain(rejected), &inbox.sandbox)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_day_counts_whole() {
-        assert_eq!(until("2026-12-31").as_deref(), Ok("2027-01-01T00:00:00Z"));
-        for wrong in ["", "tomorrow", "2026-02-30", "9999-12-31"] {
-            assert!(until(wrong).is_err(), "{wrong}");
-        }
-    }
 }

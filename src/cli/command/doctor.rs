@@ -43,7 +43,10 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     if args.fix && ok && fixed.is_ok() {
         fixed = context.ops.prepare_cache(&*context.progress());
     }
-    context.out.data(&json!({ "ok": ok, "checks": checks }), || report(&checks))?;
+    let trusted = context.ops.trusted()?;
+    let value = json!({ "ok": ok, "checks": checks, "trusted": trusted });
+    context.out.data(&value, || report(&checks))?;
+    context.say_trusted(&trusted);
     fixed?;
     if ok {
         return Ok(Outcome::Done);

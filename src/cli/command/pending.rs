@@ -29,9 +29,13 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         for inbox in &mut inboxes {
             inbox.approved.clear();
             inbox.rejected.clear();
+            inbox.committed.clear();
         }
     }
     context.out.data(&json!({ "pending": inboxes }), || render::inboxes(&inboxes))?;
+    if args.all {
+        context.say_trusted(&context.ops.trusted()?);
+    }
     if inboxes.is_empty() {
         context.out.say("nothing waits");
     }

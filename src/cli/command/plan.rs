@@ -174,6 +174,7 @@ fn here(args: &Args, context: &Context<'_>) -> Result<Planned, Failure> {
     let wish = Wish { now: args.now, prune: args.prune, ..Wish::default() };
     let proposal = context.ops.propose(&args.files.source(), &wish)?;
     let none = || Failure::new(Kind::Failed, "no_plan", "these files need no plan");
+    context.say_trusted(&proposal.trusted);
     let input: PlanInput = proposal.input.ok_or_else(none)?;
     if let Some(file) = &args.save_input {
         save(file, &plan::input_text(&input))?;

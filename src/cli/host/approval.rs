@@ -7,9 +7,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::{Map, json};
+use serde_json::{Value, json};
 
-use super::{Host, machines::state_failure, status::told};
+use super::{
+    Host,
+    machines::state_failure,
+    status::told,
+    trust::{Committed, not_rejected},
+};
 use crate::{
     cli::{
         failure::{Failure, Kind},
@@ -26,7 +31,7 @@ use crate::{
     },
     plan::{
         Noted, Plan,
-        grant::{Grant, GrantSet, Ground, granted},
+        grant::{Grant, GrantSet, Ground, Held, granted},
     },
     store::{Approval, ApprovalsError, Definition, How, Owner, Parked, Rejection, approvals},
 };
@@ -88,15 +93,28 @@ pub(super) fn typed(sandbox: &Sandbox, ground: &Ground) -> GrantSet {
 
 impl Host {
     /// What counts as approved now for the sandboxes of `owner`. A grant that this release cannot read is none.
-    /// What was typed for a sandbox of a command line counts for that one, and not for a file's of the same name.
-    pub(super) fn approved(&self, owner: &Owner, typed: bool) -> Result<BTreeMap<Name, GrantSet>, Failure> {
+    /// What was typed for a sandbox of a command line counts for that one, and not for a file's of the same name; what
+    /// a trusted ref approves counts for files.
+    pub(super) fn approved(
+        &self,
+        owner: &Owner,
+        typed: bool,
+        committed: &Committed,
+    ) -> Result<BTreeMap<Name, Held>, Failure> {
         let (now, known) = (now(), self.store.approvals(owner).map_err(state_failure)?);
-        let set = |(name, definition): (&String, &Definition)| {
+        let held = |(name, definition): (&String, &Definition)| {
             let counting = definition.in_force(&now).filter(|approval| typed || approval.how != How::Typed);
-            let grants = counting.filter_map(|approval| approval.grant.parse::<Grant>().ok());
+            let grants = counting.filter_map(|approval| Some((approval.grant.parse().ok()?, approval.end())));
             Some((name.parse().ok()?, grants.collect()))
         };
-        Ok(known.definitions.iter().filter_map(set).collect())
+        let mut all: BTreeMap<Name, Held> = known.definitions.iter().filter_map(held).collect();
+        for (name, grants) in committed.definitions.iter().filter(|_| !typed) {
+            let rejected = known.definitions.get(name.as_str()).map_or(&[][..], |it| it.rejected.as_slice());
+            let more: Held = not_rejected(grants, rejected).collect();
+            let own = all.entry(name.clone()).or_default();
+            *own = own.union(&more);
+        }
+        Ok(all)
     }
 
     /// What a plan asks for and nobody has answered.
@@ -162,6 +180,9 @@ impl Host {
                 definition.root = Some(input.ground.root.clone());
                 definition.wanted = Some(Box::new(wanted.clone()));
             })?;
+            if !proposal.typed {
+                self.note_committed(owner, wanted, &input.ground)?;
+            }
         }
         Ok(())
     }
@@ -209,8 +230,16 @@ impl Host {
         }
         for known in all {
             let Some(owner) = known.owner.clone() else { continue };
+            let committed = self.committed(&owner)?;
             for (name, definition) in &known.definitions {
-                inboxes.push(self.inbox(&owner, name, definition, &now));
+                let mut inbox = self.inbox(&owner, name, definition, &now);
+                let own = name.parse::<Name>().ok().and_then(|name| committed.definitions.get(&name));
+                let counting =
+                    own.map(|own| not_rejected(own, &definition.rejected).map(|it| it.0.to_string()));
+                let counting: Vec<String> = counting.into_iter().flatten().collect();
+                inbox.committed = own.cloned().unwrap_or_default();
+                inbox.committed.retain(|from| counting.contains(&from.grant));
+                inboxes.push(inbox);
             }
         }
         let Some(reference) = reference else { return Ok(inboxes) };
@@ -258,6 +287,7 @@ impl Host {
             sandbox: name.to_owned(),
             asked: definition.parked.iter().map(parked).collect(),
             in_force: definition.in_force(now).map(|approval| approval.grant.clone()).collect(),
+            committed: Vec::new(),
             approved: definition.approved.clone(),
             rejected: definition.rejected.clone(),
         }
@@ -327,7 +357,7 @@ impl Host {
         })
     }
 
-    fn edit_definition(
+    pub(super) fn edit_definition(
         &self,
         owner: &Owner,
         name: &str,
@@ -352,20 +382,30 @@ impl Host {
         grants: impl Iterator<Item = &'a str>,
         until: Option<&str>,
     ) -> Result<(), Failure> {
-        let draft = |grant: &str| Draft {
-            time: now(),
-            action: action.to_owned(),
-            resource: grant.to_owned(),
-            decision: if action == "approve" { Decision::Allow } else { Decision::Deny },
-            rule: None,
-            reason: action.to_owned(),
-            detail: Map::from_iter([
-                ("grant_id".to_owned(), json!(approvals::id(grant))),
-                ("owner".to_owned(), json!(owner.to_string())),
-                ("until".to_owned(), json!(until)),
-            ]),
-        };
+        let draft = |grant| answered(action, owner, grant, [("until", json!(until))]);
         self.note_all(grants.map(draft).collect(), Some(wanted))
+    }
+}
+
+/// The event of one answer about one grant.
+pub(super) fn answered(
+    action: &str,
+    owner: &Owner,
+    grant: &str,
+    more: impl IntoIterator<Item = (&'static str, Value)>,
+) -> Draft {
+    Draft {
+        time: now(),
+        action: action.to_owned(),
+        resource: grant.to_owned(),
+        decision: if action == "approve" { Decision::Allow } else { Decision::Deny },
+        rule: None,
+        reason: action.to_owned(),
+        detail: [("grant_id", json!(approvals::id(grant))), ("owner", json!(owner.to_string()))]
+            .into_iter()
+            .chain(more)
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
     }
 }
 

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
+
 use super::{Host, approval, typed, world::Observation};
 use crate::{
     cli::{
@@ -79,6 +81,7 @@ impl Host {
             approvals: plan::Approvals::default(),
             now: wish.now,
             prune: wish.prune,
+            at: None,
             desired,
         };
         self.proposal(input, owner, typed, warnings)
@@ -105,12 +108,14 @@ impl Host {
         warnings: Vec<String>,
     ) -> Result<Proposal, Failure> {
         self.refuse_hidden(&input.desired)?;
-        let mut definitions = self.approved(&owner, typed)?;
+        let committed = self.committed(&owner)?;
+        let mut definitions = self.approved(&owner, typed, &committed)?;
         for wanted in input.desired.iter().filter(|_| anew) {
             let own = approval::typed(wanted, &input.ground);
             let known = definitions.entry(wanted.name.clone()).or_default();
-            *known = known.union(&own);
+            *known = known.union(&own.into());
         }
+        input.at = Some(Timestamp::now());
         input.approvals = plan::Approvals { baseline: self.standing.baseline.clone(), definitions };
         let plan = plan::make(&input);
         let asked = self.asked(&plan, &owner)?;
@@ -119,6 +124,7 @@ impl Host {
         Ok(Proposal {
             changes,
             warnings,
+            trusted: committed.tips,
             desired,
             asked,
             plan: Some(plan),

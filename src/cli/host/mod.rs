@@ -24,6 +24,7 @@ mod sets;
 mod status;
 mod suspension;
 mod trail;
+mod trust;
 mod typed;
 mod world;
 

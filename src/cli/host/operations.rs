@@ -15,7 +15,7 @@ use crate::{
         failure::Failure,
         ops::{
             Answer, BuiltTemplate, Checked, CheckedKit, Found, Inbox, KeptTemplate, LockUpdate, Operations,
-            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, UpdateWish,
+            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, TrustedTip, UpdateWish,
             Wish, WrittenKit,
         },
     },
@@ -80,6 +80,10 @@ impl Operations for Host {
 
     fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure> {
         Self::inboxes(self, reference)
+    }
+
+    fn trusted(&self) -> Result<Vec<TrustedTip>, Failure> {
+        Ok(self.committed(&self.here)?.tips)
     }
 
     fn answer(

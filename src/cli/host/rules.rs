@@ -46,7 +46,8 @@ impl Host {
             Some(record) => self.status_of(record)?.setup,
             None => None,
         };
-        Ok(layers::staged(policy, setup.is_some_and(|setup| setup.state == SetupState::Running)))
+        let staged = layers::staged(policy, setup.is_some_and(|setup| setup.state == SetupState::Running));
+        Ok(layers::at(staged, Timestamp::now()))
     }
 
     /// Changes the rules of one scope.
@@ -76,7 +77,11 @@ impl Host {
         };
         let (_, (added, removed)) = self
             .store
-            .edit_rules(place, |set| Ok::<_, Infallible>(apply(set, &prefix, edit)))
+            .edit_rules(place, |set| {
+                // What has ended goes with the next change.
+                set.remove(|rule| rule.until.is_some_and(|until| until.is_over(Timestamp::now())));
+                Ok::<_, Infallible>(apply(set, &prefix, edit))
+            })
             .map_err(state_failure)?
             .unwrap_or_else(|never| match never {});
         self.note_change(&added, &removed, &words(scope, &self.here))?;
@@ -250,8 +255,8 @@ fn denies_all(deny: &NetworkRule, allow: &NetworkRule) -> bool {
 
 /// Whether two rules say the same: adding one again changes nothing but its place.
 fn same(left: &NetworkRule, right: &NetworkRule) -> bool {
-    (left.effect, left.ports, left.protocol, &left.http, left.addresses, left.during)
-        == (right.effect, right.ports, right.protocol, &right.http, right.addresses, right.during)
+    (left.effect, left.ports, left.protocol, &left.http, left.addresses, left.during, left.until)
+        == (right.effect, right.ports, right.protocol, &right.http, right.addresses, right.during, right.until)
 }
 
 fn words(scope: &RuleScope, here: &Owner) -> String {

@@ -99,6 +99,7 @@ impl Host {
             approvals: plan::Approvals::default(),
             now: false,
             prune: false,
+            at: None,
         };
         let known = self.store.approvals(owner).map_err(state_failure)?;
         let typed = known.definitions.get(wanted.name.as_str()).is_some_and(Definition::is_typed);

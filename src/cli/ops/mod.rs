@@ -16,7 +16,7 @@ use serde_json::Value;
 pub use self::{
     documents::{Checked, CheckedKit, Comparison, LockUpdate, Source, UpdateWish, WrittenKit},
     machine::{BuiltTemplate, Found, KeptTemplate, PortEdit, SecretListing},
-    proposal::{Action, Answer, Asked, Change, Inbox, Proposal, Wish},
+    proposal::{Action, Answer, Asked, Change, Inbox, Proposal, TrustedTip, Wish},
     rules::{RuleChange, RuleEdit, RuleScope},
 };
 use super::{
@@ -110,6 +110,12 @@ pub trait Operations {
     /// # Errors
     /// Kind `NotFound` when nothing was ever asked for that name.
     fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure>;
+
+    /// The refs that the operator trusts for the repository that the command runs in.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    fn trusted(&self) -> Result<Vec<TrustedTip>, Failure>;
 
     /// Records an answer about grants, and carries out at once what it changes in a sandbox that exists.
     ///

@@ -1,13 +1,13 @@
 //! What a plan would do, what it asks for, and what was answered.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
 use crate::{
-    model::desired::Sandbox,
+    model::{desired::Sandbox, end::End},
     plan::{Plan, PlanInput},
-    store::{Approval, Owner, Rejection},
+    store::{Approval, FromRef, Owner, Rejection},
 };
 
 /// How a proposal is made and carried out.
@@ -73,6 +73,9 @@ pub struct Proposal {
     pub changes: Vec<Change>,
     /// Of the documents.
     pub warnings: Vec<String>,
+    /// The refs of this repository that the operator trusts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<TrustedTip>,
     /// What the documents ask for, which nobody has answered. The rest is done without it.
     pub asked: Vec<Asked>,
     /// What they ask for.
@@ -145,10 +148,56 @@ pub struct Inbox {
     /// Texts of the approvals that count now.
     #[serde(skip)]
     pub in_force: Vec<String>,
+    /// What counts because a trusted ref says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub committed: Vec<FromRef>,
     /// What was approved.
     pub approved: Vec<Approval>,
     /// What was rejected, and is not asked for again.
     pub rejected: Vec<Rejection>,
+}
+
+impl Inbox {
+    /// The approvals that count now, with their ends.
+    #[must_use]
+    pub fn in_force(&self) -> Vec<(String, Option<End>)> {
+        let counting = self.approved.iter().filter(|approval| self.in_force.contains(&approval.grant));
+        counting.map(|approval| (approval.grant.clone(), approval.end())).collect()
+    }
+}
+
+/// A ref of this repository that the operator trusts, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrustedTip {
+    /// The ref.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The repository.
+    pub repository: String,
+    /// Its tip, where that counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Who signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// Why it does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl fmt::Display for TrustedTip {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.commit, &self.signer, &self.problem) {
+            (Some(commit), Some(signer), None) => {
+                let short = commit.get(..12).unwrap_or(commit);
+                write!(to, "approvals of {} at {short} count, signed by {signer}", self.reference)
+            }
+            (.., problem) => {
+                let why = problem.as_deref().unwrap_or("it was not looked at");
+                write!(to, "approvals of {} do not count: {why}", self.reference)
+            }
+        }
+    }
 }
 
 /// An answer about grants.

@@ -188,6 +188,10 @@ impl Operations for Rehearsal {
         self.host.park(proposal)
     }
 
+    fn trusted(&self) -> Result<Vec<ops::TrustedTip>, Failure> {
+        self.host.trusted()
+    }
+
     fn inboxes(&self, reference: Option<&str>) -> Result<Vec<ops::Inbox>, Failure> {
         self.host.inboxes(reference)
     }
@@ -219,6 +223,7 @@ impl Operations for Rehearsal {
             self.host.park(proposal)?;
             return self.host.list(true);
         }
+        self.host.park(proposal)?;
         let mut made = self.made.borrow_mut();
         made.extend(proposal.desired.iter().map(|sandbox| (sandbox.name.to_string(), sandbox.clone())));
         Ok(proposal.desired.iter().map(status).collect())

@@ -15,7 +15,7 @@ use crate::{
         ops::{
             Action, Answer, Asked, BuiltTemplate, Change, Checked, CheckedKit, Found, Inbox, KeptTemplate,
             LockUpdate, Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope,
-            SecretListing, Source, UpdateWish, Wish, WrittenKit,
+            SecretListing, Source, TrustedTip, UpdateWish, Wish, WrittenKit,
         },
     },
     kit::{Expansion, LockChange, Member},
@@ -178,6 +178,10 @@ impl Operations for Scripted {
         Ok(())
     }
 
+    fn trusted(&self) -> Result<Vec<TrustedTip>, Failure> {
+        Ok(Vec::new())
+    }
+
     fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure> {
         if reference.is_some_and(|reference| reference != "dev") {
             return Err(Failure::new(Kind::NotFound, "nothing_asked", "nothing was ever asked"));
@@ -185,7 +189,8 @@ impl Operations for Scripted {
         let owner = Owner::Folder { path: "/src/web".into(), dev: 1, ino: 1, born: None };
         let (sandbox, place) = ("dev".to_owned(), owner.to_string());
         let (in_force, approved, rejected) = (vec![], vec![], vec![]);
-        Ok(vec![Inbox { owner, place, sandbox, asked: self.asked(), in_force, approved, rejected }])
+        let (asked, committed) = (self.asked(), Vec::new());
+        Ok(vec![Inbox { owner, place, sandbox, asked, in_force, committed, approved, rejected }])
     }
 
     fn answer(&self, _: &Inbox, grants: &[String], answer: &Answer, _: &dyn Progress) -> Result<(), Failure> {

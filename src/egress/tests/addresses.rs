@@ -23,6 +23,7 @@ const HOST: &str = "192.168.65.254";
 #[tokio::test]
 async fn a10_the_host_answers_only_on_declared_services() {
     let service = HostService {
+        until: None,
         name: "model".into(),
         port: 11434,
         http: Vec::new(),

@@ -34,6 +34,7 @@ pub fn rule(effect: Effect, pattern: &str, port: u16, protocol: Option<Protocol>
     };
     let ports = if port == 0 { Ports::ALL } else { Ports::one(port) };
     NetworkRule {
+        until: None,
         id: format!("dev/{pattern}:{port}"),
         effect,
         host,

@@ -142,8 +142,8 @@ pub(super) fn rules(own: &[NetworkRule], bare: &[NetworkRule]) -> Value {
 }
 
 fn same_rule(a: &NetworkRule, b: &NetworkRule) -> bool {
-    (a.effect, &a.host, a.ports, a.protocol, &a.http, a.addresses, a.during, &a.set)
-        == (b.effect, &b.host, b.ports, b.protocol, &b.http, b.addresses, b.during, &b.set)
+    (a.effect, &a.host, a.ports, a.protocol, &a.http, a.addresses, a.during, &a.set, a.until)
+        == (b.effect, &b.host, b.ports, b.protocol, &b.http, b.addresses, b.during, &b.set, b.until)
 }
 
 fn rule(rule: &NetworkRule) -> Value {
@@ -185,6 +185,9 @@ fn rule(rule: &NetworkRule) -> Value {
     }
     if rule.during == During::Setup {
         value.insert("during".to_owned(), "setup".into());
+    }
+    if let Some(until) = rule.until {
+        value.insert("until".to_owned(), until.to_string().into());
     }
     if !rule.why.is_empty() {
         value.insert("why".to_owned(), rule.why.as_str().into());

@@ -12,10 +12,12 @@ use crate::{
         problem::{Code, Problem, Span, Wanted, quoted},
         sets::{Expansion, Member, Trouble},
         spanned::{OneOrMany, Spanned},
-        wire::network as wire,
+        wire::{network as wire, text::Until},
     },
     model::{
-        desired, path, pattern,
+        desired,
+        end::End,
+        path, pattern,
         registry::is_unpinned,
         rule::{
             Addresses, During, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol,
@@ -55,9 +57,21 @@ pub(super) fn rules(
         check_paths(&rule.http, findings);
         check_during(rule, findings);
         let id = format!("{id}/network.rules[{index}]");
-        Reading { rule, id, here, findings }.patterns(&mut rules);
+        let until = end(rule.until.as_ref(), findings);
+        Reading { rule, id, until, here, findings }.patterns(&mut rules);
     }
     rules
+}
+
+/// When a rule ends. A day that no calendar has is reported.
+fn end(written: Option<&Spanned<Until>>, findings: &mut Findings) -> Option<End> {
+    let written = written?;
+    let end = written.value.0.parse::<End>();
+    if let Err(error) = &end {
+        let message = format!("{} is no day and no time", quoted(&written.value.0));
+        findings.push(findings.at(Code::WrongValue, written.span, message).help(error.to_string()));
+    }
+    end.ok()
 }
 
 /// The preset that is meant.
@@ -95,6 +109,7 @@ fn host_services(
             continue;
         }
         let value = HostService {
+            until: None,
             name: name.clone(),
             port: service.port,
             http: requests(&service.http),
@@ -161,6 +176,7 @@ pub(in crate::kit) fn resolve_target(text: &str) -> Result<(String, u16), patter
 struct Reading<'a> {
     rule: &'a Spanned<wire::Rule>,
     id: String,
+    until: Option<End>,
     here: &'a Here<'a>,
     findings: &'a mut Findings,
 }
@@ -274,6 +290,7 @@ impl Reading<'_> {
         };
         self.check_protocol(span, &host, effect, protocol)?;
         Some(NetworkRule {
+            until: self.until,
             id,
             effect,
             host,

@@ -99,6 +99,7 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
             start: values(merged.start_steps).collect(),
         },
         network: desired::Network {
+            preset_until: None,
             preset: value(merged.preset).unwrap_or(Preset::LockedDown),
             rules: values(merged.rules).collect(),
             host_services: values(merged.host_services).collect(),

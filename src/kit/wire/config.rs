@@ -54,7 +54,6 @@ pub(in crate::kit) struct Config {
 /// What needs no question.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "one key is refused until it is carried out")]
 pub(in crate::kit) struct Approvals {
     /// What `--yes` approves.
     #[serde(default)]
@@ -65,9 +64,28 @@ pub(in crate::kit) struct Approvals {
     /// Grants that `--yes` never approves.
     #[serde(default)]
     pub(in crate::kit) never: Vec<Spanned<String>>,
-    /// Signed refs whose committed approvals count.
+    /// Signed refs whose committed approvals (`.cofferdam/approvals.yaml`) count.
     #[serde(default)]
-    trust: Option<Later<Vec<Anything>>>,
+    pub(in crate::kit) trust: Vec<Trust>,
+}
+
+/// A signed ref whose committed approvals count.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct Trust {
+    /// Its whole name: `refs/remotes/origin/main`.
+    #[serde(rename = "ref")]
+    pub(in crate::kit) reference: Spanned<String>,
+    /// The repository, by URL or as `git.corp.example/acme/web`: what the clone came from, and what the file says that
+    /// it is of.
+    pub(in crate::kit) repository: Spanned<String>,
+    /// Public keys as in `.pub` files: `ssh-ed25519 AAAA… alice@corp.example`. One of them must have signed the ref's
+    /// commit.
+    #[schemars(length(min = 1))]
+    pub(in crate::kit) signers: Vec<Spanned<String>>,
+    /// A whole commit id: only this commit and what descends from it counts.
+    #[serde(default)]
+    pub(in crate::kit) since: Option<Spanned<String>>,
 }
 
 /// What `--yes` approves.

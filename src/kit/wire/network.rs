@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     later::{Later, Limit, TlsWord},
-    text::{Date, Label, Method, PathPattern, Reason},
+    text::{Label, Method, PathPattern, Reason, Until},
 };
 use crate::kit::spanned::{OneOrMany, Spanned};
 
@@ -67,10 +67,10 @@ pub(in crate::kit) struct Rule {
     /// `setup` withdraws the rule before the agent starts.
     #[serde(default)]
     pub(in crate::kit) during: Option<Spanned<During>>,
-    /// Last day of the rule.
+    /// When the rule ends: its last day (2026-12-31, until its end in UTC), or a time (2026-12-31T18:00:00Z). From
+    /// then on it says nothing, in running sandboxes too.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    until: Option<Later<Date>>,
+    pub(in crate::kit) until: Option<Spanned<Until>>,
     /// How much may pass.
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]

@@ -100,11 +100,11 @@ text!(
     "a length of time is a whole number with ms, s, m, h or d: 30m"
 );
 text!(
-    /// A day, year first.
-    Date,
-    "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
-    10,
-    "a day is written 2026-12-31"
+    /// An end: the last day in UTC, or a time.
+    Until,
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}))?$",
+    25,
+    "an end is the last day (2026-12-31, until its end in UTC) or a time (2026-12-31T18:00:00Z)"
 );
 text!(
     /// Permissions of a file, octal, in quotes.

@@ -3,6 +3,7 @@
 
 use crate::model::{
     desired::{Access, Preset, WorkspaceMode},
+    end::End,
     rule::{Addresses, During, HostPattern, Ports, Protocol},
 };
 
@@ -52,6 +53,7 @@ impl Net {
     fn covers(&self, other: &Self) -> bool {
         (self.addresses == other.addresses || self.addresses == Addresses::Private)
             && (self.during == other.during || self.during == During::Always)
+            && End::covers(self.until, other.until)
             && self.reach.covers(&other.reach)
             && none_lost(&self.except, Some(&other.reach), &other.except)
     }

@@ -113,10 +113,12 @@ pub(super) fn of_service(service: &HostService) -> Vec<Grant> {
     requests(&service.http).into_iter().map(grant).collect()
 }
 
-/// What the sandbox's own rules deny: part of every grant that it would otherwise be in.
+/// What the sandbox's own rules deny: part of every grant that it would otherwise be in. A deny that ends is none of
+/// them: what it leaves open later is granted now.
 pub(super) fn denies(sandbox: &Sandbox) -> Denies {
     let mut all = Vec::new();
-    for rule in sandbox.network.rules.iter().filter(|rule| rule.effect == Effect::Deny) {
+    let lasting = |rule: &&NetworkRule| rule.effect == Effect::Deny && rule.until.is_none();
+    for rule in sandbox.network.rules.iter().filter(lasting) {
         for (methods, path) in requests(&rule.http) {
             let mut scope = scope(rule);
             if let Scope::Hosts { set, .. } = &mut scope {
@@ -144,7 +146,7 @@ pub(super) fn of_rule(rule: &NetworkRule, denies: &Denies, mut add: impl FnMut(G
         let exact = matches!(rule.host, HostPattern::Exact(_) | HostPattern::Net(_));
         let addresses = if exact { rule.addresses } else { Addresses::Public };
         if let Some(net) = Net::new(reach, addresses, rule.during, denies) {
-            add(make(net));
+            add(make(Net { until: rule.until, ..net }));
         }
     }
 }

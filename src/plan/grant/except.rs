@@ -47,14 +47,14 @@ impl Net {
     pub(super) fn new(reach: Reach, addresses: Addresses, during: During, denies: &Denies) -> Option<Self> {
         let mut denies: Vec<&Reach> = denies.0.iter().filter(|deny| deny.denies_some_of(&reach)).collect();
         if denies.is_empty() {
-            return Some(Self { reach, addresses, during, except: Vec::new() });
+            return Some(Self { reach, addresses, during, until: None, except: Vec::new() });
         }
         let mut left = reach.each_method();
         left.retain(|part| !denies.iter().any(|deny| deny.denies_all_of(part)));
         let methods = left.into_iter().map(|part| part.methods).reduce(Methods::and)?;
         let reach = Reach { methods, ..reach };
         denies.retain(|deny| deny.denies_some_of(&reach));
-        Some(Self { reach, addresses, during, except: fold(denies.into_iter()) })
+        Some(Self { reach, addresses, during, until: None, except: fold(denies.into_iter()) })
     }
 }
 

@@ -5,7 +5,7 @@
 //! net * **.acme.example:443 except gist.acme.example  secret github → github.com
 //! net tcp db.corp.example:5432 private                mount ~/datasets read
 //! net GET,HEAD registry:apt (…) during setup
-//! ask * **.partner.example:443                        workspace . direct
+//! ask * **.partner.example:443 until 2026-12-31       workspace . direct
 //! host-service model 11434 GET,POST /v1/**            port 3000
 //! isolation emulation-ok
 //! ```
@@ -22,6 +22,7 @@ mod cover;
 mod derive;
 mod except;
 mod meet;
+mod held;
 mod place;
 mod reach;
 mod read;
@@ -34,10 +35,12 @@ mod words;
 
 use crate::model::{
     desired::{Access, Preset, WorkspaceMode},
+    end::End,
     rule::{Addresses, During},
 };
 
 pub use derive::{Granted, Ground, granted};
+pub use held::{Held, Source};
 pub use place::Place;
 pub use reach::{Methods, PathPattern, Reach, Scope, SetName};
 pub use read::{GRANT_MAX, GrantError};
@@ -114,6 +117,8 @@ pub struct Net {
     pub addresses: Addresses,
     /// While what it passes.
     pub during: During,
+    /// Until when; none: for ever.
+    pub until: Option<End>,
     /// What rules deny of it: sorted, none within another, each overlapping `reach`.
     pub except: Vec<Reach>,
 }

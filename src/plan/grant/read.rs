@@ -147,7 +147,12 @@ fn net(words: &mut Words) -> Option<Net> {
         Some(_) => words.next_if(|word| word == "setup").map(|_| During::Setup)?,
         None => During::Always,
     };
-    Net::new(reach, addresses, during, &Denies::new(&except(words)?))
+    let until = match words.next_if(|word| word == "until") {
+        Some(_) => Some(words.next()?.parse().ok()?),
+        None => None,
+    };
+    let net = Net::new(reach, addresses, during, &Denies::new(&except(words)?))?;
+    Some(Net { until, ..net })
 }
 
 fn except(words: &mut Words) -> Option<Vec<Reach>> {

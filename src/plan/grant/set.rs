@@ -125,8 +125,11 @@ impl Grant {
                 return vec![self.clone()];
             }
             let denies = Denies::of_exceptions(&net.except);
-            let with = |reach| Net::new(reach, net.addresses, net.during, &denies);
-            reaches.into_iter().filter_map(with).map(make).collect()
+            let part = |reach| {
+                let part = Net::new(reach, net.addresses, net.during, &denies)?;
+                Some(Net { until: net.until, ..part })
+            };
+            reaches.into_iter().filter_map(part).map(make).collect()
         };
         match self {
             Self::Net(net) => nets(net, Self::Net),

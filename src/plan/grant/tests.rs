@@ -1,6 +1,7 @@
 //! Grants by what is asked of them: their spelling (`spelling`), what is wider than what (`order`), what is left of a
-//! sandbox without some of them (`leaving_out`), and what holds for every sandbox (`laws`).
+//! sandbox without some of them (`leaving_out`), when it ends (`ends`), and what holds for every sandbox (`laws`).
 
+mod ends;
 mod growth;
 mod laws;
 mod leaving_out;
@@ -37,6 +38,7 @@ fn rule(effect: Effect, pattern: &str) -> NetworkRule {
     let deny = effect == Effect::Deny;
     let ports = ports.unwrap_or(if deny { Ports::ALL } else { Ports::one(443) });
     NetworkRule {
+        until: None,
         id: format!("dev/{pattern}"),
         effect,
         host,
@@ -79,6 +81,7 @@ fn full() -> Sandbox {
         rule(Effect::Deny, "gist.acme.example"),
     ];
     sandbox.network.host_services = vec![HostService {
+        until: None,
         name: "model".to_owned(),
         port: 11434,
         http: vec![matching(&["GET", "POST"], &["/v1/**"])],

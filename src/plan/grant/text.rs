@@ -96,6 +96,9 @@ fn write_net(word: &str, net: &Net, to: &mut fmt::Formatter<'_>) -> fmt::Result 
     if net.during == During::Setup {
         to.write_str(" during setup")?;
     }
+    if let Some(until) = net.until {
+        write!(to, " until {until}")?;
+    }
     write_except(&net.except, to)
 }
 

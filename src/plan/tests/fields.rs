@@ -37,6 +37,7 @@ fn http() -> Vec<HttpMatch> {
 
 fn rule() -> NetworkRule {
     NetworkRule {
+        until: "2026-12-31".parse().ok(),
         id: "dev/1".to_owned(),
         effect: Effect::Allow,
         host: HostPattern::Exact("api.example".to_owned()),
@@ -107,8 +108,10 @@ fn full() -> Sandbox {
         setup: Setup { create: vec![step("create")], start: vec![step("start")] },
         network: Network {
             preset: Preset::LockedDown,
+            preset_until: "2026-12-31".parse().ok(),
             rules: vec![rule()],
             host_services: vec![HostService {
+                until: "2026-12-31".parse().ok(),
                 name: "model".into(),
                 port: 11434,
                 http: http(),
@@ -222,6 +225,7 @@ fn changed(whole: &Value, leaf: &str) -> Sandbox {
             "private",
             "user",
             "always",
+            "2027-12-31",
         ]
         .map(Value::from),
     );

@@ -83,7 +83,10 @@ fn several() -> Plan {
     all.approvals.definitions.retain(|name, _| name.as_str() != "dev");
     all.approvals.definitions.insert(
         "dev".parse().expect("a name"),
-        ["net * api.example:443"].iter().map(|text| text.parse().expect("a grant")).collect(),
+        ["net * api.example:443"]
+            .iter()
+            .map(|text| text.parse::<crate::plan::grant::Grant>().expect("a grant"))
+            .collect(),
     );
     make(&all)
 }

@@ -16,7 +16,7 @@ use crate::{
     },
     plan::{
         Action, PlanInput, Reason,
-        grant::{granted, restrict},
+        grant::{Held, granted, restrict},
         input_from, input_text, make,
     },
 };
@@ -142,7 +142,7 @@ proptest! {
     fn nothing_is_recorded_that_is_not_approved(input in any_input()) {
         for step in make(&input).steps {
             let Some(wanted) = step.wanted else { continue };
-            let approved = input.approvals.definitions.get(&wanted.name).cloned().unwrap_or_default();
+            let approved = input.approvals.definitions.get(&wanted.name).map(Held::whole).unwrap_or_default();
             // What it has already, and loses only with a restart that waits, is no news.
             let has = input.observed.iter().find(|it| it.recorded.name == wanted.name);
             let has = has.into_iter().flat_map(|it| granted(&it.recorded, &input.ground)).map(|it| it.grant);

@@ -15,7 +15,7 @@ use crate::{
     },
     plan::{
         Action, Approvals, Observed, PlanInput, Reason,
-        grant::{GrantSet, Ground, Waits, granted},
+        grant::{GrantSet, Ground, Held, Waits, granted},
         input_from, input_text, make, plan_from, plan_text,
     },
 };
@@ -30,6 +30,7 @@ pub(super) fn origin(line: u32) -> Origin {
 
 pub(super) fn allow(host: &str) -> NetworkRule {
     NetworkRule {
+        until: None,
         id: format!("dev/{host}"),
         effect: Effect::Allow,
         host: HostPattern::Exact(host.to_owned()),
@@ -70,10 +71,10 @@ pub(super) fn running(sandbox: &Sandbox, number: u8) -> Observed {
 
 pub(super) fn input(desired: Vec<Sandbox>, observed: Vec<Observed>) -> PlanInput {
     let approve = |sandbox: &Sandbox| {
-        let set: GrantSet = granted(sandbox, &ground()).into_iter().map(|it| it.grant).collect();
+        let set: Held = granted(sandbox, &ground()).into_iter().map(|it| it.grant).collect();
         (sandbox.name.clone(), set)
     };
-    let definitions: BTreeMap<Name, GrantSet> = desired.iter().map(approve).collect();
+    let definitions: BTreeMap<Name, Held> = desired.iter().map(approve).collect();
     PlanInput {
         ground: ground(),
         scope: vec!["/home/ann/web".into()],
@@ -85,6 +86,7 @@ pub(super) fn input(desired: Vec<Sandbox>, observed: Vec<Observed>) -> PlanInput
         approvals: Approvals { baseline: GrantSet::default(), definitions },
         now: false,
         prune: false,
+        at: None,
     }
 }
 
@@ -286,6 +288,31 @@ fn an_orphan_is_stopped_and_a_stranger_left_alone() {
     all.scope = vec!["/home/ann/web".into()];
     all.suspended.insert(id(1));
     assert_eq!(make(&all).steps[0].reasons, [Reason::Suspended]);
+}
+
+#[test]
+fn a_rule_that_has_ended_asks_for_nothing_and_the_plan_says_so() {
+    let mut wanted = sandbox("dev");
+    let before = wanted.clone();
+    let rule = NetworkRule { until: "2026-12-31".parse().ok(), ..allow("late.example") };
+    wanted.network.rules.push(rule.clone());
+    let mut input = input(vec![wanted.clone()], vec![running(&before, 1)]);
+    input.approvals.definitions.clear();
+    input.approvals.baseline = granted(&before, &ground()).into_iter().map(|it| it.grant).collect();
+    let at = |now: &str| PlanInput { at: now.parse().ok(), ..input.clone() };
+    let open = make(&at("2026-12-31T23:59:59Z")).steps.remove(0);
+    assert_eq!(open.parked[0].grant.to_string(), "net * late.example:443 until 2026-12-31");
+    let ended = make(&at("2027-01-01T00:00:00Z")).steps.remove(0);
+    assert!(ended.parked.is_empty() && ended.action == Action::Nothing, "{ended:?}");
+    let words = ended.consequences().join("\n");
+    assert!(words.contains("its rule for late.example has ended (2026-12-31)"), "{words}");
+    assert!(!ended.is_quiet());
+    // One that was in force is taken out.
+    let mut running_on = at("2027-01-01T00:00:00Z");
+    running_on.observed = vec![running(&wanted, 1)];
+    let step = make(&running_on).steps.remove(0);
+    assert_eq!(step.action, Action::UpdateLive);
+    assert_eq!(step.wanted.map(|wanted| wanted.network.rules.contains(&rule)), Some(false));
 }
 
 #[test]

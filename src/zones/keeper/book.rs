@@ -32,6 +32,7 @@ use crate::{
         desired::Port,
         event::{Decision, Draft, EventProvenance, EventSandbox},
         launch::{CONTROL_SOCKET, KeeperConfig},
+        rule::NetworkRule,
         status::{Phase, PublishedPort, SandboxStatus},
     },
     policy::{fs as floor, layers},
@@ -150,7 +151,7 @@ impl Book {
         let file = desired.provenance.file.as_ref().map(|file| file.display().to_string());
         let policy = layers::compose(revision, &desired.network, file, added.preset, added.rules);
         // A machine for a build step has no agent: all that it runs comes before one.
-        Ok(layers::staged(policy, self.config.throwaway))
+        Ok(layers::at(layers::staged(policy, self.config.throwaway), Timestamp::now()))
     }
 
     /// The ports to publish as they stand in the files now.
@@ -168,6 +169,16 @@ impl Book {
             let resource = format!("{}:{} → {}", port.address, port.host, port.guest);
             self.note_about("port.publish", resource, reason, Map::new());
         }
+    }
+
+    /// Notes that a rule says nothing from now on.
+    pub(super) fn note_ended(&self, rule: &NetworkRule) {
+        let detail = Map::from_iter([
+            ("rule".to_owned(), json!(rule.id)),
+            ("effect".to_owned(), json!(rule.effect)),
+            ("until".to_owned(), json!(rule.until)),
+        ]);
+        self.note_about("policy.change", rule.pattern(), "ended", detail);
     }
 
     /// From now on, events and status name this policy, and the files as they were recorded last.

@@ -102,6 +102,7 @@ fn what_is_live_is_taken_up_and_what_is_not_waits_for_the_next_start() {
     assert_eq!(status.policy_hash.as_ref(), Some(&first.hash), "the first policy is named, too");
     desk.record(|it| {
         it.network.rules.push(NetworkRule {
+            until: None,
             id: "dev/1".to_owned(),
             effect: Effect::Allow,
             host: HostPattern::Exact("api.example".to_owned()),

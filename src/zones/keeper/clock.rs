@@ -51,9 +51,37 @@ impl Steps {
     }
 }
 
+/// Waits for a second of the wall clock since 1970, or for the next step of the clock, whichever is first.
+pub(super) async fn reach(second: i64) -> io::Result<()> {
+    let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+    // A timer for the second 0 would be none.
+    arm_for(&timer, second.max(1))?;
+    let timer = readiness::watch(timer)?;
+    timer.readable().await.map(drop)
+}
+
 fn arm(timer: &OwnedFd) -> io::Result<()> {
+    arm_for(timer, NEVER)
+}
+
+fn arm_for(timer: &OwnedFd, second: i64) -> io::Result<()> {
     let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let never = Itimerspec { it_interval: zero, it_value: Timespec { tv_sec: NEVER, tv_nsec: 0 } };
-    timerfd_settime(timer, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &never)?;
+    let then = Itimerspec { it_interval: zero, it_value: Timespec { tv_sec: second, tv_nsec: 0 } };
+    timerfd_settime(timer, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &then)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_moment_is_waited_for() {
+        let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let next = now() + 1;
+        let limit = Duration::from_secs(20);
+        tokio::time::timeout(limit, reach(i64::try_from(next).unwrap())).await.unwrap().unwrap();
+        assert!(now() >= next);
+        tokio::time::timeout(limit, reach(0)).await.unwrap().unwrap();
+    }
 }

@@ -15,6 +15,7 @@ mod api;
 mod book;
 mod clock;
 pub(super) mod egress_link;
+mod ends;
 mod errand;
 mod expand;
 mod frames;
@@ -39,7 +40,7 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use self::{
     book::Book, egress_link::EgressLink, guest_link::GuestLink, launcher_link::LauncherLink, ports::Ports,
@@ -108,6 +109,8 @@ pub(super) struct Keeper {
     grace: Cell<Duration>,
     policy: RefCell<PolicyRevision>,
     sessions: sessions::Sessions,
+    /// Told when another policy is in force: its next end is another.
+    policy_changed: Notify,
     /// Connections of commands that wait for an answer.
     answering: watch::Sender<usize>,
 }
@@ -156,6 +159,7 @@ impl Keeper {
     /// Puts a policy in force; gives how many connections it closed. Policies reach egress in the order of these calls.
     async fn enforce(&self, policy: PolicyRevision) -> std::io::Result<u32> {
         self.policy.replace(policy.clone());
+        self.policy_changed.notify_one();
         let closed = self.egress.apply(policy.clone()).await?;
         self.status.send_modify(|status| self.book.policy_applied(&policy, status));
         self.book.save_status(&self.status.borrow());
@@ -209,6 +213,7 @@ async fn keep(
         grace: Cell::new(DEFAULT_GRACE),
         policy: RefCell::new(machine.policy),
         sessions: sessions::Sessions::default(),
+        policy_changed: Notify::new(),
         answering: watch::Sender::new(0),
     });
     keeper.status.send_modify(|status| {
@@ -219,6 +224,7 @@ async fn keep(
     keeper.book.save_status(&keeper.status.borrow());
     tokio::task::spawn_local(api::serve(listener, Rc::clone(&keeper)));
     tokio::task::spawn_local(Rc::clone(&book).keep_synced());
+    tokio::task::spawn_local(ends::keep(Rc::clone(&keeper)));
     announce_ready(announce);
     let boot_limit = Duration::from_secs(config.boot_timeout_s);
     let mut lifecycle = Lifecycle::default();

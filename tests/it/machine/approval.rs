@@ -43,6 +43,12 @@ fn a_saved_plan_happens_as_it_was_shown_and_the_rest_waits_for_a_person() {
     fs::write(plan, written.replace("\"access\"", "\"axess\"").replace("dev", "evil")).expect("ours");
     assert!([1, 3].contains(&home.run(&["apply", plan]).code));
     none_was_made(&home);
+    // One that reads, and says another host: somebody has shown one thing and would have another done.
+    fs::write(plan, written.replace("api.test", "evil.test")).expect("ours");
+    let error = home.run(&["apply", plan, "-o", "json"]).refused(1);
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("stale")), "{error:#}");
+    none_was_made(&home);
+    assert_eq!(home.run(&["pending"]).ok(), "", "nothing of it is remembered");
     fs::write(plan, &written).expect("ours");
     home.define("ws", "dev", &SPEC.replace("api.test", "other.test"));
     let error = home.run(&["apply", plan, "-o", "json"]).refused(1);

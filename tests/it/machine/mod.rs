@@ -14,6 +14,7 @@ mod broken_template;
 mod busy;
 mod changes;
 mod during;
+mod ends;
 mod evasion;
 mod execution;
 mod input;

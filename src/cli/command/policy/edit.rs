@@ -1,5 +1,6 @@
 //! `policy allow`, `deny`, `rm` and `reset`: rules of the command line, in force before the command returns.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Plane, ls::PresetWord};
@@ -13,6 +14,7 @@ use crate::{
     kit::Member,
     model::{
         desired::Preset,
+        end::End,
         pattern,
         rule::{Addresses, During, Effect, HttpMatch, Layer, NetworkRule, Origin, Ports, Protocol},
     },
@@ -52,9 +54,9 @@ pub struct AddArgs {
     /// Which addresses the name may have
     #[arg(long, value_enum, default_value = "public")]
     addresses: AddressesWord,
-    /// Until this day (not available yet)
-    #[arg(long, hide = true)]
-    until: Option<String>,
+    /// Until the end of this day (UTC), 2026-12-31, or this time, 2026-12-31T18:00:00Z
+    #[arg(long, value_name = "END")]
+    until: Option<End>,
     /// Why
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
@@ -119,8 +121,8 @@ enum AddressesWord {
 /// A pattern of another form; with kind `Denied` when another layer's rule still denies what was to be allowed.
 pub fn add(args: &AddArgs, effect: Effect, context: &Context<'_>) -> CommandResult {
     let Plane::Network = args.plane;
-    if args.until.is_some() {
-        return Err(Failure::not_available("--until"));
+    if args.until.is_some_and(|until| until.is_over(Timestamp::now())) {
+        return Err(Failure::usage("until", "--until has passed already"));
     }
     let rules = super::super::for_each(&args.patterns, |pattern| rules(args, effect, pattern, context))?;
     let rules: Vec<NetworkRule> = rules.into_iter().flatten().collect();
@@ -257,6 +259,7 @@ fn rule(
     let http = if narrowed { vec![HttpMatch { methods, paths: args.path.clone() }] } else { own_http };
     let layer = if args.scope.sandbox.is_some() { Layer::Session } else { Layer::User };
     Ok(NetworkRule {
+        until: args.until,
         // The store numbers rules when it writes them.
         id: String::new(),
         effect,

@@ -19,9 +19,10 @@ impl Host {
         // Its paths are of no account here: the machine has no folder.
         let ground = Ground { root: self.folder.clone(), home: self.home.clone() };
         let owner = record.map_or(&self.here, |record| &record.owner);
-        let given = self.approved(owner, false)?.remove(&wanted.name).unwrap_or_default();
+        let committed = self.committed(owner)?;
+        let given = self.approved(owner, false, &committed)?.remove(&wanted.name).unwrap_or_default();
         let held = record.map(|record| reached(&record.desired, &ground)).unwrap_or_default();
-        let approved = held.union(&given).union(&self.standing.baseline);
+        let approved = held.union(&given.whole()).union(&self.standing.baseline);
         let open = approved.missing(&reached(wanted, &ground));
         if open.is_empty() {
             return Ok(());
@@ -60,6 +61,7 @@ mod tests {
         let origin = Origin { layer: Layer::Repository, file: None, line: None };
         wanted.network.preset = Preset::Open;
         wanted.network.host_services.push(HostService {
+            until: None,
             name: "model".into(),
             port: 11434,
             http: Vec::new(),

@@ -29,6 +29,7 @@ fn host(folder: &Path) -> Host {
 
 fn deny(host: &str) -> NetworkRule {
     NetworkRule {
+        until: None,
         id: String::new(),
         effect: Effect::Deny,
         host: HostPattern::Exact(host.into()),

@@ -34,9 +34,12 @@ fn any_rule() -> impl Strategy<Value = NetworkRule> {
     let protocol = prop::sample::select(vec![None, Some(Protocol::Https), Some(Protocol::Tcp)]);
     let set = prop::sample::select(vec![None, None, Some("registry:npm"), Some("bundle:x")]);
     let during = prop::sample::select(vec![During::Always, During::Always, During::Setup]);
-    (effect, host(), ports, protocol, http(), set, any::<bool>(), during).prop_map(
-        |(effect, host, ports, protocol, http, set, private, during)| NetworkRule {
+    let until = prop::sample::select(vec![None, None, Some("2026-12-31"), Some("2026-12-31T18:00:00Z")]);
+    let flags = (any::<bool>(), during, until);
+    (effect, host(), ports, protocol, http(), set, flags).prop_map(
+        |(effect, host, ports, protocol, http, set, (private, during, until))| NetworkRule {
             during: if effect == Effect::Deny { During::Always } else { during },
+            until: until.map(|until| until.parse().expect("an end")),
             host,
             ports,
             protocol,
