@@ -103,7 +103,8 @@ impl Stage {
             _ => None,
         };
         let host = Host::with(&env, &self.root.join("web")).unwrap();
-        let ops = Rehearsal { host, made: self.made.clone(), trails: self.root.join("trails") };
+        let ops =
+            Rehearsal { host, made: self.made.clone(), trails: self.root.join("trails"), machines: None };
         let context = Context { out, prompt: Prompt::new(true, None, false), ops: &ops };
         let code = end(cli.command.run(&context), &context.out);
         let _ = writeln!(self.shown, "$ {line}");
