@@ -129,21 +129,33 @@ fn agent(sandbox: &Sandbox) -> impl PartialEq + '_ {
 }
 
 fn networks_differ(from: &Network, to: &Network) -> bool {
-    let Network { preset, rules, host_services } = from;
-    *preset != to.preset
+    let Network { preset, preset_until, rules, host_services } = from;
+    (preset, preset_until) != (&to.preset, &to.preset_until)
         || differ(rules, &to.rules, rule)
         || differ(host_services, &to.host_services, host_service)
 }
 
 fn rule(rule: &NetworkRule) -> impl PartialEq + '_ {
-    let NetworkRule { effect, host, ports, protocol, http, addresses, during, set, id: _, why: _, origin: _ } =
-        rule;
-    ((effect, host, ports, protocol), (http, addresses, during, set))
+    let NetworkRule {
+        until,
+        effect,
+        host,
+        ports,
+        protocol,
+        http,
+        addresses,
+        during,
+        set,
+        id: _,
+        why: _,
+        origin: _,
+    } = rule;
+    ((effect, host, ports, protocol), (http, addresses, during, set, until))
 }
 
 fn host_service(service: &HostService) -> impl PartialEq + '_ {
-    let HostService { name, port, http, why: _, origin: _ } = service;
-    (name, port, http)
+    let HostService { until, name, port, http, why: _, origin: _ } = service;
+    (name, port, http, until)
 }
 
 fn port(port: &Port) -> impl PartialEq + '_ {

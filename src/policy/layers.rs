@@ -98,6 +98,7 @@ mod tests {
             protocol: None,
             http: Vec::new(),
             addresses: Addresses::Public,
+            during: During::Always,
             set: None,
             until: until.map(|until| until.parse().expect("an end")),
             why: "test".to_owned(),

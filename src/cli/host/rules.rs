@@ -256,7 +256,15 @@ fn denies_all(deny: &NetworkRule, allow: &NetworkRule) -> bool {
 /// Whether two rules say the same: adding one again changes nothing but its place.
 fn same(left: &NetworkRule, right: &NetworkRule) -> bool {
     (left.effect, left.ports, left.protocol, &left.http, left.addresses, left.during, left.until)
-        == (right.effect, right.ports, right.protocol, &right.http, right.addresses, right.during, right.until)
+        == (
+            right.effect,
+            right.ports,
+            right.protocol,
+            &right.http,
+            right.addresses,
+            right.during,
+            right.until,
+        )
 }
 
 fn words(scope: &RuleScope, here: &Owner) -> String {
