@@ -139,7 +139,7 @@ impl Host {
     /// grants wait like any others.
     pub(super) fn committed(&self, owner: &Owner) -> Result<Committed, Failure> {
         let mut all = Committed::default();
-        let Owner::Repository { path, dev, ino } = owner else { return Ok(all) };
+        let Owner::Repository { path, dev, ino, .. } = owner else { return Ok(all) };
         if self.trusted_refs().is_empty() {
             return Ok(all);
         }

@@ -21,8 +21,8 @@
 mod cover;
 mod derive;
 mod except;
-mod meet;
 mod held;
+mod meet;
 mod place;
 mod reach;
 mod read;
