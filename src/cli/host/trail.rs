@@ -25,6 +25,9 @@ impl Host {
 
     /// As [`Host::note`] for several events: by one writer, which leaves one segment, and all on the disk at once.
     pub(super) fn note_all(&self, drafts: Vec<Draft>, about: Option<&Sandbox>) -> Result<(), Failure> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
         let failed = |error: &dyn std::error::Error| {
             Failure::new(Kind::Failed, "audit", format!("the audit trail does not take the event: {error}"))
         };
