@@ -15,8 +15,8 @@ use crate::{
         failure::Failure,
         ops::{
             Answer, BuiltTemplate, Checked, CheckedKit, Found, Inbox, KeptTemplate, LockUpdate, Operations,
-            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, TrustedTip, UpdateWish,
-            Wish, WrittenKit,
+            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, TrustedTip,
+            UpdateWish, Wish, WrittenKit,
         },
     },
     kit::{self, Expansion, SchemaName, Selection},
