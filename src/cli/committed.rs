@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn what_is_added_stands_beside_what_was_there() {
         let port = ("port 3000".to_owned(), None);
-        let first = with(None, "dev", &[port.clone()], None).expect("it is right");
+        let first = with(None, "dev", std::slice::from_ref(&port), None).expect("it is right");
         let text = ("net * docs.example:443".to_owned(), None);
         let both = with(Some(first.as_bytes()), "dev", &[text.clone(), port], None).expect("it is right");
         assert!(both.ends_with("  dev:\n    - \"net * docs.example:443\"\n    - \"port 3000\"\n"), "{both}");

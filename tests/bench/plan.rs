@@ -71,6 +71,7 @@ fn input(count: u32, changed: bool) -> PlanInput {
         suspended: BTreeSet::new(),
         approvals: Approvals { definitions, ..Approvals::default() },
         now: false,
+        at: None,
         prune: false,
         ground,
         desired,
