@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// Whether a character drives what shows it in place of being shown: C0, DEL and C1 controls; separators of lines and
 /// paragraphs; bidirectional controls, which reorder; soft hyphens, fillers, zero-width characters, variation selectors and
-/// tags, which hide.
+/// tags, which hide. Commands to the runner of a workflow, which are several characters, are the business of [`visible`].
 #[must_use]
 pub const fn drives(sign: char) -> bool {
     matches!(sign,
@@ -33,14 +33,19 @@ pub fn visible_columns(line: &str) -> Cow<'_, str> {
     escape(line, |sign| sign != '\t' && drives(sign))
 }
 
+/// Begins a command to the runner of a workflow, anywhere in a line of its log.
+const RUNNER: &str = "##[";
+
 fn escape(text: &str, hostile: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(&hostile) {
+    if !text.chars().any(&hostile) && !text.contains(RUNNER) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for sign in text.chars() {
         if hostile(sign) {
             shown.extend(sign.escape_default());
+        } else if sign == '[' && shown.ends_with("##") {
+            shown.extend(sign.escape_unicode());
         } else {
             shown.push(sign);
         }
@@ -60,6 +65,7 @@ mod tests {
             ("a\r\nb\tc", "a\\r\\nb\\tc"),
             ("\u{202e}txt.exe", "\\u{202e}txt.exe"),
             ("a\u{200d}b\u{e0041}", "a\\u{200d}b\\u{e0041}"),
+            ("see ##[stop-commands]x #[1]", "see ##\\u{5b}stop-commands]x #[1]"),
             ("\u{85}\u{9b}31m", "\\u{85}\\u{9b}31m"),
         ] {
             assert_eq!(visible(text), shown);

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read as _, Write as _},
     os::fd::OwnedFd,
-    path::Path,
+    path::{Component, Path},
 };
 
 use rustix::{
@@ -55,6 +55,23 @@ pub(super) fn write(root: &Path, path: &str, bytes: &[u8], replace: bool) -> io:
         let _ = unlinkat(&folder, &beside, AtFlags::empty());
     }
     moved.map(|()| Written::New)
+}
+
+/// Writes the file that a command line names. Below `folder`, where whoever made the checkout may have laid a link, as
+/// [`write`](fn@write) does; elsewhere it is the operator's own place.
+///
+/// # Errors
+/// As [`write`](fn@write).
+pub(super) fn write_named(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let whole = folder.join(file);
+    let climbs = whole.components().any(|part| part == Component::ParentDir);
+    match whole.strip_prefix(folder).ok().filter(|_| !climbs).and_then(Path::to_str) {
+        Some(below) => write(folder, below, bytes, true).map(drop),
+        None => {
+            file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            std::fs::write(file, bytes)
+        }
+    }
 }
 
 fn descend(folder: &OwnedFd, part: &str) -> io::Result<OwnedFd> {
@@ -111,6 +128,15 @@ mod tests {
         assert_eq!(write(root, "link", b"x", true).unwrap(), Written::New);
         assert_eq!(fs::read(outside.path().join("mine")).unwrap(), b"mine");
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+        symlink(outside.path().join("mine"), root.join("plan.md")).unwrap();
+        for named in ["plan.md".into(), root.join("plan.md")] {
+            write_named(root, &named, b"a plan").unwrap();
+            assert_eq!(fs::read(root.join("plan.md")).unwrap(), b"a plan");
+        }
+        assert!(write_named(root, Path::new("out/plan.md"), b"a plan").is_err());
+        assert_eq!(fs::read(outside.path().join("mine")).unwrap(), b"mine");
+        write_named(root, &outside.path().join("summary"), b"a plan").unwrap();
+        fs::remove_file(outside.path().join("summary")).unwrap();
         // The break: a plain write goes through the link.
         fs::write(root.join("out/x"), "x").unwrap();
         assert!(outside.path().join("x").exists());

@@ -7,6 +7,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::place;
 use crate::{
     cli::{
         args::FileArg,
@@ -230,7 +231,8 @@ fn read(file: &Path) -> Result<PlanInput, Failure> {
 }
 
 fn save(file: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text).map_err(|error| {
+    let folder = std::env::current_dir();
+    folder.and_then(|folder| place::write_named(&folder, file, text.as_bytes())).map_err(|error| {
         let message = format!("cannot write {}", file.display());
         Failure::new(Kind::Failed, "not_written", message).caused_by(&error)
     })

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::place;
 use crate::cli::{
     context::Context,
     failure::{CommandResult, Failure, Kind, Outcome},
@@ -46,7 +47,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         context.out.data(&json!({ "schemas": parsed }), list)?;
         return Ok(Outcome::Done);
     };
-    write(&context.ops.folder().join(folder), &schemas).map_err(|error| {
+    write(context.ops.folder(), folder, &schemas).map_err(|error| {
         Failure::new(Kind::Failed, "not_written", format!("cannot write the schemas to {}", folder.display()))
             .caused_by(&error)
     })?;
@@ -54,7 +55,6 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     Ok(Outcome::Done)
 }
 
-fn write(folder: &Path, schemas: &[(&'static str, String)]) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    schemas.iter().try_for_each(|(name, text)| std::fs::write(folder.join(name), text))
+fn write(here: &Path, folder: &Path, schemas: &[(&'static str, String)]) -> std::io::Result<()> {
+    schemas.iter().try_for_each(|(name, text)| place::write_named(here, &folder.join(name), text.as_bytes()))
 }

@@ -152,5 +152,26 @@ fn a_comment_has_room() {
     wide.network.rules = (0..5_000).map(|number| allow(&format!("h{number}.example"))).collect();
     let plan = make(&input(vec![wide], Vec::new()));
     let markdown = super::super::render::markdown(&View { plan: &plan, against: None, warnings: &[] });
-    assert!(markdown.contains("| and 4960 more | | |"), "one step is shown, however long");
+    assert!(
+        markdown.contains(" more: `cofferdam plan` shows all** | | |"),
+        "one step is shown, however long"
+    );
+    assert!(markdown.chars().count() < MARKDOWN_MAX);
+}
+
+#[test]
+fn nothing_crowds_out_what_widens_most() {
+    let mut crowded = sandbox("crowded");
+    crowded.network.rules = (0..1_000).map(|number| allow(&format!("h{number}.example"))).collect();
+    crowded.network.rules.push(allow("evil.example"));
+    let last = crowded.network.rules.last_mut().expect("it was pushed");
+    last.host = crate::model::rule::HostPattern::AnyDepth("evil.example".to_owned());
+    for rule in &mut crowded.network.rules {
+        rule.why = "\u{1f600}".repeat(300);
+    }
+    let plan = make(&input(vec![crowded, sandbox("other")], Vec::new()));
+    let markdown = markdown(&View { plan: &plan, against: None, warnings: &[] });
+    assert!(markdown.contains("&#42;&#42;&#46;evil&#46;example&#58;443"), "{markdown}");
+    assert!(markdown.contains("#### <code>other</code>") && markdown.contains(" more: `cofferdam plan`"));
+    assert!(markdown.chars().count() < MARKDOWN_MAX);
 }
