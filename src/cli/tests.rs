@@ -85,6 +85,7 @@ fn the_forms_that_scripts_rely_on_are_read() {
         "run shell . -- -c true",
         "exec dev -- cat /proc/version",
         "exec -it dev bash",
+        "exec -it dev",
         "exec -u root -w /tmp -e A=b -e HOME --env-file f --timeout 5s dev -- sh -c true",
         "rm dev --force",
         "delete -f sandbox.yaml --yes",
@@ -288,12 +289,12 @@ fn the_inbox_is_answered_by_id() {
         id(&grants[1])
     );
     assert_eq!((code, out), (0, expected));
-    assert_eq!(cofferdam(&ops, &format!("approve dev {} --until 2026-12-31", id(&grants[1]))).0, 0);
+    assert_eq!(cofferdam(&ops, &format!("approve dev {} --until 2099-12-31", id(&grants[1]))).0, 0);
     assert_eq!(cofferdam(&ops, "approve dev --yes").0, 5);
     assert_eq!(cofferdam(&ops, &format!("reject dev {}", id(&grants[0]))).0, 0);
     assert_eq!(cofferdam(&ops, "reject dev").0, 0);
     let calls = [
-        "Approve { until: Some(\"2027-01-01T00:00:00Z\") } reveal anthropic",
+        "Approve { until: Some(\"2100-01-01T00:00:00Z\") } reveal anthropic",
         "Approve { until: None } port 3000",
         "Reject port 3000",
         "Reject port 3000 | reveal anthropic",
@@ -303,6 +304,7 @@ fn the_inbox_is_answered_by_id() {
         ("approve dev 000000000000", 6),
         ("approve nothing", 6),
         ("approve dev", 2),
+        ("approve dev --yes --until 2020-01-01", 2),
         ("approve dev --commit", 2),
         ("reject dev 000000000000", 6),
     ] {

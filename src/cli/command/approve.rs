@@ -1,5 +1,6 @@
 //! `approve`: says yes to grants that wait, and has what exists follow at once.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::place;
@@ -39,6 +40,10 @@ pub struct Args {
 /// # Errors
 /// A name that nothing was asked for, an id that does not wait, nobody to ask, a sandbox that does not follow.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    if args.until.is_some_and(|until| until.is_over(Timestamp::now())) {
+        return Err(Failure::usage("until", "--until has passed already")
+            .hint("write the last day on which it shall count, or leave it out"));
+    }
     let [inbox] = <[Inbox; 1]>::try_from(context.ops.inboxes(Some(&args.name))?)
         .map_err(|_| Failure::usage("several_sandboxes", "name one definition"))?;
     let grants = chosen(args, &inbox, context)?;
