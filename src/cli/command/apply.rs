@@ -8,7 +8,7 @@ use crate::{
     cli::{
         args::{self, FileArg},
         context::Context,
-        failure::{CommandResult, Failure, Kind},
+        failure::{self, CommandResult, Failure, Kind},
         ops::{Proposal, Wish},
         render,
         watchdog::Watchdog,
@@ -80,20 +80,21 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     }
     let value = json!({ "sandboxes": carried.statuses, "pending": carried.proposal.asked });
     context.out.data(&value, || render::statuses(&carried.statuses))?;
-    match busy(&carried.statuses) {
+    match Failure::several(carried.statuses.iter().filter_map(unmet).collect()) {
         Some(failure) => Err(failure),
         None => Ok(carried.outcome()),
     }
 }
 
-/// What still waits until nobody works in a sandbox.
-fn busy(statuses: &[SandboxStatus]) -> Option<Failure> {
-    let is_busy = |it: &&Condition| it.reason.as_deref() == Some("Busy");
-    let waits = |status: &SandboxStatus| {
-        let message = status.conditions.iter().find(is_busy)?.message.clone().unwrap_or_default();
-        Some(Failure::new(Kind::Failed, "busy", format!("{}: {message}", status.name)))
-    };
-    Failure::several(statuses.iter().filter_map(waits).collect())
+/// What keeps a sandbox from what its file says, although this pass did all that it could: somebody works in it, or its
+/// set-up failed, now or in an earlier pass. Nothing is expected of one that is suspended.
+fn unmet(status: &SandboxStatus) -> Option<Failure> {
+    let condition = |wanted: fn(&&Condition) -> bool| status.conditions.iter().find(wanted);
+    if let Some(busy) = condition(|it| it.reason.as_deref() == Some("Busy")) {
+        let message = busy.message.clone().unwrap_or_default();
+        return Some(Failure::new(Kind::Failed, "busy", format!("{}: {message}", status.name)));
+    }
+    condition(|it| it.condition == "Suspended").is_none().then(|| failure::setup(status)).flatten()
 }
 
 /// Refuses when what was saved is not what would be done now: files, records or approvals have moved, or somebody has
@@ -130,4 +131,29 @@ fn refuse_another(path: &std::path::Path, proposal: &Proposal) -> Result<(), Fai
     );
     Err(Failure::new(Kind::Failed, "stale_plan", message)
         .hint("cofferdam plan --out FILE, look at it, and apply that"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::unmet;
+
+    fn code(conditions: &Value) -> Option<String> {
+        let status = json!({
+            "name": "dev", "id": "1f2e3d4c5b6a", "agent": "shell", "phase": "running", "conditions": conditions,
+            "setup": {"state": "failed", "step": "npm ci", "index": 1, "total": 1},
+        });
+        let failure = unmet(&serde_json::from_value(status).unwrap())?;
+        Some(failure.code().to_owned())
+    }
+
+    #[test]
+    fn a_pass_that_has_nothing_to_do_still_fails_where_a_set_up_did() {
+        let stalled = json!({"condition": "Stalled", "reason": "SetupFailed"});
+        assert_eq!(code(&json!([stalled])).as_deref(), Some("setup_failed"));
+        let busy = json!({"condition": "Stalled", "reason": "Busy", "message": "somebody works in it"});
+        assert_eq!(code(&json!([busy, stalled])).as_deref(), Some("busy"));
+        assert_eq!(code(&json!([stalled, {"condition": "Suspended"}])), None);
+    }
 }

@@ -48,6 +48,8 @@ fn a_step_that_fails_leaves_the_machine_up_and_the_next_start_goes_on_with_it() 
     let refused = home.run(&["run", "dev", "--task", "true", "-o", "json"]).refused(1);
     assert_eq!(refused["code"], "setup_failed", "the agent does not begin: {refused:#}");
     assert_eq!(home.run(&["status", "dev", "--wait-for", "Ready"]).code, 1);
+    // Nothing changes in the file, and still a pass does not end as if all were well.
+    assert_eq!(home.run(&["apply", "--yes", "-o", "json"]).refused(1)["code"], "setup_failed");
 
     // What was missing is put right from outside, and the next start goes on behind what was done.
     machine.guest("touch ~/go").ok();
