@@ -1,6 +1,6 @@
 //! Rules that can never match, because another rule of the same file denies all of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     kit::{
@@ -9,7 +9,7 @@ use crate::{
         problem::{Code, quoted},
         rule::{Rule, holds},
     },
-    model::rule::{Effect, HostPattern, NetworkRule},
+    model::rule::{During, Effect, HostPattern, HttpMatch, NetworkRule},
 };
 
 /// Reports them. A deny of another file is no mistake: that is how a sandbox narrows what its kits allow.
@@ -18,21 +18,25 @@ pub(super) fn check(rules: &[Placed<NetworkRule>], findings: &mut Findings) {
     if denies.is_empty() || !holds(Rule::NeverMatches) {
         return;
     }
-    // To allow a named set and deny one host of it is a way of narrowing.
-    let written = |rule: &&Placed<NetworkRule>| rule.value.effect != Effect::Deny && rule.value.set.is_none();
-    for rule in rules.iter().filter(written) {
+    let mut told = HashSet::new();
+    for rule in rules.iter().filter(|rule| rule.value.effect != Effect::Deny) {
         let Some(deny) = denies.covering(rule) else { continue };
+        // A set is many rules of one place.
+        if rule.value.set.is_some() && !told.insert((rule.at.place(), rule.value.set.as_deref())) {
+            continue;
+        }
         let message = format!(
             "this rule can never match: {} ({}) denies all of it",
-            quoted(&deny.value.pattern()),
+            quoted(deny.value.set.as_ref().unwrap_or(&deny.value.pattern())),
             deny.at.place()
         );
         let problem = rule.at.problem(Code::Rule, message).label("never");
-        findings.push(problem.help("remove one of the two, or narrow the deny with `http:`"));
+        findings.push(problem.help("remove one of the two, or let the deny say less"));
     }
 }
 
-/// Denies that narrow to no request, by the names that they speak of. More than a few per name are not looked at.
+/// Denies that hold for as long as the sandbox lives, by the names that they speak of, those of every request first. More
+/// than a few per name are not looked at.
 #[derive(Default)]
 struct Denies<'a> {
     exact: HashMap<&'a str, Vec<&'a Placed<NetworkRule>>>,
@@ -47,9 +51,11 @@ const SAME_MAX: usize = 16;
 impl<'a> Denies<'a> {
     fn of(rules: &'a [Placed<NetworkRule>]) -> Self {
         let mut denies = Self::default();
-        let whole =
-            |rule: &&Placed<NetworkRule>| rule.value.effect == Effect::Deny && rule.value.http.is_empty();
-        for rule in rules.iter().filter(whole) {
+        // What one with an end denies may be meant for afterwards.
+        let lasting =
+            rules.iter().filter(|rule| rule.value.effect == Effect::Deny && rule.value.until.is_none());
+        let (whole, narrow): (Vec<_>, Vec<_>) = lasting.partition(|rule| rule.value.http.is_empty());
+        for rule in whole.into_iter().chain(narrow) {
             let same = match &rule.value.host {
                 HostPattern::Exact(name) => denies.exact.entry(name).or_default(),
                 HostPattern::OneLabel(suffix) => denies.one_label.entry(suffix).or_default(),
@@ -99,10 +105,35 @@ impl<'a> Denies<'a> {
 }
 
 fn covers(deny: &Placed<NetworkRule>, rule: &Placed<NetworkRule>) -> bool {
-    let (denied, ports) = (deny.value.ports, rule.value.ports);
-    let protocol = deny.value.protocol.is_none() || deny.value.protocol == rule.value.protocol;
-    deny.at.source.name() == rule.at.source.name()
-        && protocol
-        && denied.first <= ports.first
-        && ports.last <= denied.last
+    let (source, (deny, rule)) = (deny.at.source.name() == rule.at.source.name(), (&deny.value, &rule.value));
+    // To allow a named set and deny one host of it, by name or by another set, is a way of narrowing.
+    let written = rule.set.is_none() || rule.set == deny.set;
+    let protocol = deny.protocol.is_none() || deny.protocol == rule.protocol;
+    let ports = deny.ports.first <= rule.ports.first && rule.ports.last <= deny.ports.last;
+    let during = deny.during == During::Always || deny.during == rule.during;
+    source && written && protocol && ports && during && requests(&deny.http, &rule.http)
+}
+
+/// Whether every request of a rule is among those that are denied. What two denied entries cover only together is not
+/// seen.
+fn requests(denied: &[HttpMatch], of: &[HttpMatch]) -> bool {
+    let everything = [HttpMatch { methods: Vec::new(), paths: Vec::new() }];
+    let of = if of.is_empty() { &everything[..] } else { of };
+    denied.is_empty() || of.iter().all(|of| denied.iter().any(|denied| takes_all(denied, of)))
+}
+
+fn takes_all(denied: &HttpMatch, of: &HttpMatch) -> bool {
+    let among = |method: &String| denied.methods.contains(method);
+    let methods = denied.methods.is_empty() || (!of.methods.is_empty() && of.methods.iter().all(among));
+    let below = |path: &String| denied.paths.iter().any(|denied| lies_below(path, denied));
+    let any = denied.paths.is_empty() || denied.paths.iter().any(|path| path == "/**");
+    methods && (any || (!of.paths.is_empty() && of.paths.iter().all(below)))
+}
+
+/// Whether a pattern of paths speaks of nothing outside of another: it is the same, or lies below its folder. A deny
+/// ignores case.
+fn lies_below(path: &str, denied: &str) -> bool {
+    let (path, denied) = (path.to_ascii_lowercase(), denied.to_ascii_lowercase());
+    let folder = denied.strip_suffix("**").filter(|folder| !folder.contains('*'));
+    path == denied || folder.is_some_and(|folder| path.starts_with(folder))
 }

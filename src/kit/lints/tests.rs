@@ -61,6 +61,30 @@ const TABLE: &[Row] = &[
         mended: ("deny: \"**.vendor.example\"", "deny: \"**.vendor.example:80\""),
     },
     Row {
+        rule: Rule::NeverMatches,
+        says: "  network:\n    rules:\n      - {deny: api.vendor.example, http: [{methods: [GET, POST], paths: [\"/admin/**\"]}]}\n      - {allow: api.vendor.example, http: [{methods: [GET], paths: [\"/Admin/users\"]}], why: x}\n",
+        wrong: &[
+            "11:17: this rule can never match: `api.vendor.example` (sandbox.yaml:10) denies all of it [never]",
+        ],
+        mended: ("/Admin/users", "/users"),
+    },
+    Row {
+        rule: Rule::NeverMatches,
+        says: "  network:\n    rules:\n      - {deny: api.vendor.example, http: [{paths: [\"/**\"]}]}\n      - {allow: api.vendor.example, why: x}\n",
+        wrong: &[
+            "11:17: this rule can never match: `api.vendor.example` (sandbox.yaml:10) denies all of it [never]",
+        ],
+        mended: ("[{paths: [\"/**\"]}]", "[{paths: [\"/**\"], methods: [GET]}]"),
+    },
+    Row {
+        rule: Rule::NeverMatches,
+        says: "  network:\n    rules:\n      - {deny: \"bundle:paste-sites\"}\n      - {allow: \"bundle:paste-sites\", why: x}\n",
+        wrong: &[
+            "11:17: this rule can never match: `bundle:paste-sites` (sandbox.yaml:10) denies all of it [never]",
+        ],
+        mended: ("deny: \"bundle:paste-sites\"", "deny: \"bundle:paste-sites\", until: 2027-01-01"),
+    },
+    Row {
         rule: Rule::Cycle,
         says: "---\napiVersion: cofferdam.dev/v1alpha1\nkind: Mixin\nmetadata: {name: one}\nspec: {extends: two}\n---\napiVersion: cofferdam.dev/v1alpha1\nkind: Mixin\nmetadata: {name: two}\nspec: {extends: one}\n",
         wrong: &["17:17: the kit extends itself: one → two → one"],
