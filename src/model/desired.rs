@@ -49,6 +49,9 @@ pub struct Sandbox {
     /// Commands in the guest, as the agent's user, under this policy.
     #[serde(default)]
     pub setup: Setup,
+    /// What its agent does without a person, where nothing else is asked of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
     /// Network rules.
     pub network: Network,
     /// Secrets by reference.
@@ -98,6 +101,7 @@ impl Sandbox {
             env: BTreeMap::new(),
             files: Vec::new(),
             setup: Setup::default(),
+            task: None,
             network: Network::default(),
             secrets: Vec::new(),
             ports: Vec::new(),
@@ -261,6 +265,23 @@ pub struct SetupStep {
     pub ready_port: Option<u16>,
     /// Where it stands.
     pub origin: Origin,
+}
+
+/// Longest prompt of a task, in bytes: Linux takes no argument above 128 KiB (`MAX_ARG_STRLEN`).
+pub const PROMPT_MAX: usize = 120 * 1024;
+
+/// What an agent does without a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Task {
+    /// The text that its command is given, as one argument: not blank, without a NUL byte, of at most [`PROMPT_MAX`].
+    pub prompt: String,
+    /// The file that it was read from, from the repository's root; none where the document holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Longest time it may take; as long as it needs unless written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
 }
 
 /// A port of the guest on the host's loopback.

@@ -13,13 +13,15 @@ use crate::model::{
 /// A field: its path in `spec`, its class, and whether it differs.
 type Field = (&'static str, Class, fn(&Sandbox, &Sandbox) -> bool);
 
-const FIELDS: [Field; 22] = {
+const FIELDS: [Field; 23] = {
     use Class::{CreateOnly, Live, Replace, Restart};
     [
         ("metadata.labels", Live, |from, to| from.labels != to.labels),
         ("start", Live, |from, to| from.start != to.start),
         ("kits", Live, |from, to| differ(&from.kits, &to.kits, kit)),
         ("network", Live, |from, to| networks_differ(&from.network, &to.network)),
+        // Begun by `run` alone.
+        ("task", Live, |from, to| from.task != to.task),
         ("ports", Live, |from, to| differ(&from.ports, &to.ports, port)),
         ("agent", Restart, |from, to| agent(from) != agent(to)),
         ("workingDir", Restart, |from, to| from.working_dir != to.working_dir),
@@ -72,6 +74,7 @@ pub(super) fn take(to: &mut Sandbox, from: &Sandbox, field: &str) {
         "start" => to.start = from.start,
         "kits" => to.kits.clone_from(&from.kits),
         "network" => to.network.clone_from(&from.network),
+        "task" => to.task.clone_from(&from.task),
         "ports" => to.ports.clone_from(&from.ports),
         "agent" => to.agent.clone_from(&from.agent),
         "workingDir" => to.working_dir.clone_from(&from.working_dir),

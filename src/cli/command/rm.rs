@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::{
     context::Context,
-    failure::{CommandResult, Outcome},
+    failure::{CommandResult, Kind, Outcome},
 };
 
 /// Arguments of `rm`.
@@ -16,6 +16,9 @@ pub struct Args {
     /// Without a question, also while something runs in it
     #[arg(short, long, visible_alias = "yes")]
     force: bool,
+    /// What ended the `run --rm` that this goes on for: its sandbox may not have been made, and its end is the exit code
+    #[arg(long, hide = true)]
+    after_signal: Option<u8>,
 }
 
 /// Runs the command.
@@ -23,6 +26,21 @@ pub struct Args {
 /// # Errors
 /// A name that nothing has; nobody to ask; a machine that does not stop.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
+    let Some(signal) = args.after_signal else { return remove(args, context) };
+    for name in &args.names {
+        match context.ops.find(name) {
+            Ok(sandbox) => {
+                context.ops.remove(&sandbox, true)?;
+                context.out.say(format!("removed {name}"));
+            }
+            Err(failure) if failure.kind() == Kind::NotFound => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(Outcome::Passed(signal.saturating_add(128)))
+}
+
+fn remove(args: &Args, context: &Context<'_>) -> CommandResult {
     // All names first: a wrong one must not be found after half of them are gone.
     let (damaged, names): (Vec<String>, Vec<String>) =
         args.names.iter().cloned().partition(|name| context.ops.is_damaged(name));

@@ -2,17 +2,24 @@
 
 mod first;
 mod last;
+mod leftover;
+mod look;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::{
-    cli::{
-        command::{attach, launch::LaunchArgs, task},
-        context::{Carried, Context},
-        failure::{CommandResult, Failure, Kind, Outcome},
-        ops::{Found, Source, Wish},
+use self::{
+    leftover::Leftover,
+    look::{Looked, Missing, look},
+};
+use crate::cli::{
+    command::{
+        attach,
+        launch::LaunchArgs,
+        task::{self, Asked},
     },
-    kit::Checkout,
+    context::{Carried, Context},
+    failure::{CommandResult, Failure, Kind, Outcome},
+    ops::{Found, Source, Wish},
 };
 
 /// Arguments of `run`.
@@ -43,8 +50,8 @@ pub struct Args {
 /// What `apply` ends with, and `exec`.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     args.launch.refuse_later()?;
-    let task = args.task.task()?;
-    if task.is_some() && args.detach {
+    let asked = args.task.asked(args.detach || !args.args.is_empty())?;
+    if matches!(asked, Asked::Task(_)) && args.detach {
         return Err(Failure::usage("task_detached", "--task waits for its end, and --detach does not wait"));
     }
     if args.detach && !args.args.is_empty() {
@@ -52,26 +59,124 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         return Err(Failure::usage("arguments_detached", message)
             .hint("attach with them: cofferdam run NAME -- ARGS"));
     }
-    let since = jiff::Timestamp::now();
-    let Prepared { sandbox, made, first } = prepare(args, context)?;
-    // Before anything is started: the agent may have no command for it.
-    let task = task.map(|task| task.wish(&sandbox, &args.args)).transpose()?;
-    context.ready(&sandbox)?;
-    if args.detach {
-        let name = sandbox.desired.name.as_str();
-        context.out.data(&serde_json::json!({ "name": name, "id": sandbox.id }), || format!("{name}\n"))?;
-        return Ok(Outcome::Done);
+    let run = Run { args, asked, since: jiff::Timestamp::now(), context };
+    match look(args, &run.asked, context)? {
+        Looked::There { sandbox, first } => {
+            if args.rm {
+                context.out.say(format!("{} was there before and stays", sandbox.desired.name));
+            }
+            run.attach(&sandbox, first, None)
+        }
+        Looked::Missing(missing) if args.rm => {
+            let leftover = Leftover::watch(&missing.name)?;
+            let ended = run.make(missing).and_then(|sandbox| run.attach(&sandbox, false, Some(&leftover)));
+            removed(ended, &leftover, context)
+        }
+        Looked::Missing(missing) => {
+            let first = missing.document.is_some();
+            run.attach(&run.make(missing)?, first, None)
+        }
     }
-    let ended = session(args, task, &sandbox, context);
-    if first && !args.rm {
-        last::tell(&sandbox, since, context);
+}
+
+/// One `run`, from its first word to the end of its session.
+struct Run<'a> {
+    args: &'a Args,
+    asked: Asked,
+    since: jiff::Timestamp,
+    context: &'a Context<'a>,
+}
+
+impl Run<'_> {
+    /// Begins what was asked for in a sandbox that is there. `first`: it is of an agent's kit, without a definition;
+    /// `leftover`: signals remove it until the session begins.
+    fn attach(&self, sandbox: &Found, first: bool, leftover: Option<&Leftover>) -> CommandResult {
+        let Self { args, asked, context, .. } = self;
+        let own = &sandbox.desired.task;
+        // Before anything is started: the agent may have no command for it.
+        let task = asked.of(&sandbox.desired)?;
+        if let (Asked::Own(_), Some(task), Some(own)) = (asked, &task, own) {
+            context.out.say(task.told(sandbox.desired.name.as_str(), own.file.as_deref()));
+            tell_of_change(sandbox, context);
+        }
+        let task = task.map(|task| task.wish(sandbox, &args.args)).transpose()?;
+        context.ready(sandbox)?;
+        if args.detach {
+            let name = sandbox.desired.name.as_str();
+            if own.is_some() {
+                context.out.say(format!("its task is not begun: `cofferdam run {name}` carries it out"));
+            }
+            context
+                .out
+                .data(&serde_json::json!({ "name": name, "id": sandbox.id }), || format!("{name}\n"))?;
+            return Ok(Outcome::Done);
+        }
+        if let Some(leftover) = leftover {
+            leftover.rest();
+        }
+        let ended = session(args, task, sandbox, context);
+        if first && !args.rm {
+            last::tell(sandbox, self.since, context);
+        }
+        ended
     }
-    if args.rm && made {
-        context.ops.remove(&sandbox, false)?;
-    } else if args.rm {
-        context.out.say(format!("{} was there before and stays", sandbox.desired.name));
+
+    /// Makes it, and starts it.
+    fn make(&self, missing: Missing) -> Result<Found, Failure> {
+        let Self { args, context, .. } = self;
+        let Missing { name, document } = missing;
+        let carried = match document {
+            None => {
+                let wish = Wish { yes: args.launch.yes, only: Some(name.clone()), ..Wish::default() };
+                context.carry_out(&Source::Search, &wish)?
+            }
+            Some(mut document) => {
+                first::ask(&args.what, &args.launch, &mut document, context)?;
+                // What our own kits need is typed with their name and not asked for; what is asked comes from a file, and is
+                // for the person to read first, whatever its kit is called.
+                let wish = Wish { yes: args.launch.yes, ..Wish::default() };
+                context.carry_out(&Source::CommandLine(Box::new(document)), &wish)?
+            }
+        };
+        made(&name, &carried, context)
     }
-    ended
+}
+
+/// Says that the file has another task by now than the one that was applied.
+fn tell_of_change(sandbox: &Found, context: &Context<'_>) {
+    let applied = &sandbox.desired;
+    let Ok(checked) = context.ops.check(&Source::Search) else { return };
+    let mut defined = checked.sandboxes.iter();
+    let now = defined.find(|it| it.name == applied.name && it.provenance.file == applied.provenance.file);
+    if now.is_some_and(|now| now.task != applied.task) {
+        context.out.say("its file has another task by now; `cofferdam apply` takes that over");
+    }
+}
+
+/// How a session ended whose sandbox is removed after it.
+fn removed(ended: CommandResult, leftover: &Leftover, context: &Context<'_>) -> CommandResult {
+    leftover.rest();
+    let ended = ended.map_err(|failure| match failure.code() {
+        "setup_failed" => {
+            failure.hint("it is removed, as --rm says; without --rm it stays up, and one can look inside")
+        }
+        _ => failure,
+    });
+    let gone = match context.ops.find(leftover.name()) {
+        Ok(sandbox) => context.ops.remove(&sandbox, ended.is_err()),
+        // It was not made.
+        Err(failure) if failure.kind() == Kind::NotFound => Ok(()),
+        Err(failure) => Err(failure),
+    };
+    match (ended, gone) {
+        (ended, Ok(())) => ended,
+        (Ok(Outcome::Done | Outcome::Passed(0)), Err(failure)) => Err(failure),
+        (ended, Err(failure)) => {
+            let name = leftover.name();
+            context.out.say(format!("warning: {name} is not removed: {}", failure.object().message));
+            ended
+        }
+    }
 }
 
 fn session(args: &Args, task: Option<attach::Wish>, sandbox: &Found, context: &Context<'_>) -> CommandResult {
@@ -84,134 +189,6 @@ fn session(args: &Args, task: Option<attach::Wish>, sandbox: &Found, context: &C
     let mut wish = attach::Wish::interactive(command(&agent.command, &args.args), env);
     wish.tty = agent.tty.unwrap_or(wish.tty);
     context.ops.session(sandbox, attach::Wish { working_dir, ..wish })
-}
-
-/// The sandbox to attach to.
-struct Prepared {
-    sandbox: Found,
-    /// Made by this command.
-    made: bool,
-    /// Of an agent's kit, without a definition.
-    first: bool,
-}
-
-fn prepare(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
-    let named = args.launch.name.as_ref().map(ToString::to_string);
-    let reference = named.as_deref().unwrap_or(&args.what);
-    match context.ops.find(reference) {
-        Ok(sandbox) => {
-            // Without a session nothing would have the variables.
-            let shapes = args.launch.shapes_a_new_one() || (args.detach && args.launch.has_session_flags());
-            if !args.paths.is_empty() || shapes {
-                let message =
-                    format!("{reference} exists already, and these arguments are for a new sandbox");
-                return Err(Failure::usage("exists_already", message)
-                    .hint(format!("`cofferdam run {reference}` attaches; --name makes another one")));
-            }
-            context.out.say(format!("{reference} is a sandbox"));
-            return Ok(Prepared { sandbox, made: false, first: false });
-        }
-        Err(failure) if failure.kind() != Kind::NotFound => return Err(failure),
-        Err(_) => {}
-    }
-    if context.ops.is_defined(&args.what) {
-        let flags = args.launch.shapes_a_new_one() || args.launch.name.is_some();
-        if flags || !args.paths.is_empty() || (args.detach && args.launch.has_session_flags()) {
-            let message =
-                format!("{} is defined here, and these arguments would change its definition", args.what);
-            return Err(Failure::usage("defined_already", message).hint(format!(
-                "write them into its file, or make another: cofferdam create AGENT . --name {}-2",
-                args.what
-            )));
-        }
-        refuse_task(&Source::Search, &args.what, args, context)?;
-        context.out.say(format!("{} is defined here", args.what));
-        let only = Some(args.what.clone());
-        let wish = Wish { yes: args.launch.yes, only, ..Wish::default() };
-        let carried = context.carry_out(&Source::Search, &wish)?;
-        let sandbox = made(&args.what, &carried, context)?;
-        return Ok(Prepared { sandbox, made: true, first: false });
-    }
-    let what = kit(&args.what, context)?;
-    context.out.say(format!("{} is {what}", args.what));
-    of_kit(args, context)
-}
-
-/// What sort of kit the word names.
-fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
-    if word.starts_with("git+") {
-        // Whatever is wrong with it is told with the sandbox that it would make.
-        return Ok("an agent's kit in git");
-    }
-    if word.contains("://") {
-        return Err(Failure::not_available("an agent's kit at such an address")
-            .hint("git+https://HOST/PATH#ref=REF&dir=DIR names one in git"));
-    }
-    let path = word.contains('/') || word.starts_with('.') || crate::kit::is_archive(Path::new(word));
-    match (context.ops.has_agent_kit(word), path) {
-        (true, false) if crate::kit::has_agent(word) && lies_here(word, context) => {
-            Ok("the repository's own agent kit, not the built-in one")
-        }
-        (true, false) => Ok("an agent kit"),
-        (true, true) => Ok("the path of an agent kit"),
-        (false, true) => Err(Failure::new(
-            Kind::NotFound,
-            "no_kit_there",
-            format!("there is no agent kit that can be used at `{word}`"),
-        )
-        .hint("a kit's path begins at this repository's root and leads to an archive or a folder with a kit.yaml")),
-        (false, false) => {
-            let message = format!("`{word}` is no sandbox, no definition here, and no agent kit");
-            let near = super::near_agent(word, context).unwrap_or_default();
-            let near = match near.is_empty() || near.ends_with('?') {
-                true => format!("{near} "),
-                false => format!("{near}; "),
-            };
-            Err(Failure::new(Kind::NotFound, "nothing_of_this_name", message).hint(format!(
-                "{}`cofferdam ls` lists sandboxes; `cofferdam run shell` needs no definition",
-                near.trim_start()
-            )))
-        }
-    }
-}
-
-/// Whether a kit of a built-in one's name lies in this repository: the nearer one counts.
-fn lies_here(word: &str, context: &Context<'_>) -> bool {
-    let folder = context.ops.folder();
-    let Ok(checkout) = Checkout::of(folder) else { return false };
-    let below = folder.strip_prefix(checkout.root()).unwrap_or(Path::new(""));
-    below.ancestors().any(|above| {
-        let kit = |kits: &str| above.join(kits).join(word).join("kit.yaml");
-        ["kits", ".cofferdam/kits"].iter().any(|kits| checkout.has(&kit(kits).to_string_lossy()))
-    })
-}
-
-fn of_kit(args: &Args, context: &Context<'_>) -> Result<Prepared, Failure> {
-    let here = [PathBuf::from(".")];
-    let paths = if args.paths.is_empty() { &here[..] } else { &args.paths[..] };
-    let mut document = args.launch.document_from(&args.what, paths, context.ops.folder())?;
-    let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    if name != args.what
-        && let Ok(sandbox) = context.ops.find(&name)
-        && !args.launch.shapes_a_new_one()
-    {
-        context.out.say(format!("{name} is there already"));
-        return Ok(Prepared { sandbox, made: false, first: true });
-    }
-    refuse_task(&Source::CommandLine(Box::new(document.clone())), &name, args, context)?;
-    first::ask(&args.what, &args.launch, &mut document, context)?;
-    // What our own kits need is typed with their name and not asked for; what is asked comes from a file, and is for
-    // the person to read first, whatever its kit is called.
-    let wish = Wish { yes: args.launch.yes, ..Wish::default() };
-    let carried = context.carry_out(&Source::CommandLine(Box::new(document)), &wish)?;
-    Ok(Prepared { sandbox: made(&name, &carried, context)?, made: true, first: true })
-}
-
-/// Refuses a task that the agent has no command for, before anything is made. What else is wrong is told by whoever makes it.
-fn refuse_task(source: &Source, name: &str, args: &Args, context: &Context<'_>) -> Result<(), Failure> {
-    let (Some(_), Ok(checked)) = (args.task.task()?, context.ops.check(source)) else { return Ok(()) };
-    let meant = checked.sandboxes.iter().find(|sandbox| sandbox.name.as_str() == name);
-    meant.map_or(Ok(()), |sandbox| task::command(sandbox, "").map(drop))
 }
 
 /// The sandbox that was to be made; where all of it waits for an approval, that.

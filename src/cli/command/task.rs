@@ -19,11 +19,9 @@ use crate::{
         output::Format,
         session::{CODE_TIMEOUT, Ended},
     },
-    model::desired::Sandbox,
+    model::desired::{PROMPT_MAX, Sandbox},
 };
 
-/// Longest task, in bytes: Linux takes no argument above 128 KiB (`MAX_ARG_STRLEN`).
-const TASK_MAX: usize = 120 * 1024;
 /// Where the task goes in an agent's command, spaces inside left out.
 const PROMPT: &str = "task.prompt";
 
@@ -39,6 +37,9 @@ pub struct TaskArgs {
     /// End the task after this time, with exit code 124
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     timeout: Option<Duration>,
+    /// Open the agent, although the sandbox's file has a task
+    #[arg(long, conflicts_with_all = ["task", "task_file", "timeout"])]
+    no_task: bool,
 }
 
 /// A task as it was given.
@@ -48,32 +49,63 @@ pub struct Task {
     timeout: Option<Duration>,
 }
 
+/// What a command line says of tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// This one.
+    Task(Task),
+    /// The file's, where it has one; with this time limit in place of the file's.
+    Own(Option<Duration>),
+    /// None.
+    Nothing,
+}
+
+impl Asked {
+    /// The task to carry out in a sandbox. One of the command line has no limit but its own.
+    ///
+    /// # Errors
+    /// A time limit and no task.
+    pub fn of(&self, sandbox: &Sandbox) -> Result<Option<Task>, Failure> {
+        match (self, &sandbox.task) {
+            (Self::Task(task), _) => Ok(Some(task.clone())),
+            (Self::Own(limit), Some(own)) => {
+                let timeout = limit.or(own.timeout_s.map(Duration::from_secs));
+                Ok(Some(Task { prompt: own.prompt.clone(), timeout }))
+            }
+            (Self::Own(Some(_)), None) => Err(no_task_to_limit()),
+            (Self::Own(None), None) | (Self::Nothing, _) => Ok(None),
+        }
+    }
+}
+
+fn no_task_to_limit() -> Failure {
+    let message = "--timeout is for a task, and none is carried out here";
+    Failure::usage("timeout_without_task", message)
+        .hint("give one by --task or --task-file, or write `task` into the sandbox's file")
+}
+
 impl TaskArgs {
-    /// The task, where one is given.
+    /// What is asked for, where nothing else is to be done with the agent: `otherwise` says that something is.
     ///
     /// # Errors
     /// A file that cannot be read, a task that no program could be given, a time limit without a task.
-    pub fn task(&self) -> Result<Option<Task>, Failure> {
+    pub fn asked(&self, otherwise: bool) -> Result<Asked, Failure> {
         let prompt = match (&self.task, &self.task_file) {
             (Some(text), _) => text.clone(),
             (None, Some(path)) => read(path)?,
-            (None, None) if self.timeout.is_some() => {
-                return Err(Failure::usage(
-                    "timeout_without_task",
-                    "--timeout is for --task and --task-file",
-                ));
-            }
-            (None, None) => return Ok(None),
+            (None, None) if self.timeout.is_some() && otherwise => return Err(no_task_to_limit()),
+            (None, None) if self.no_task || otherwise => return Ok(Asked::Nothing),
+            (None, None) => return Ok(Asked::Own(self.timeout)),
         };
         if prompt.trim().is_empty() {
             return Err(Failure::usage("empty_task", "the task is empty"));
         }
-        if prompt.contains('\0') || prompt.len() > TASK_MAX {
-            let message = format!("a task is text of at most {} KiB without a NUL byte", TASK_MAX >> 10);
+        if prompt.contains('\0') || prompt.len() > PROMPT_MAX {
+            let message = format!("a task is text of at most {} KiB without a NUL byte", PROMPT_MAX >> 10);
             return Err(Failure::usage("task_too_long", message)
                 .hint("put what is long into a file of the workspace and name it in the task"));
         }
-        Ok(Some(Task { prompt, timeout: self.timeout }))
+        Ok(Asked::Task(Task { prompt, timeout: self.timeout }))
     }
 }
 
@@ -83,7 +115,7 @@ fn read(path: &Path) -> Result<String, Failure> {
             .caused_by(&error)
     };
     let mut text = String::new();
-    let most = TASK_MAX as u64 + 1;
+    let most = PROMPT_MAX as u64 + 1;
     if path.as_os_str() == "-" {
         std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(unreadable)?;
     } else {
@@ -94,6 +126,14 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 impl Task {
+    /// In words, that a sandbox carries out the task of its file.
+    #[must_use]
+    pub fn told(&self, sandbox: &str, file: Option<&str>) -> String {
+        let of = file.map_or_else(|| "in its definition".to_owned(), |file| format!("of {file}"));
+        let limit = self.timeout.map(|limit| format!(", for at most {limit:?}")).unwrap_or_default();
+        format!("{sandbox} carries out the task {of}{limit}; `--no-task` opens the agent instead")
+    }
+
     /// The session that carries it out, with `further` arguments behind the agent's own.
     ///
     /// # Errors
@@ -150,8 +190,8 @@ pub fn command(sandbox: &Sandbox, prompt: &str) -> Result<Vec<String>, Failure> 
             let message = format!("the agent `{}` has no command for a task", agent.kit);
             let name = &sandbox.name;
             Err(Failure::usage("no_task_command", message).hint(format!(
-                "write one in its kit, `command: {{task: [PROGRAM, \"${{{{ task.prompt }}}}\"]}}`, or start it with \
-                 arguments of its own: cofferdam run {name} -- ARGS"
+                "write one in its kit, `command: {{task: [PROGRAM, \"${{{{ task.prompt }}}}\"]}}`, or open the agent: \
+                 cofferdam run {name} --no-task, or with arguments of its own: cofferdam run {name} -- ARGS"
             )))
         }
     }
@@ -180,6 +220,7 @@ fn with_prompt(word: &str, prompt: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::desired;
 
     #[test]
     fn a_task_stays_one_argument_whatever_it_says() {
@@ -205,8 +246,10 @@ mod tests {
                 task: task.map(str::to_owned),
                 task_file: file.map(Path::to_owned),
                 timeout: timeout.map(Duration::from_secs),
+                no_task: false,
             };
-            args.task().map(|task| task.map(|task| task.prompt)).map_err(|failure| failure.exit_code())
+            let asked = args.asked(false).and_then(|asked| asked.of(&Sandbox::smallest("dev")));
+            asked.map(|task| task.map(|task| task.prompt)).map_err(|failure| failure.exit_code())
         };
         assert_eq!(task(None, None, None), Ok(None));
         assert_eq!(task(Some("x"), None, Some(1)), Ok(Some("x".into())));
@@ -216,7 +259,27 @@ mod tests {
         {
             assert_eq!(wrong, Err(2));
         }
-        std::fs::write(&path, "x".repeat(TASK_MAX + 1)).unwrap();
+        std::fs::write(&path, "x".repeat(PROMPT_MAX + 1)).unwrap();
         assert_eq!(task(None, Some(&path), None), Err(2));
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_files_limit_is_its_own_tasks() {
+        let own = desired::Task { prompt: "own".into(), file: None, timeout_s: Some(60) };
+        let sandbox = Sandbox { task: Some(own), ..Sandbox::smallest("dev") };
+        let limit = |seconds| Some(Duration::from_secs(seconds));
+        for (args, otherwise, expected) in [
+            (TaskArgs::default(), false, Some(("own", limit(60)))),
+            (TaskArgs { timeout: limit(5), ..TaskArgs::default() }, false, Some(("own", limit(5)))),
+            (TaskArgs { task: Some("x".into()), ..TaskArgs::default() }, false, Some(("x", None))),
+            (TaskArgs { no_task: true, ..TaskArgs::default() }, false, None),
+            (TaskArgs::default(), true, None),
+        ] {
+            let task = args.asked(otherwise).unwrap().of(&sandbox).unwrap();
+            let found = task.as_ref().map(|task| (task.prompt.as_str(), task.timeout));
+            assert_eq!(found, expected, "{args:?}");
+        }
+        let limited = TaskArgs { timeout: limit(5), ..TaskArgs::default() };
+        assert_eq!(limited.asked(true).unwrap_err().exit_code(), 2);
     }
 }

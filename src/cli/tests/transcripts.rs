@@ -89,7 +89,7 @@ impl Stage {
         if beginning.is_dir() {
             copy(beginning, &folder);
         }
-        let machines = beginning.ends_with("busy").then(|| Machines {
+        let machines = ["busy", "task"].iter().any(|story| beginning.ends_with(story)).then(|| Machines {
             store: Store::open(&root.join("state")).unwrap(),
             owner: Owner::discover(&folder).unwrap(),
             runtime: root.join("run"),

@@ -109,6 +109,9 @@ pub fn export(sandbox: &Sandbox, bare: &Sandbox, at: Folder<'_>) -> Exported {
     let files = sandbox.files.iter().filter(|file| bare.files.iter().all(|other| other.path != file.path));
     put(&mut spec, "files", files.filter_map(|file| parts::file(file, &mut lost)).collect());
     put(&mut spec, "setup", parts::setup(&sandbox.setup, &bare.setup));
+    if let Some(task) = sandbox.task.as_ref().and_then(|task| parts::task(task, at, &mut lost)) {
+        spec.insert("task".to_owned(), task);
+    }
     put(&mut spec, "network", network(sandbox, bare));
     let same = |name: &str| bare.secrets.iter().find(|other| other.name == name);
     let secrets = sandbox

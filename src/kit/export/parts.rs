@@ -12,7 +12,8 @@ use crate::{
     },
     model::{
         desired::{
-            Access, Agent, File, FileMerge, KitName, Mount, Port, Sandbox, Setup, SetupStep, WorkspaceMode,
+            Access, Agent, File, FileMerge, KitName, Mount, Port, Sandbox, Setup, SetupStep, Task,
+            WorkspaceMode,
         },
         rule::{Addresses, During, Effect, HostService, HttpMatch, NetworkRule, Ports, Protocol},
         secret::SecretBinding,
@@ -29,12 +30,15 @@ pub(super) fn agent(agent: &Agent, at: Folder<'_>) -> Value {
 pub(super) fn kit(written: &KitName, at: Folder<'_>) -> Option<Value> {
     let name = match written.kit.strip_prefix("./") {
         None => written.kit.clone(),
-        Some(path) => match at.folder.strip_prefix(at.root).ok()?.components().count() {
-            0 => written.kit.clone(),
-            deep => format!("{}{path}", "../".repeat(deep)),
-        },
+        Some(path) => from_folder(path, at)?,
     };
     Some(if written.args.is_empty() { name.into() } else { json!({ "kit": name, "args": written.args }) })
+}
+
+/// A path from the repository's root as a document names it.
+fn from_folder(path: &str, at: Folder<'_>) -> Option<String> {
+    let deep = at.folder.strip_prefix(at.root).ok()?.components().count();
+    Some(if deep == 0 { format!("./{path}") } else { format!("{}{path}", "../".repeat(deep)) })
 }
 
 pub(super) fn workspace(sandbox: &Sandbox, at: Folder<'_>) -> Option<Value> {
@@ -127,6 +131,23 @@ fn step(step: &SetupStep) -> Value {
     }
     // A string is short for its command alone.
     if value.len() == 1 { step.run.as_str().into() } else { Value::Object(value) }
+}
+
+/// The task by its file, else in full.
+pub(super) fn task(task: &Task, at: Folder<'_>, lost: &mut Vec<String>) -> Option<Value> {
+    let mut value = Map::new();
+    match task.file.as_ref().and_then(|file| from_folder(file, at)) {
+        Some(file) => drop(value.insert("promptFile".to_owned(), file.into())),
+        None if task.prompt.contains("${{") => {
+            lost.push("the task's text has `${{`, which a document cannot hold: put it into a file and name that as `task.promptFile`".to_owned());
+            return None;
+        }
+        None => drop(value.insert("prompt".to_owned(), task.prompt.as_str().into())),
+    }
+    if let Some(seconds) = task.timeout_s {
+        value.insert("timeout".to_owned(), format!("{seconds}s").into());
+    }
+    Some(Value::Object(value))
 }
 
 /// Rules, those of one named set as the set; `bare` are the kit's.

@@ -78,7 +78,7 @@ fn what_is_exported_yields_the_same_desired_state() {
     for (name, text) in texts {
         let kits = kits(&text);
         let again = |document: &Value| load(&format!("{kits}---\n{}", yaml(document))).remove(0);
-        let at = Folder { root: &data(), folder: &data() };
+        let at = Folder { root: &data(), folder: &data().join("valid") };
         for sandbox in load(&text) {
             round_trip(&name, &sandbox, at, &again);
         }

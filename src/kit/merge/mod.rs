@@ -19,7 +19,7 @@ mod scalars;
 mod tests;
 
 pub(super) use locked::set_paths;
-pub(super) use part::{At, Part, Placed, Rank};
+pub(super) use part::{At, Part, Placed, Prompt, Rank};
 
 use super::findings::Findings;
 

@@ -49,6 +49,14 @@ pub(in crate::kit) struct Placed<T> {
     pub(in crate::kit) at: At,
 }
 
+/// What the agent is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::kit) struct Prompt {
+    pub(in crate::kit) text: String,
+    /// The file that it was read from, from the repository's root.
+    pub(in crate::kit) file: Option<String>,
+}
+
 /// Whose contribution it is, in the order of the merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(in crate::kit) enum Rank {
@@ -78,6 +86,9 @@ pub(in crate::kit) struct Part {
     pub(in crate::kit) workspace: Option<Placed<PathBuf>>,
     pub(in crate::kit) mode: Option<Placed<WorkspaceMode>>,
     pub(in crate::kit) working_dir: Option<Placed<String>>,
+    pub(in crate::kit) prompt: Option<Placed<Prompt>>,
+    /// In seconds.
+    pub(in crate::kit) task_timeout: Option<Placed<u64>>,
     pub(in crate::kit) preset: Option<Placed<Preset>>,
     pub(in crate::kit) cpus: Option<Placed<u8>>,
     pub(in crate::kit) memory: Option<Placed<Bytes>>,

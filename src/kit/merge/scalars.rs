@@ -26,6 +26,8 @@ pub(super) fn merge(parts: &[&Part], join: Join, findings: &mut Findings) -> Par
         workspace: last.of("workspace.path", |part| part.workspace.as_ref()),
         mode: last.of("workspace.mode", |part| part.mode.as_ref()),
         working_dir: last.of("workingDir", |part| part.working_dir.as_ref()),
+        prompt: last.of("task.prompt", |part| part.prompt.as_ref()),
+        task_timeout: last.of("task.timeout", |part| part.task_timeout.as_ref()),
         preset: last.of("network.preset", |part| part.preset.as_ref()),
         cpus: last.of("resources.cpus", |part| part.cpus.as_ref()),
         memory: last.of("resources.memory", |part| part.memory.as_ref()),

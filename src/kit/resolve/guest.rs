@@ -4,6 +4,7 @@ use std::path::{Component, Path};
 
 use super::{
     Here,
+    here::SOURCE_MAX,
     text::{self, Stands},
 };
 use crate::{
@@ -45,7 +46,7 @@ fn file(written: &Spanned<wire::File>, here: &Here<'_>, findings: &mut Findings)
             let text = text::expressions(content, Stands::Value, findings);
             (text.into_bytes(), true, content.span)
         }
-        (None, Some(source)) => (here.read(source, findings)?, false, source.span),
+        (None, Some(source)) => (here.read(source, SOURCE_MAX, findings)?, false, source.span),
         // The schema's validator has asked for one of them.
         (None, None) => return None,
     };

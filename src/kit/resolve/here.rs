@@ -1,6 +1,9 @@
 //! Where a document stands: names for its lines, and files that lie around it.
 
-use std::{cell::Cell, path::Path};
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+};
 
 use super::text;
 use crate::{
@@ -85,8 +88,19 @@ impl Here<'_> {
         Placed { value, at: self.at(span, findings) }
     }
 
-    /// The bytes of a file that a document names.
-    pub(super) fn read(&self, path: &Spanned<String>, findings: &mut Findings) -> Option<Vec<u8>> {
+    /// A path that a document names, from the repository's root; none where the document has no place.
+    pub(super) fn from_base(&self, relative: &Path) -> Option<PathBuf> {
+        let (file, _) = self.file?;
+        Some(file.folder().strip_prefix(&file.base).unwrap_or(Path::new("")).join(relative))
+    }
+
+    /// The bytes of a file that a document names, of at most `max`.
+    pub(super) fn read(
+        &self,
+        path: &Spanned<String>,
+        max: usize,
+        findings: &mut Findings,
+    ) -> Option<Vec<u8>> {
         text::refuse_expression(path, findings);
         let mut refuse = |message: String, help: &str| {
             findings.push(findings.at(Code::File, path.span, message).label("not read").help(help));
@@ -100,8 +114,7 @@ impl Here<'_> {
             let message = format!("{} is not a path inside of this repository", quoted(path));
             return refuse(message, "write a path from this file's folder: ./settings.json");
         }
-        let below = file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""));
-        match file.beside(&below.join(relative), SOURCE_MAX) {
+        match file.beside(&self.from_base(relative)?, max) {
             Ok(bytes) if self.budget.take(bytes.len()) => Some(bytes),
             Ok(_) => {
                 let message =

@@ -16,6 +16,7 @@ mod reach;
 mod sandbox;
 mod secret;
 mod setup;
+mod task;
 mod text;
 
 use std::collections::BTreeMap;

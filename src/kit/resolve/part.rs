@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Here, agent, env, folders, guest, machine, network, secret, setup,
+    Here, agent, env, folders, guest, machine, network, secret, setup, task,
     text::{self, Stands},
 };
 use crate::{
@@ -158,6 +158,9 @@ pub(in crate::kit) fn sandbox_part(
         Some(here.placed(dir, written.span, findings))
     });
     let mounts = folders::mounts(&spec.mounts, here, findings);
+    let task = spec.task.as_ref().map(|written| task::task(written, here, findings));
+    let (prompt, task_timeout) = task.unwrap_or_default();
+    let part = Part { prompt, task_timeout, ..part };
     Part { rank, shown, start, command, args, tty, mode, workspace, preset, working_dir, mounts, ..part }
 }
 

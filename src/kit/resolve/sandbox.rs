@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    agent, folders, machine, secret,
+    agent, folders, machine, secret, task,
     text::{self, secrets_named},
 };
 use crate::{
@@ -50,6 +50,7 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
     }
     check_variables(merged, findings);
     check_named(merged, findings);
+    let task = task::of_whole(merged, findings);
     let origins = origins(&whole);
     let workspace = workspace(&whole, findings);
     check_written(merged, &workspace, findings);
@@ -98,6 +99,7 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
             create: values(merged.create).collect(),
             start: values(merged.start_steps).collect(),
         },
+        task,
         network: desired::Network {
             preset_until: None,
             preset: value(merged.preset).unwrap_or(Preset::LockedDown),
@@ -177,6 +179,8 @@ fn origins(whole: &Whole<'_>) -> BTreeMap<String, Origin> {
     put("workspace.path", merged.workspace.as_ref().map(|it| &it.at));
     put("workspace.mode", merged.mode.as_ref().map(|it| &it.at));
     put("workingDir", merged.working_dir.as_ref().map(|it| &it.at));
+    put("task.prompt", merged.prompt.as_ref().map(|it| &it.at));
+    put("task.timeout", merged.task_timeout.as_ref().map(|it| &it.at));
     put("network.preset", merged.preset.as_ref().map(|it| &it.at));
     put("resources.cpus", merged.cpus.as_ref().map(|it| &it.at));
     put("resources.memory", merged.memory.as_ref().map(|it| &it.at));

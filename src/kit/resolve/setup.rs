@@ -68,7 +68,10 @@ fn resolved(step: &wire::Step, here: &Here<'_>, findings: &mut Findings) -> Opti
     Some(SetupStep {
         name: full.name.as_ref().map_or_else(|| name_of(&full.run), |name| name.value.0.clone()),
         run: command(&full.run, findings)?,
-        timeout_s: full.timeout.as_ref().map_or(Some(TIMEOUT_S), |written| timeout(written, findings))?,
+        timeout_s: full
+            .timeout
+            .as_ref()
+            .map_or(Some(TIMEOUT_S), |written| timeout(written, "a command", findings))?,
         background,
         ready_port: full.ready.as_ref().map(|ready| ready.port),
         origin: here.origin(full.run.span.line),
@@ -95,12 +98,12 @@ pub(in crate::kit) fn name_of(run: &str) -> String {
     escaped(line[..cut].trim_end())
 }
 
-/// A length of time in seconds, rounded up.
-fn timeout(written: &Spanned<Duration>, findings: &mut Findings) -> Option<u64> {
+/// A length of time of `of` in seconds, rounded up.
+pub(super) fn timeout(written: &Spanned<Duration>, of: &str, findings: &mut Findings) -> Option<u64> {
     match written.value.seconds() {
         Some(seconds @ 1..=TIMEOUT_MAX_S) => Some(seconds),
         _ => {
-            let message = format!("{} is no time for a command", quoted(&written.value.0));
+            let message = format!("{} is no time for {of}", quoted(&written.value.0));
             let problem = findings.at(Code::WrongValue, written.span, message);
             findings.push(problem.help("write from 1s to 24h: 10m"));
             None

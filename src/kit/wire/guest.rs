@@ -79,6 +79,22 @@ pub(in crate::kit) struct Ready {
     pub(in crate::kit) port: u16,
 }
 
+/// What the agent does without a person.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["prompt"]}, {"required": ["promptFile"]}]))]
+pub(in crate::kit) struct Task {
+    /// The prompt: one argument of the agent's `command.task`, as it is.
+    #[serde(default)]
+    pub(in crate::kit) prompt: Option<Spanned<String>>,
+    /// File of this repository that holds the prompt, from this file's folder.
+    #[serde(default)]
+    pub(in crate::kit) prompt_file: Option<Spanned<String>>,
+    /// Longest time it may take; as long as it needs unless written.
+    #[serde(default)]
+    pub(in crate::kit) timeout: Option<Spanned<Duration>>,
+}
+
 /// A port of the sandbox on the host's loopback.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -131,21 +131,6 @@ pub(in crate::kit) enum OnExit {
     Keep,
 }
 
-/// What the agent does without a person.
-#[derive(Debug, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::kit) struct Task {
-    /// The prompt.
-    #[serde(default)]
-    prompt: Option<String>,
-    /// File that holds it.
-    #[serde(default)]
-    prompt_file: Option<String>,
-    /// Longest time it may take.
-    #[serde(default)]
-    timeout: Option<Duration>,
-}
-
 /// A question to the policy and the answer it must give.
 #[derive(Debug, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    guest::{File, Port, Setup},
+    guest::{File, Port, Setup, Task},
     kitref::KitRef,
-    later::{Cache, Later, Lifecycle, Mcp, PolicyTest, Task},
+    later::{Cache, Later, Lifecycle, Mcp, PolicyTest},
     network::Network,
     secret::Secret,
     text::{EnvName, PackageName, Reason, Size},
@@ -94,10 +94,9 @@ pub(in crate::kit) struct Sandbox {
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
     lifecycle: Option<Later<Lifecycle>>,
-    /// What the agent does without a person.
+    /// What the agent does without a person: `run` carries it out where no other task and no arguments are given.
     #[serde(default)]
-    #[expect(dead_code, reason = "refused until it is carried out")]
-    task: Option<Later<Task>>,
+    pub(in crate::kit) task: Option<Task>,
     /// Questions to the policy and the answers it must give.
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]

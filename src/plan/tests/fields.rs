@@ -8,7 +8,7 @@ use crate::{
     model::{
         desired::{
             Access, Agent, BuildStep, File, FileMerge, IsolationWish, KitName, KitUse, Mount, Network, Port,
-            Preset, Provenance, Resources, Sandbox, Setup, SetupStep, Start, Template, Workspace,
+            Preset, Provenance, Resources, Sandbox, Setup, SetupStep, Start, Task, Template, Workspace,
             WorkspaceMode,
         },
         rule::{
@@ -106,6 +106,11 @@ fn full() -> Sandbox {
             origin: origin(5),
         }],
         setup: Setup { create: vec![step("create")], start: vec![step("start")] },
+        task: Some(Task {
+            prompt: "tidy up".into(),
+            file: Some("tasks/nightly.md".into()),
+            timeout_s: Some(2700),
+        }),
         network: Network {
             preset: Preset::LockedDown,
             preset_until: "2026-12-31".parse().ok(),
@@ -145,7 +150,7 @@ fn full() -> Sandbox {
 }
 
 /// The class of each field, and nothing of what only says where and why.
-const CLASSES: [(&str, Class); 24] = {
+const CLASSES: [(&str, Class); 25] = {
     use Class::{CreateOnly, Live, Replace, Restart};
     [
         ("/labels", Live),
@@ -153,6 +158,7 @@ const CLASSES: [(&str, Class); 24] = {
         ("/kits", Live),
         ("/network", Live),
         ("/ports", Live),
+        ("/task", Live),
         ("/provenance", Live),
         ("/origins", Live),
         ("/agent", Restart),

@@ -105,11 +105,11 @@ pub(super) const TABLE: &[Row] = &[
         &[
             (
                 SANDBOX,
-                "start: always\ncommand: [x]\nargs: [-a]\ntty: false\nworkspace: {path: ., mode: direct}\nworkingDir: a\nnetwork: {preset: open}",
+                "start: always\ncommand: [x]\nargs: [-a]\ntty: false\nworkspace: {path: ., mode: direct}\nworkingDir: a\nnetwork: {preset: open}\ntask: {prompt: one, timeout: 9m}",
             ),
             (
                 Local,
-                "start: onDemand\ncommand: [y]\nargs: [-b]\ntty: true\nworkspace: {path: ./sub, mode: read}\nworkingDir: b\nnetwork: {preset: balanced}",
+                "start: onDemand\ncommand: [y]\nargs: [-b]\ntty: true\nworkspace: {path: ./sub, mode: read}\nworkingDir: b\nnetwork: {preset: balanced}\ntask: {prompt: two, timeout: 3m}",
             ),
         ],
         &[
@@ -118,10 +118,18 @@ pub(super) const TABLE: &[Row] = &[
             "agent.tty = true @ local:8",
             "network.preset = \"balanced\" @ local:11",
             "start = \"onDemand\" @ local:5",
+            "task.prompt = \"two\" @ local:12",
+            "task.timeout = ? @ local:12",
             "workingDir = \"[ROOT]/repository/sub/b\" @ local:10",
             "workspace.mode = \"read\" @ local:9",
             "workspace.path = \"[ROOT]/repository/sub\" @ local:9",
         ],
+    ),
+    // What the local file does not say of a task, the sandbox still does.
+    row(
+        Rule::LastWins,
+        &[(SANDBOX, "task: {prompt: one, timeout: 9m}"), (Local, "task: {prompt: two}")],
+        &["task.prompt = \"two\" @ local:5", "task.timeout = ? @ sandbox:7"],
     ),
     row(
         Rule::LastWins,
