@@ -1,6 +1,6 @@
 //! What `create` and `run` ask for, as the document that it stands for: one way into the system, one set of checks.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -236,7 +236,7 @@ fn insert_if(map: &mut Map<String, Value>, key: &str, wanted: bool, value: Value
     }
 }
 
-/// `PATH[:ro]`, absolute, without `.` and `..` where that needs no look at the disk.
+/// `PATH[:ro]`, absolute, without `.`; behind a `..` the disk is asked where it leads.
 fn folder(path: &Path, current: &Path) -> (PathBuf, bool) {
     let text = path.as_os_str().as_encoded_bytes();
     let (path, read_only) = match text.strip_suffix(b":ro") {
@@ -246,7 +246,11 @@ fn folder(path: &Path, current: &Path) -> (PathBuf, bool) {
         }
         None => (path.to_owned(), false),
     };
-    (current.join(path).components().collect(), read_only)
+    let path: PathBuf = current.join(path).components().collect();
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    // One that is not there is told by whoever looks for it, as it was typed.
+    let led = climbs.then(|| path.canonicalize().ok()).flatten();
+    (led.unwrap_or(path), read_only)
 }
 
 fn mount(source: &Path, target: &str, read_only: bool) -> Value {
@@ -313,6 +317,8 @@ mod tests {
         assert_eq!(folder(Path::new("."), here), ("/work".into(), false));
         assert_eq!(folder(Path::new("a:ro"), here), ("/work/a".into(), true));
         assert_eq!(folder(Path::new("/x/./y"), here), ("/x/y".into(), false));
+        assert_eq!(folder(Path::new("../usr/../usr"), Path::new("/proc")), ("/usr".into(), false));
+        assert_eq!(folder(Path::new("../nope"), here), ("/work/../nope".into(), false));
         let mount = parse_mount("data:/data:ro", here).unwrap();
         assert_eq!(
             (&mount["source"], &mount["target"], &mount["access"]),

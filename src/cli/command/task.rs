@@ -189,9 +189,10 @@ pub fn command(sandbox: &Sandbox, prompt: &str) -> Result<Vec<String>, Failure> 
         _ => {
             let message = format!("the agent `{}` has no command for a task", agent.kit);
             let name = &sandbox.name;
+            let opens = sandbox.task.as_ref().map_or("", |_| "; `--no-task` opens it as it is");
             Err(Failure::usage("no_task_command", message).hint(format!(
-                "write one in its kit, `command: {{task: [PROGRAM, \"${{{{ task.prompt }}}}\"]}}`, or open the agent: \
-                 cofferdam run {name} --no-task, or with arguments of its own: cofferdam run {name} -- ARGS"
+                "write one in its kit, `command: {{task: [PROGRAM, \"${{{{ task.prompt }}}}\"]}}`, or start it with \
+                 arguments of its own: cofferdam run {name} -- ARGS{opens}"
             )))
         }
     }
