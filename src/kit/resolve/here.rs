@@ -89,7 +89,7 @@ impl Here<'_> {
     }
 
     /// A path that a document names, from the repository's root; none where the document has no place.
-    pub(super) fn from_base(&self, relative: &Path) -> Option<PathBuf> {
+    pub(super) fn place(&self, relative: &Path) -> Option<PathBuf> {
         let (file, _) = self.file?;
         Some(file.folder().strip_prefix(&file.base).unwrap_or(Path::new("")).join(relative))
     }
@@ -114,7 +114,7 @@ impl Here<'_> {
             let message = format!("{} is not a path inside of this repository", quoted(path));
             return refuse(message, "write a path from this file's folder: ./settings.json");
         }
-        match file.beside(&self.from_base(relative)?, max) {
+        match file.beside(&self.place(relative)?, max) {
             Ok(bytes) if self.budget.take(bytes.len()) => Some(bytes),
             Ok(_) => {
                 let message =

@@ -46,7 +46,7 @@ fn from_file(path: &Spanned<String>, here: &Here<'_>, findings: &mut Findings) -
         findings.push(findings.at(Code::File, path.span, "the prompt's file is not text (UTF-8)"));
         return None;
     };
-    let file = here.from_base(Path::new(path.as_str())).and_then(|path| plain(&path));
+    let file = here.place(Path::new(path.as_str())).and_then(|path| plain(&path));
     can_be_given(&text, path.span, findings).then_some(Prompt { text, file })
 }
 

@@ -47,7 +47,10 @@ impl Leftover {
             let waiting = async {
                 let mut signals = match handlers() {
                     Ok(signals) => signals,
-                    Err(error) => return Ok(drop(tell.send(Err(error)))),
+                    Err(error) => {
+                        drop(tell.send(Err(error)));
+                        return Ok(());
+                    }
                 };
                 // Nobody hears it where the command has ended already.
                 drop(tell.send(Ok(())));

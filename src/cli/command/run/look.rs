@@ -22,7 +22,7 @@ use crate::{
 pub(super) enum Looked {
     /// A sandbox; `first`: of an agent's kit, without a definition.
     There {
-        sandbox: Found,
+        sandbox: Box<Found>,
         first: bool,
     },
     Missing(Missing),
@@ -53,7 +53,7 @@ pub(super) fn look(args: &Args, asked: &Asked, context: &Context<'_>) -> Result<
                     .hint(format!("`cofferdam run {reference}` attaches; --name makes another one")));
             }
             context.out.say(format!("{reference} is a sandbox"));
-            return Ok(Looked::There { sandbox, first: false });
+            return Ok(Looked::There { sandbox: Box::new(sandbox), first: false });
         }
         Err(failure) if failure.kind() != Kind::NotFound => return Err(failure),
         Err(_) => {}
@@ -87,7 +87,7 @@ fn of_kit(args: &Args, asked: &Asked, context: &Context<'_>) -> Result<Looked, F
         && !args.launch.shapes_a_new_one()
     {
         context.out.say(format!("{name} is there already"));
-        return Ok(Looked::There { sandbox, first: true });
+        return Ok(Looked::There { sandbox: Box::new(sandbox), first: true });
     }
     // No command line has a task in its document.
     if *asked != Asked::Own(None) {
