@@ -183,8 +183,8 @@ pub struct Template {
     /// Distribution packages, sorted, each once.
     #[serde(default)]
     pub packages: Vec<String>,
-    /// Versions of packages that `sandbox.lock` pins, by name. One that has none here is built in the version that is to
-    /// be had then.
+    /// Versions that `sandbox.lock` pins, by name: of these packages, and of those that stand for the base. One that has
+    /// none here is built in the version that is to be had then.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, String>,
     /// Commands that change it, in order: the agent's `install`, the mixins', the sandbox's `run`. Each runs as root in

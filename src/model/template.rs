@@ -42,6 +42,17 @@ impl Stack {
     }
 }
 
+/// Packages whose versions stand for the built-in base: the release's own mark, and what an agent's shell needs from the
+/// first minute.
+pub const BASE_PACKAGES: [&str; 10] =
+    ["base-files", "bash", "ca-certificates", "curl", "git", "kmod", "less", "procps", "sudo", "xz-utils"];
+
+/// Whether the built-in base has this package anyway.
+#[must_use]
+pub fn is_base_package(name: &str) -> bool {
+    BASE_PACKAGES.contains(&name)
+}
+
 /// Longest name of a package, in bytes; the longest in Debian 12 has 77.
 const PACKAGE_MAX: usize = 128;
 

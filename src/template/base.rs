@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cache::{Cache, EnsureError, StoredFile, digest_of},
-    host::{Distribution, Host},
+    host::{Distribution, Host, read_bounded},
+    image::{self, Package, Pins},
     progress::{Meter, Progress, Step},
     sources::{self, Sources},
     tool::{News, Tool, ToolError},
 };
+use crate::model::template::BASE_PACKAGES;
 
 pub(super) const KIND: &str = "base";
 pub(super) const IMAGE: &str = "root.sqfs";
@@ -68,6 +70,9 @@ pub struct BaseTemplate {
 struct Record {
     digest: String,
     system: String,
+    /// Those of [`BASE_PACKAGES`]; none where an older release has built it.
+    #[serde(default)]
+    packages: Vec<Package>,
     files: Vec<StoredFile>,
 }
 
@@ -93,6 +98,15 @@ impl BaseTemplate {
         &self.record.system
     }
 
+    /// Whether these packages are in it, in these versions.
+    #[must_use]
+    pub fn holds(&self, pins: &Pins) -> bool {
+        let held = |(name, version): (&String, &String)| {
+            self.record.packages.iter().any(|own| own.name == *name && own.version == *version)
+        };
+        pins.iter().all(held)
+    }
+
     /// squashfs of the root file system.
     #[must_use]
     pub fn image(&self) -> PathBuf {
@@ -116,7 +130,10 @@ pub(super) fn build(
     meter.advance(970, "storing");
     let digest = digest_of(work.path(), &[IMAGE]).map_err(stored)?;
     let files = vec![StoredFile::measure(work.path(), IMAGE).map_err(stored)?];
-    let record = Record { digest, system: distribution.title(), files };
+    // Where the tool left no list, nobody can say that this is what is pinned.
+    let status = read_bounded(&stage.tools.join(STATUS), image::STATUS_LIMIT).unwrap_or_default();
+    let packages = image::found(&String::from_utf8_lossy(&status), &BASE_PACKAGES);
+    let record = Record { digest, system: distribution.title(), packages, files };
     cache.publish(work, KIND, &record.digest)?;
     cache.write_record(KIND, &record)?;
     meter.finish();
@@ -182,7 +199,10 @@ fn unpack<'h>(host: &'h Host, recipe: &Recipe<'_>, settings: &[String]) -> Tool<
     let tool = Tool::new(host, "mmdebstrap").env("SOURCE_DATE_EPOCH", LATEST_TIME);
     let tool = tool.args([mode, "--variant=minbase", "--format=tar"]);
     let further = recipe.further.iter().map(String::as_str);
-    let packages: Vec<&str> = PACKAGES.into_iter().chain(further).collect();
+    // What is pinned is asked for once.
+    let pinned =
+        |name: &&str| recipe.further.iter().any(|it| it.split_once('=').is_some_and(|it| it.0 == *name));
+    let packages: Vec<&str> = PACKAGES.into_iter().filter(|name| !pinned(name)).chain(further).collect();
     let tool = tool.arg(format!("--include={}", packages.join(",")));
     let tool = tool.args(DPKG_OPTIONS.map(|option| format!("--dpkgopt={option}")));
     let tool = tool.args(settings.iter().map(|setting| format!("--aptopt={setting}")));

@@ -28,7 +28,7 @@ pub(super) const RECORD: &str = "record.json";
 const RECIPE: &str = "cofferdam image 1";
 const RECORD_LIMIT: u64 = 1 << 20;
 /// dpkg's list of some hundred packages is 200 KiB.
-const STATUS_LIMIT: u64 = 16 << 20;
+pub(super) const STATUS_LIMIT: u64 = 16 << 20;
 /// Most packages of one template.
 const PACKAGES_LIMIT: usize = 1000;
 
@@ -99,8 +99,8 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T
 }
 
 impl Cache {
-    /// The base with these packages, built when it is missing; those of `pins` in exactly these versions. The base itself
-    /// has to be there: [`Cache::ensure`].
+    /// The base with these packages and those of `pins`, built when it is missing; the latter in exactly their versions.
+    /// The base itself has to be there: [`Cache::ensure`].
     ///
     /// # Errors
     /// See [`EnsureError`]; a name that is none, or that the lists do not know, or not in the pinned version, before
@@ -112,7 +112,8 @@ impl Cache {
         pins: &Pins,
         progress: &dyn Progress,
     ) -> Result<Image, EnsureError> {
-        let packages = wanted(host, names, pins)?;
+        let names: Vec<String> = names.iter().chain(pins.keys()).cloned().collect();
+        let packages = wanted(host, &names, pins)?;
         let key = image_key(host, &packages)?;
         if let Some(image) = Image::find(self, &key) {
             return Ok(image);
@@ -291,6 +292,23 @@ fn known(text: &str) -> BTreeMap<String, Known> {
 
 /// The packages with the versions that dpkg says are installed; one that it does not name keeps its own.
 fn installed(status: &str, packages: &[Package]) -> Vec<Package> {
+    let versions = versions(status);
+    let correct = |package: &Package| {
+        let version = versions.get(&package.name).unwrap_or(&package.version).clone();
+        Package { name: package.name.clone(), version }
+    };
+    packages.iter().map(correct).collect()
+}
+
+/// Those of `names` that dpkg says are installed.
+pub(super) fn found(status: &str, names: &[&str]) -> Vec<Package> {
+    let mut versions = versions(status);
+    let package = |name: &&str| Some(Package { name: (*name).to_owned(), version: versions.remove(*name)? });
+    names.iter().filter_map(package).collect()
+}
+
+/// dpkg's list: paragraphs with `Package:` and `Version:`.
+fn versions(status: &str) -> BTreeMap<String, String> {
     let field = |paragraph: &str, name: &str| {
         paragraph.lines().find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()))
     };
@@ -300,11 +318,7 @@ fn installed(status: &str, packages: &[Package]) -> Vec<Package> {
             versions.insert(name, version);
         }
     }
-    let correct = |package: &Package| {
-        let version = versions.get(&package.name).unwrap_or(&package.version).clone();
-        Package { name: package.name.clone(), version }
-    };
-    packages.iter().map(correct).collect()
+    versions
 }
 
 fn image_key(host: &Host, packages: &[Package]) -> Result<String, EnsureError> {

@@ -146,3 +146,73 @@ fn a_pinned_package_is_built_in_its_version_or_not_at_all() {
     assert_eq!((images(), left_over(&cache)), (kept, 0));
     assert!(cache.ensure_image(&fake.host, &names(&["jq"]), &Pins::new(), &Silent).is_ok());
 }
+
+#[test]
+fn a_pinned_base_is_the_one_at_hand_or_is_built_or_told() {
+    let (fake, folder) = debian_with_packages();
+    let cache = open(&folder);
+    let installs = |bash: &str| {
+        let note = format!("echo \"${{0##*/}} $*\" >> {}/calls\n", folder.path().display());
+        let status = format!(
+            "printf 'Package: bash\\nVersion: {bash}\\n\\nPackage: curl\\nVersion: 7.88\\n' > status"
+        );
+        fake.tool("mmdebstrap", &format!("{note}{status}; cat image-sources.list"));
+    };
+    installs("5.2-2");
+    base::build(&cache, &fake.host, &Silent).unwrap();
+    let base = base::BaseTemplate::find(&cache).unwrap();
+    for (held, expected) in [
+        (pins(&[]), true),
+        (pins(&[("bash", "5.2-2"), ("curl", "7.88")]), true),
+        (pins(&[("bash", "5.2-1")]), false),
+        // Of what its record does not name nobody knows.
+        (pins(&[("git", "1")]), false),
+    ] {
+        assert_eq!(base.holds(&held), expected, "{held:?}");
+    }
+    // Another one is built in the pinned version, as long as that is to be had.
+    let policy = |versions: &[&str]| {
+        let entry = |version: &&str| {
+            format!(
+                "     {version} 500\\n        500 http://mirror.test/debian bookworm/main amd64 Packages\\n"
+            )
+        };
+        let table: String = versions.iter().map(entry).collect();
+        fake.tool(
+            "apt-cache",
+            &format!("printf 'bash:\\n  Candidate: {}\\n  Version table:\\n{table}'", versions[0]),
+        );
+    };
+    policy(&["5.2-2", "5.2-1"]);
+    installs("5.2-1");
+    let image = cache.ensure_image(&fake.host, &[], &pins(&[("bash", "5.2-1")]), &Silent).unwrap();
+    let last = calls(&folder).lines().last().unwrap_or_default().to_owned();
+    assert!(last.contains("xz-utils,bash=5.2-1 ") && !last.contains("bash,"), "{last}");
+    assert_eq!(image.packages(), [Package { name: "bash".into(), version: "5.2-1".into() }]);
+    // And told where it is not, before anything is begun.
+    policy(&["5.2-3"]);
+    let before = calls(&folder);
+    let error = cache.ensure_image(&fake.host, &[], &pins(&[("bash", "5.2-2")]), &Silent).unwrap_err();
+    assert_eq!(
+        (error.to_string().as_str(), calls(&folder)),
+        ("the package `bash` is pinned to 5.2-2, and what is to be had here is 5.2-3", before)
+    );
+    // What other packages need exactly may be gone with it: the tool says so, and nothing is kept.
+    policy(&["5.2-3", "5.2-2"]);
+    fake.tool(
+        "mmdebstrap",
+        "echo 'E: Unable to correct problems, you have held broken packages.' >&2; exit 25",
+    );
+    let error = cache.ensure_image(&fake.host, &[], &pins(&[("bash", "5.2-2")]), &Silent).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("held broken packages") && left_over(&cache) == 0, "{source}");
+}
+
+/// What stands for the base is what every base is made with, and the release's own mark.
+#[test]
+fn the_base_is_known_by_its_own_packages() {
+    let known = crate::model::template::BASE_PACKAGES;
+    assert!(PACKAGES.iter().all(|name| known.contains(name)));
+    assert_eq!(known.iter().filter(|name| !PACKAGES.contains(name)).collect::<Vec<_>>(), [&"base-files"]);
+    assert!(known.is_sorted() && known.iter().all(|name| is_package_name(name)));
+}

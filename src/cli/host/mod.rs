@@ -97,6 +97,8 @@ pub struct Host {
     keys: BTreeSet<String>,
     /// Where this runs the machines of a template's build: what ends them with this command.
     lifeline: Option<root::Lifeline>,
+    /// Whether there is a search path, on which the tools of packages may lie.
+    has_tools: bool,
     /// Whether registries and kits are only what `sandbox.lock` pins.
     locked: Cell<bool>,
     /// Whether this command has said already that records cannot be read.
@@ -169,6 +171,7 @@ impl Host {
             user: account.name,
             keys,
             lifeline: None,
+            has_tools: env("PATH").is_some_and(|path| !path.is_empty()),
             locked: Cell::new(false),
             warned: Cell::new(false),
             fetched: RefCell::default(),

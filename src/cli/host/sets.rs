@@ -16,6 +16,7 @@ use crate::{
         desired::{KitUse, Sandbox},
         registry::{Lookup, Registries, Registry},
         rule::{Effect, NetworkRule},
+        template::{BASE_PACKAGES, is_base_package},
     },
     plan::grant::{GrantSet, Granted, granted},
     registry::{Here, look_up},
@@ -138,7 +139,10 @@ impl Host {
         // What is pinned stays as it is with --locked; the kits that it names are here now.
         let after = match self.locked.get() {
             true => before.clone(),
-            false => Lock { packages: packages(&loaded.sandboxes, versions)?, ..pinned(&loaded) },
+            false => {
+                let base: &[&str] = if self.has_tools { &BASE_PACKAGES } else { &[] };
+                Lock { packages: packages(&loaded.sandboxes, base, &before, versions)?, ..pinned(&loaded) }
+            }
         };
         let changes = before.changes(&after);
         let mut consequences = consequences(&loaded, &changes);
@@ -188,17 +192,29 @@ fn pinned(loaded: &Loaded) -> Lock {
 /// Who says in which versions packages are to be had.
 type Versions<'a> = dyn Fn(&[String]) -> Result<Vec<Package>, EnsureError> + 'a;
 
-/// The packages of all templates, in the versions that are to be had now.
+/// The packages of all templates, and those that stand for the base, in the versions that are to be had now. Where
+/// nobody can say what the base is (no package tool here, or no lists), it stays as it was pinned.
 fn packages(
     sandboxes: &[Sandbox],
+    base: &[&str],
+    before: &Lock,
     versions: &Versions<'_>,
 ) -> Result<BTreeMap<String, BTreeMap<String, LockedPackage>>, Failure> {
+    let pin = |package: Package| (package.name, LockedPackage { version: package.version, line: 0 });
+    let base: Vec<String> = base.iter().map(|name| (*name).to_owned()).collect();
+    let base = if base.is_empty() { Vec::new() } else { versions(&base).unwrap_or_default() };
     let mut pinned: BTreeMap<String, BTreeMap<String, LockedPackage>> = BTreeMap::new();
+    for image in sandboxes.iter().map(|sandbox| &sandbox.template.image) {
+        let was = before.packages.get(image).into_iter().flatten();
+        let was = was.filter(|(name, _)| is_base_package(name)).map(|(name, it)| (name.clone(), it.clone()));
+        let own = pinned.entry(image.clone()).or_insert_with(|| was.collect());
+        own.extend(base.iter().cloned().map(pin));
+    }
     for sandbox in sandboxes.iter().filter(|sandbox| !sandbox.template.packages.is_empty()) {
         let found = versions(&sandbox.template.packages).map_err(|error| package_failure(sandbox, &error))?;
-        let pin = |package: Package| (package.name, LockedPackage { version: package.version, line: 0 });
         pinned.entry(sandbox.template.image.clone()).or_default().extend(found.into_iter().map(pin));
     }
+    pinned.retain(|_, packages| !packages.is_empty());
     Ok(pinned)
 }
 
@@ -209,7 +225,10 @@ fn built_anew(sandbox: &Sandbox, changes: &[LockChange]) -> Option<String> {
         let what = format!("package {name} on {image}");
         changes.iter().any(|change| change.what == what && change.after.is_some())
     };
-    let names: Vec<&str> = sandbox.template.packages.iter().filter(changed).map(String::as_str).collect();
+    let of_the_base = format!("image {image}");
+    let base = changes.iter().any(|change| change.what == of_the_base && change.after.is_some());
+    let own = sandbox.template.packages.iter().filter(changed).map(String::as_str);
+    let names: Vec<&str> = base.then_some("another base").into_iter().chain(own).collect();
     (!names.is_empty()).then(|| {
         format!(
             "{}: a template with {}; the next apply replaces its system disk",

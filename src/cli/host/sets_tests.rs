@@ -217,3 +217,43 @@ fn a_repository_does_not_say_what_a_built_in_service_is() {
     let failure = host.named_set("service", "ours", Effect::Allow).unwrap_err();
     assert_eq!((failure.kind(), failure.code()), (Kind::Usage, "named_set"));
 }
+
+#[test]
+fn the_base_is_pinned_where_somebody_can_say_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut host = host(folder.path(), "{npm: \"https://one.example/\"}");
+    let source = Source::Search;
+    let image = |update: &LockUpdate| update.changes.iter().find(|it| it.what == "image debian-12").cloned();
+    let pinned = |host: &Host| host.check(&source).unwrap().sandboxes.remove(0).template.versions;
+    // No tools, nobody to ask.
+    assert!(image(&host.update_lock(&source, &WET).unwrap()).is_none() && pinned(&host).is_empty());
+    host.has_tools = true;
+    let update = host.renew_lock_with(&source, &WET, &with_jq("5.2")).unwrap();
+    let change = image(&update).unwrap();
+    assert_eq!(change.before, None);
+    let after = change.after.unwrap();
+    assert!(
+        after.starts_with("base-files 5.2, bash 5.2, ca-certificates 5.2, ")
+            && after.ends_with("xz-utils 5.2")
+    );
+    let consequence = "dev: a template with another base; the next apply replaces its system disk";
+    assert_eq!(update.consequences, [consequence]);
+    assert_eq!((pinned(&host).len(), pinned(&host)["bash"].as_str()), (10, "5.2"));
+    // It is held to, with and without --locked, until `update` says otherwise.
+    host.demand_locked();
+    assert_eq!(pinned(&host)["bash"], "5.2");
+    host.locked.set(false);
+    assert!(host.renew_lock_with(&source, &WET, &with_jq("5.2")).unwrap().changes.is_empty());
+    // Where nobody can say, it stays as it was.
+    let nobody = |_: &[String]| -> Result<Vec<Package>, EnsureError> {
+        Err(EnsureError::PackageName { name: "bash".into() })
+    };
+    assert!(host.renew_lock_with(&source, &WET, &nobody).unwrap().changes.is_empty());
+    let change = image(&host.renew_lock_with(&source, &WET, &with_jq("5.3")).unwrap()).unwrap();
+    assert!(change.before.unwrap().contains("bash 5.2,") && change.after.unwrap().contains("bash 5.3,"));
+    // A package that the file asks for, too, is pinned once.
+    let file = folder.path().join("repo/sandbox.yaml");
+    fs::write(&file, FILE.replace("  network:", "  template: {packages: [curl, jq]}\n  network:")).unwrap();
+    host.renew_lock_with(&source, &WET, &with_jq("5.3")).unwrap();
+    assert_eq!(pinned(&host).len(), 11);
+}

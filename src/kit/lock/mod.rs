@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::elsewhere::{GitSource, Pin};
-use crate::model::{desired::KitUse, registry::RegistryUrl};
+use crate::model::{desired::KitUse, registry::RegistryUrl, template::is_base_package};
 
 pub(super) use kits::differing_kits;
 pub(super) use packages::pin_packages;
@@ -126,10 +126,13 @@ impl Lock {
             .iter()
             .map(|(name, it)| (format!("kit {name}"), format!("{} {}", it.source, it.digest)));
         let packages = self.packages.iter().flat_map(|(image, packages)| {
+            let (base, own): (Vec<_>, Vec<_>) = packages.iter().partition(|(name, _)| is_base_package(name));
             let line = move |(name, it): (&String, &LockedPackage)| {
                 (format!("package {name} on {image}"), it.version.clone())
             };
-            packages.iter().map(line)
+            let base: Vec<String> = base.iter().map(|(name, it)| format!("{name} {}", it.version)).collect();
+            let base = (!base.is_empty()).then(|| (format!("image {image}"), base.join(", ")));
+            base.into_iter().chain(own.into_iter().map(line))
         });
         let pinned = |it: &LockedSource| format!("commit {} sha256:{}", it.pin.commit, it.pin.digest);
         let sources = self.sources.iter().map(|(source, it)| (source.to_string(), pinned(it)));

@@ -6,7 +6,7 @@ use crate::{
         discover::SourceFile,
         problem::{Code, Problem, Source, quoted},
     },
-    model::desired::Sandbox,
+    model::{desired::Sandbox, template::is_base_package},
 };
 
 /// Gives each template the versions that are pinned for it; what is not pinned, each once.
@@ -20,6 +20,9 @@ pub(in crate::kit) fn pin_packages(
     let mut missing = std::collections::BTreeSet::new();
     for template in sandboxes.iter_mut().map(|sandbox| &mut sandbox.template) {
         let pinned = lock.and_then(|lock| lock.packages.get(&template.image));
+        // What stands for the base. It is pinned where a host could say what it is.
+        let base = pinned.into_iter().flatten().filter(|(name, _)| is_base_package(name));
+        template.versions.extend(base.map(|(name, package)| (name.clone(), package.version.clone())));
         for name in &template.packages {
             match pinned.and_then(|pinned| pinned.get(name)) {
                 Some(package) => drop(template.versions.insert(name.clone(), package.version.clone())),

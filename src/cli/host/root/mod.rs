@@ -38,7 +38,7 @@ use crate::{
     },
     policy::layers,
     store::{Record, RuleSet, Scope},
-    template::{self, Boot, Cache, EnsureError, Layer, layer},
+    template::{self, Boot, Cache, EnsureError, Layer, image::Pins, layer},
 };
 
 /// Ends the machines of a build with the command that builds: they hold the reading end.
@@ -120,19 +120,34 @@ impl Host {
     }
 
     fn ensure_image(&self, wanted: &Sandbox, boot: &Boot, on: &dyn Progress) -> Result<ImageId, Failure> {
-        let packages = &wanted.template.packages;
-        if packages.is_empty() {
-            return Ok(ImageId::Base(boot.base.digest().to_owned()));
-        }
-        let image = self.open_cache()?.ensure_image(
-            &template::Host::this(),
-            packages,
-            &wanted.template.versions,
-            &|report: template::Report<'_>| show(on, report),
-        );
-        image
-            .map(|image| ImageId::Packages(image.key().to_owned()))
-            .map_err(|error| package_failure(wanted, &error))
+        let (cache, host) = (self.open_cache()?, template::Host::this());
+        let build = |pins: &Pins| {
+            let names = &wanted.template.packages;
+            if names.is_empty() && boot.base.holds(pins) {
+                return Ok(ImageId::Base(boot.base.digest().to_owned()));
+            }
+            let image =
+                cache.ensure_image(&host, names, pins, &|report: template::Report<'_>| show(on, report));
+            image.map(|image| ImageId::Packages(image.key().to_owned()))
+        };
+        let pins = &wanted.template.versions;
+        let image = match build(pins) {
+            // Mirrors keep the newest only, and another release has another base: it is held to with --locked.
+            Err(error @ EnsureError::PinnedPackage { .. })
+                if !self.locked.get() && is_of_the_base(wanted, &error) =>
+            {
+                output::warn(&format!(
+                    "warning: {}: {error}; its base is what is to be had (`cofferdam update` pins that, --locked refuses)",
+                    wanted.name
+                ));
+                let own = |(name, _): &(&String, &String)| wanted.template.packages.contains(name);
+                build(
+                    &pins.iter().filter(own).map(|(name, version)| (name.clone(), version.clone())).collect(),
+                )
+            }
+            built => built,
+        };
+        image.map_err(|error| package_failure(wanted, &error))
     }
 
     /// Kernel and base, built when they are missing.
@@ -165,6 +180,11 @@ impl Host {
         let key = layer::surroundings_key(&key, &self.config.egress.resolve, &self.upstream_ca()?);
         Ok(Rules { added, key })
     }
+}
+
+/// Whether it is about a package that the file does not ask for.
+fn is_of_the_base(wanted: &Sandbox, error: &EnsureError) -> bool {
+    matches!(error, EnsureError::PinnedPackage { name, .. } if !wanted.template.packages.contains(name))
 }
 
 fn cache_failure(error: &EnsureError) -> Failure {

@@ -101,6 +101,7 @@ impl Host {
             lifeline: Some(Lifeline::new().map_err(|error| local(&error))?),
             fetched: Default::default(),
             told: Default::default(),
+            has_tools: self.has_tools,
             locked: self.locked.clone(),
             warned: self.warned.clone(),
         })
