@@ -13,7 +13,7 @@ use crate::{
         Checkout,
         export::{self, Exported, Folder},
     },
-    model::desired::Sandbox,
+    model::desired::{KitUse, Sandbox},
 };
 
 /// Arguments of `export`.
@@ -94,6 +94,17 @@ fn defined(context: &Context<'_>) -> Result<Vec<Sandbox>, Failure> {
     }
 }
 
+/// The kits that are something else here and now than what the sandbox was made of: they have changed, or others of
+/// their names lie nearer to this folder.
+fn other_kits(sandbox: &Sandbox, here: &Sandbox) -> Vec<String> {
+    let other =
+        |used: &&KitUse| here.kits.iter().any(|here| here.name == used.name && here.digest != used.digest);
+    let note = |used: &KitUse| {
+        format!("the kit {} is another one here by now than {} was made of", used.name, sandbox.name)
+    };
+    sandbox.kits.iter().filter(other).map(note).collect()
+}
+
 fn one(sandbox: &Sandbox, context: &Context<'_>) -> Result<Exported, Failure> {
     let folder = context.ops.folder();
     let checkout =
@@ -116,6 +127,7 @@ fn one(sandbox: &Sandbox, context: &Context<'_>) -> Result<Exported, Failure> {
         }
     };
     let mut exported = export::export(sandbox, &bare, at);
+    exported.notes.extend(other_kits(sandbox, &bare));
     let out = sandbox.kits.iter().filter(|used| bare.kits.iter().all(|other| other.name != used.name));
     exported.notes.extend(out.map(|used| {
         let why =

@@ -3,7 +3,7 @@ use std::{fs, path::Path};
 use super::*;
 use crate::{
     kit::{
-        Context, Selection,
+        self, Context, Selection,
         beside::BesideAll,
         load::{LoadError, check},
         tests::{context, corpus, data, file, golden, trees},
@@ -114,6 +114,72 @@ fn every_tree_is_exported_with_its_kits_named() {
     // What a kit brings does not stand there again.
     let web = seen.iter().find(|(name, ..)| name == "trees/everything").expect("the tree is there");
     golden("export/everything", "yaml", &web.2);
+}
+
+/// Wherever the file that names a kit lies, and wherever what is exported is put: it is the same kit.
+#[test]
+fn a_kit_is_named_from_where_the_document_goes() {
+    let kit = "apiVersion: cofferdam.dev/v1alpha1\nkind: Mixin\nmetadata: {name: review}\nspec: {env: {REVIEW: deep}}\n";
+    let root = tempfile::tempdir().unwrap();
+    let repository = root.path().canonicalize().unwrap().join("repository");
+    let write = |path: &str, bytes: &[u8]| {
+        let path = repository.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    write(".git/objects/x", b"");
+    write(".git/refs/x", b"");
+    write(".git/HEAD", b"ref: refs/heads/main\n");
+    write("kits/review/kit.yaml", kit.as_bytes());
+    write("packages/a/kits/near/kit.yaml", kit.replace("review", "near").as_bytes());
+    let packed = kit::kit_files(&repository.join("kits/review")).unwrap();
+    write("packed/review.tar", &kit::kit_archive(&packed).unwrap());
+    write("packages/a/review.tar", &kit::kit_archive(&packed).unwrap());
+    for (file, name) in [
+        ("sandbox.yaml", "review"),
+        ("sandbox.yaml", "./kits/review"),
+        ("sandbox.yaml", "./packed/review.tar"),
+        ("sandbox.yaml", "packages/a/review.tar"),
+        ("packages/a/sandbox.yaml", "near"),
+        ("packages/a/sandbox.yaml", "./kits/near"),
+        ("packages/a/sandbox.yaml", "../../kits/review"),
+        ("packages/a/sandbox.yaml", "../../packed/review.tar"),
+        ("packages/a/sandbox.yaml", "./review.tar"),
+        (".cofferdam/dev.yaml", "../kits/review"),
+        (".cofferdam/dev.yaml", "../packed/review.tar"),
+    ] {
+        let text = format!(
+            "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {{name: dev}}\nspec:\n  agent: shell\n  \
+             workspace: {{mode: read}}\n  kits: [{{kit: {name}}}]\n"
+        );
+        write(file, text.as_bytes());
+        let load = |selection: Selection, folder: &Path| {
+            let there = Context { folder: folder.to_owned(), ..context() };
+            let loaded =
+                kit::load(selection, &there).unwrap_or_else(|error| panic!("{file} {name}: {error:?}"));
+            loaded.sandboxes.into_iter().next().unwrap()
+        };
+        // Also where the file is named by its whole path.
+        let sandbox = load(Selection::Path(repository.join(file)), &repository);
+        let digest =
+            |sandbox: &Sandbox| sandbox.kits.iter().map(|used| used.digest.clone()).collect::<Vec<_>>();
+        assert!(digest(&sandbox).last().unwrap().is_some(), "{file} {name}");
+        for to in ["", "packages/a", ".cofferdam", "else/where"] {
+            let folder = repository.join(to);
+            fs::create_dir_all(&folder).unwrap();
+            let at = Folder { root: &repository, folder: &folder };
+            let read = |document: &Value| load(Selection::Stdin(yaml(document).into_bytes()), &folder);
+            let exported = export(&sandbox, &read(&frame(&sandbox, true, at)), at);
+            let again = read(&exported.document);
+            let written = yaml(&exported.document);
+            assert_eq!(digest(&again), digest(&sandbox), "{file} {name} in {to}:\n{written}");
+            assert!(
+                written.contains("kits:") && !written.contains("REVIEW"),
+                "{file} {name} in {to}:\n{written}"
+            );
+        }
+        fs::remove_file(repository.join(file)).unwrap();
+    }
 }
 
 #[test]

@@ -236,6 +236,11 @@ pub(super) fn from_root(folder: &Path, text: &str) -> String {
     if by_name { text.to_owned() } else { format!("./{}", folder.display()) }
 }
 
+/// The path that a file names, as a document at the root names it.
+pub(super) fn path_from_root(text: &str, from: &SourceFile) -> Option<String> {
+    lexical(&below(from).join(text)).map(|path| format!("./{}", path.display()))
+}
+
 /// The folder of a file, from its repository's root.
 pub(super) fn below(file: &SourceFile) -> &Path {
     file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""))

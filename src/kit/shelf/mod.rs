@@ -217,6 +217,10 @@ impl<'a> Shelf<'a> {
         let text = match &kit.file {
             Some(_) if !kit.folder => return None,
             Some(file) if file.base == from.base => find::from_root(find::below(file), text),
+            // An archive's path begins at the file that names it.
+            Some(file) if file.is_of_an_archive() && !text.starts_with("git+") => {
+                find::path_from_root(text, from)?
+            }
             _ => text.to_owned(),
         };
         let args = named.args.iter().map(|(name, value)| (name.0.clone(), value.value.to_json()));
