@@ -12,57 +12,26 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
+use super::host::problems;
 use crate::{
     cli::failure::{Failure, Kind},
-    model::{end::End, name::Name, remote::RemoteName},
+    kit::{self, APPROVALS_KIND},
+    model::{config::WrittenGrant, end::End, name::Name, remote::RemoteName},
     plan::grant::{Grant, Held},
 };
 
 const API_VERSION: &str = "cofferdam.dev/v1alpha1";
 /// Where it lies, from the repository's root.
-pub(super) const FILE: &str = ".cofferdam/approvals.yaml";
+pub const FILE: &str = ".cofferdam/approvals.yaml";
 /// Largest one, in bytes.
-pub(super) const FILE_MAX: usize = 1 << 20;
-/// Most grants of one definition: what a person can be asked to read, many times over.
-const GRANTS_MAX: usize = 4_096;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Document {
-    api_version: String,
-    kind: String,
-    #[serde(default)]
-    metadata: Metadata,
-    #[serde(default)]
-    spec: BTreeMap<String, Vec<Entry>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Metadata {
-    #[serde(default)]
-    repository: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Entry {
-    Text(String),
-    Ended(Ended),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Ended {
-    grant: String,
-    until: String,
-}
+pub const FILE_MAX: usize = 1 << 20;
+/// Most that the grants of one definition weigh, and those of all: each is compared with each.
+const WEIGHT_MAX: usize = 4_096;
+const TOTAL_MAX: usize = 8_192;
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Written {
+pub struct Written {
     /// Of which repository it is.
     pub repository: Option<RemoteName>,
     /// What it approves, by definition.
@@ -76,41 +45,33 @@ fn wrong(message: String) -> Failure {
 /// Reads it.
 ///
 /// # Errors
-/// Everything that is wrong with it, in one message each.
-pub(super) fn read(bytes: &[u8]) -> Result<Written, Failure> {
-    let text = std::str::from_utf8(bytes).map_err(|_| wrong("this is not UTF-8".to_owned()))?;
-    let document: Document = serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
-    if document.api_version != API_VERSION || document.kind != "Approvals" {
-        return Err(wrong(
-            "this is not `apiVersion: cofferdam.dev/v1alpha1` and `kind: Approvals`".to_owned(),
-        ));
-    }
-    let repository = document.metadata.repository.map(|text| {
-        let named = text.parse::<RemoteName>();
-        named.map_err(|error| wrong(format!("metadata.repository `{}`: {error}", text.escape_debug())))
-    });
-    let mut definitions = BTreeMap::new();
-    for (name, entries) in document.spec {
-        let name: Name =
-            name.parse().map_err(|error| wrong(format!("`{}`: {error}", name.escape_debug())))?;
-        if entries.len() > GRANTS_MAX {
-            return Err(wrong(format!("{name} has more than {GRANTS_MAX} grants")));
+/// Everything that is wrong with it, each with its line.
+pub fn read(bytes: &[u8]) -> Result<Written, Failure> {
+    let file = kit::approvals(FILE, bytes).map_err(problems)?;
+    let (mut definitions, mut total) = (BTreeMap::new(), 0);
+    for (name, entries) in file.definitions {
+        let (mut grants, mut own) = (Vec::new(), 0);
+        for (written, until) in entries {
+            let at = |message: String| wrong(message).at(FILE, Some(written.line), Some(written.column));
+            let grant = approved(&written).map_err(|message| at(format!("{name}: {message}")))?;
+            own += grant.weight();
+            total += grant.weight();
+            if own > WEIGHT_MAX || total > TOTAL_MAX {
+                let message = format!("{name}: these grants are too much to judge, from here on");
+                let hint = format!(
+                    "methods and exceptions count as grants do: at most {WEIGHT_MAX} of a sandbox, {TOTAL_MAX} of a file"
+                );
+                return Err(at(message).hint(hint));
+            }
+            grants.push((grant, until));
         }
-        let held: Result<Held, Failure> = entries.into_iter().map(|entry| approved(&name, entry)).collect();
-        definitions.insert(name, held?);
+        definitions.insert(name, grants.into_iter().collect());
     }
-    Ok(Written { repository: repository.transpose()?, definitions })
+    Ok(Written { repository: file.repository, definitions })
 }
 
-fn approved(name: &Name, entry: Entry) -> Result<(Grant, Option<End>), Failure> {
-    let (text, until) = match entry {
-        Entry::Text(text) => (text, None),
-        Entry::Ended(Ended { grant, until }) => {
-            (grant, Some(until.parse::<End>().map_err(|error| wrong(format!("{name}: {error}")))?))
-        }
-    };
-    let grant = text.parse::<Grant>().map_err(|error| wrong(format!("{name}: {error}")))?;
-    Ok((grant, until))
+fn approved(written: &WrittenGrant) -> Result<Grant, String> {
+    written.text.parse().map_err(|error: crate::plan::grant::GrantError| error.to_string())
 }
 
 /// The file with `grants` of definition `name` in it beside what it holds already, and with the repository's name where
@@ -118,7 +79,7 @@ fn approved(name: &Name, entry: Entry) -> Result<(Grant, Option<End>), Failure> 
 ///
 /// # Errors
 /// Everything that is wrong with what is there, or with a grant.
-pub(super) fn with(
+pub fn with(
     there: Option<&[u8]>,
     name: &str,
     grants: &[(String, Option<End>)],
@@ -137,7 +98,7 @@ pub(super) fn with(
     let kept = before.filter(|(grant, _)| new.iter().all(|(other, _)| other != grant));
     let both: Held = kept.chain(new.iter().cloned()).collect();
     all.definitions.insert(name, both);
-    let mut text = format!("apiVersion: {API_VERSION}\nkind: Approvals\n");
+    let mut text = format!("apiVersion: {API_VERSION}\nkind: {APPROVALS_KIND}\n");
     if let Some(repository) = all.repository.or(repository) {
         // A JSON text is a YAML text (YAML 1.2, 1.2.1).
         text.push_str(&format!("metadata:\n  repository: {}\n", serde_json::json!(repository)));
@@ -190,6 +151,112 @@ mod tests {
         ] {
             assert_eq!(read(&bad).expect_err(&bad).exit_code(), 3, "{bad}");
         }
+    }
+
+    /// Processor time of this thread, in milliseconds.
+    fn milliseconds() -> i64 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+    }
+
+    /// As much as a file may hold, in each way that costs most.
+    #[test]
+    fn a_megabyte_ends_in_seconds_with_the_line() {
+        let file = |lines: &mut dyn Iterator<Item = String>| {
+            let mut text = format!("apiVersion: {API_VERSION}\nkind: Approvals\nspec:\n  dev:\n");
+            for line in lines {
+                if text.len() + line.len() > FILE_MAX - 16 {
+                    break;
+                }
+                text.push_str(&format!("    - {line}\n"));
+            }
+            text
+        };
+        let hosts =
+            |count: usize| -> String { (0..count).map(|at| format!(" except h{at:04}.a.example")).collect() };
+        let many = hosts(1_500);
+        let methods =
+            (0..26).map(|at| format!("{0}{0}", char::from(b'A' + at))).collect::<Vec<_>>().join(",");
+        for (name, text, line) in [
+            ("ports", file(&mut (1..).map(|at| format!("port {}", at % 65_000 + 1))), Some(4 + 4_097)),
+            ("hosts", file(&mut (0..).map(|at| format!("\"net * h{at}.a.example:443\""))), Some(4 + 4_097)),
+            (
+                "paths",
+                file(&mut (0..400).map(|at| format!("\"net {methods} a.example:443 /{at:06}/**\""))),
+                Some(4 + 4_096 / 26 + 1),
+            ),
+            (
+                "exceptions",
+                file(&mut (0..).map(|at| format!("\"net * **.a.example:{}{many}\"", at + 8_000))),
+                // 1,501 each.
+                Some(7),
+            ),
+            (
+                "exceptions with methods",
+                file(&mut (0..).map(|at| format!("\"net {methods} **.a.example:{}{}\"", at + 1, hosts(90)))),
+                Some(6),
+            ),
+            (
+                "one long",
+                file(&mut std::iter::once(format!("\"net * **.a.example:443{}\"", hosts(4_500)))),
+                Some(5),
+            ),
+            ("maps", file(&mut std::iter::repeat("{}".to_owned())), Some(5)),
+            ("lists", file(&mut std::iter::repeat("[]".to_owned())), Some(5)),
+            (
+                "ends",
+                file(&mut (0..).map(|at| format!("{{grant: port {}, until: 2026-12-31}}", at % 65_000 + 1))),
+                Some(4 + 4_097),
+            ),
+        ] {
+            let begun = milliseconds();
+            let failure = read(text.as_bytes()).expect_err(name);
+            let took = milliseconds() - begun;
+            assert_eq!((failure.exit_code(), failure.object().line), (3, line), "{name}: {failure:?}");
+            assert_eq!(failure.object().file.as_deref(), Some(FILE), "{name}");
+            assert!(took < 10_000, "{name}: {took} ms");
+        }
+        // What is as much as may be is read.
+        let most = file(&mut (0..4_096).map(|at| format!("\"net * h{at}.a.example:443\"")));
+        let begun = milliseconds();
+        let whole = read(most.as_bytes()).expect("it is right");
+        assert_eq!(whole.definitions.values().map(|held| held.always.grants().len()).sum::<usize>(), 4_096);
+        assert!(milliseconds() - begun < 10_000);
+    }
+
+    /// The files that fuzzing begins with.
+    #[test]
+    fn what_is_read_is_written_so_that_it_reads_back() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/approvals");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).expect("it is there") {
+            let path = entry.expect("an entry").path();
+            let file = read(&std::fs::read(&path).expect("a file")).expect("it is right");
+            for (name, held) in &file.definitions {
+                let grants = held
+                    .sources()
+                    .flat_map(|(end, set)| set.grants().iter().map(move |it| (it.to_string(), end)));
+                let grants: Vec<_> = grants.collect();
+                let text = with(None, name.as_str(), &grants, file.repository.clone()).expect("it is right");
+                let back = read(text.as_bytes()).expect("it was just written");
+                assert_eq!(
+                    (back.definitions.get(name), &back.repository),
+                    (Some(held), &file.repository),
+                    "{text}"
+                );
+                seen += grants.len();
+            }
+        }
+        assert_eq!(seen, 12);
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_with_its_line() {
+        let text = "apiVersion: cofferdam.dev/v1alpha1\nkind: Approvals\nspec:\n  dev:\n    - port 3000\n    - everything\n";
+        let failure = read(text.as_bytes()).expect_err("it is no grant");
+        assert_eq!((failure.object().line, failure.object().column), (Some(6), Some(7)));
+        let failure = read(text.replace("spec", "spek").as_bytes()).expect_err("an unknown key");
+        assert_eq!(failure.object().hint.as_deref(), Some("did you mean `spec`?"));
     }
 
     #[test]

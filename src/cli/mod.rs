@@ -16,7 +16,7 @@
 pub mod args;
 pub mod client;
 pub mod command;
-mod committed;
+pub mod committed;
 mod compare;
 pub mod condition;
 pub mod context;

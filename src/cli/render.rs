@@ -15,7 +15,7 @@ use crate::{
     audit::view::seconds,
     plan::render::{self as plan_render, View},
     policy::explain,
-    store::approvals,
+    store::{Approval, approvals},
 };
 
 /// Where sandboxes stand, a line each, with the reason below where there is one.
@@ -141,13 +141,14 @@ pub fn asked(asked: &[Asked]) -> String {
     for sandbox in sandboxes {
         let _ = writeln!(text, "{} asks for", visible(sandbox));
         let own: Vec<&Asked> = asked.iter().filter(|asked| asked.sandbox == sandbox).collect();
+        let ids: Vec<&String> = own.iter().map(|asked| &asked.id).collect();
         let mut kits: Vec<&str> = own.iter().map(|asked| kit(asked)).collect();
         kits.sort_unstable();
         kits.dedup();
         for name in kits {
             let _ = writeln!(text, "  {}", visible(name));
             for asked in own.iter().filter(|asked| kit(asked) == name) {
-                let _ = writeln!(text, "    {}", question(asked));
+                let _ = writeln!(text, "    {}", question(asked, &ids));
             }
         }
     }
@@ -174,36 +175,39 @@ pub fn inboxes(inboxes: &[Inbox]) -> String {
     let mut text = String::new();
     for inbox in inboxes {
         let _ = writeln!(text, "{}/{}", visible(&inbox.place), visible(&inbox.sandbox));
+        let ids = inbox.ids();
+        let short = |grant: &str| approvals::short(&approvals::id(grant), &ids).to_owned();
         for asked in &inbox.asked {
-            let _ = writeln!(text, "  {}", question(asked));
+            let _ = writeln!(text, "  {}", question(asked, &ids));
         }
         for approval in &inbox.approved {
-            let id = approvals::id(&approval.grant);
+            let id = short(&approval.grant);
             let ended = if inbox.in_force.contains(&approval.grant) { "" } else { ", ended" };
-            let until =
-                approval.until.as_ref().map_or_else(String::new, |until| format!(" until {until}{ended}"));
+            let until = end(approval).map_or_else(String::new, |until| format!(" until {until}{ended}"));
+            let commit = approval.commit.as_deref().map(|commit| commit.get(..12).unwrap_or(commit));
+            let commit = commit.map_or_else(String::new, |commit| format!(" for commit {}", visible(commit)));
             let _ = writeln!(
                 text,
-                "  {id}  approved  {}  by {} at {}{until}",
+                "  {id}  approved  {}  by {} at {}{commit}{until}",
                 visible(&approval.grant),
                 visible(&approval.by),
                 seconds(&approval.at),
             );
         }
         for from in &inbox.committed {
-            let id = approvals::id(&from.grant);
-            let short = from.commit.get(..12).unwrap_or(&from.commit);
+            let id = short(&from.grant);
+            let commit = from.commit.get(..12).unwrap_or(&from.commit);
             let until = from.until.map_or_else(String::new, |until| format!(" until {until}"));
             let _ = writeln!(
                 text,
-                "  {id}  approved  {}  by {} at {short}, signed by {}{until}",
+                "  {id}  approved  {}  by {} at {commit}, signed by {}{until}",
                 visible(&from.grant),
                 visible(&from.reference),
                 visible(&from.signer),
             );
         }
         for rejection in &inbox.rejected {
-            let id = approvals::id(&rejection.grant);
+            let id = short(&rejection.grant);
             let _ = writeln!(
                 text,
                 "  {id}  rejected  {}  by {} at {}",
@@ -216,6 +220,30 @@ pub fn inboxes(inboxes: &[Inbox]) -> String {
     text
 }
 
+/// When an approval ends, as `--until` takes it.
+fn end(approval: &Approval) -> Option<String> {
+    let written = visible(approval.until.as_deref()?);
+    Some(approval.end().map_or_else(|| written.into_owned(), |end| end.to_string()))
+}
+
+/// Grants of an inbox that are to be answered, a line each.
+#[must_use]
+pub fn answered(inbox: &Inbox, grants: &[String]) -> String {
+    let mut text = format!("{}/{}\n", visible(&inbox.place), visible(&inbox.sandbox));
+    let ids = inbox.ids();
+    for grant in grants {
+        let line = match inbox.asked.iter().find(|asked| asked.grant == *grant) {
+            Some(asked) => question(asked, &ids),
+            None => format!("{}  {}", approvals::short(&approvals::id(grant), &ids), visible(grant)),
+        };
+        let until = inbox.approved.iter().find(|approval| approval.grant == *grant);
+        let until = until.and_then(end).map_or_else(String::new, |until| format!("  until {until}"));
+        let _ = writeln!(text, "  {line}{until}");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
 /// The file or kit that asks, without its line; a grant without one follows from what nobody wrote.
 fn kit(asked: &Asked) -> &str {
     let Some(from) = asked.from.as_deref() else { return "by default" };
@@ -225,8 +253,8 @@ fn kit(asked: &Asked) -> &str {
     }
 }
 
-fn question(asked: &Asked) -> String {
-    let mut text = format!("{}  {}", asked.id, visible(&asked.grant));
+fn question(asked: &Asked, ids: &[impl AsRef<str>]) -> String {
+    let mut text = format!("{}  {}", approvals::short(&asked.id, ids), visible(&asked.grant));
     if !asked.why.is_empty() {
         let _ = write!(text, "  ({})", visible(&asked.why));
     }

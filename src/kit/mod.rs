@@ -18,6 +18,7 @@
 //! run the tests with `COFFERDAM_UPDATE=1` to renew schemas and transcripts. A part of the format that is not
 //! carried out yet is `wire::later::Later`, which the validator refuses with its line.
 
+mod approvals;
 mod archive;
 mod beside;
 mod builtin;
@@ -57,6 +58,7 @@ mod typed;
 mod validate;
 mod wire;
 
+pub use approvals::{APPROVALS_KIND, CommittedApprovals, approvals};
 pub use archive::{
     ARCHIVE_MAX, ArchiveError, ArchiveTree, KitFile, KitFolderError, is_archive, kit_archive, kit_files,
     kit_files_in, kit_files_of,

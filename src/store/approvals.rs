@@ -3,7 +3,11 @@
 //! An approval is bound to the owner (path, device and inode of the repository) and the definition's name, and to
 //! nothing that a repository's file can say. No guest reaches this directory: the floor denies it to every mount.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -157,6 +161,24 @@ pub struct Parked {
     pub commit: Option<String>,
 }
 
+impl AsRef<str> for Approval {
+    fn as_ref(&self) -> &str {
+        &self.grant
+    }
+}
+
+impl AsRef<str> for FromRef {
+    fn as_ref(&self) -> &str {
+        &self.grant
+    }
+}
+
+impl AsRef<str> for Rejection {
+    fn as_ref(&self) -> &str {
+        &self.grant
+    }
+}
+
 impl Definition {
     /// Remembers approvals; each takes the place of what was said of the same grant before.
     pub fn approve(&mut self, approvals: impl IntoIterator<Item = Approval>) {
@@ -202,16 +224,34 @@ impl Definition {
         self.approved.iter().any(|approval| approval.how == How::Typed)
     }
 
+    /// How many entries its longest list has.
+    fn entries(&self) -> usize {
+        let lists = [self.approved.len(), self.rejected.len(), self.parked.len(), self.committed.len()];
+        lists.into_iter().max().unwrap_or_default()
+    }
+
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What people call a grant: the first 12 hexadecimal digits of its text's SHA-256. Whoever would have an approval of
-/// one grant taken for another has to find a second text with the same 48 bits before the first is answered.
+/// Fewest digits of an id that are shown and understood.
+pub const ID_SHORT: usize = 12;
+
+/// What a grant is called: its text's SHA-256, in hexadecimal digits. All of it: whoever writes a repository's files
+/// chooses the texts, and finds two with the same 48 bits in seconds, with the same 128 bits given enough of them.
 #[must_use]
 pub fn id(grant: &str) -> String {
-    Sha256::digest(grant).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(grant).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How people write an id: the shortest beginning of it, of [`ID_SHORT`] digits or more, that no other of `among` has.
+#[must_use]
+pub fn short<S: AsRef<str>>(id: &str, among: impl IntoIterator<Item = S>) -> &str {
+    let same = |other: &str| id.bytes().zip(other.bytes()).take_while(|(own, other)| own == other).count();
+    let others = among.into_iter().filter(|other| other.as_ref() != id);
+    let longest = others.map(|other| same(other.as_ref()) + 1).max().unwrap_or_default();
+    id.get(..longest.max(ID_SHORT)).unwrap_or(id)
 }
 
 /// `2026-12-31T00:00:00` of a time with or without fractions of a second.
@@ -252,7 +292,7 @@ impl Store {
         if found.owner.as_ref().is_some_and(|other| other != owner) {
             return Err(StoreError::damaged(&path, "it holds the approvals of another owner"));
         }
-        Ok(found)
+        bounded(found, &path)
     }
 
     /// Everything that is remembered, for every owner, and why the rest cannot be read: what is damaged for one
@@ -267,7 +307,9 @@ impl Store {
             let entry = entry.map_err(StoreError::io("read", &folder))?;
             let name = entry.file_name();
             if name.to_str().is_some_and(|name| name.starts_with("approvals-") && name.ends_with(".json")) {
-                match file::read::<Approvals>(&entry.path()) {
+                let bounded =
+                    |found: Option<Approvals>| found.map(|it| bounded(it, &entry.path())).transpose();
+                match file::read::<Approvals>(&entry.path()).and_then(bounded) {
                     Ok(found) => all.extend(found),
                     Err(error) => unreadable.push(error),
                 }
@@ -293,8 +335,7 @@ impl Store {
         let mut after = before.clone();
         let entry = after.definitions.entry(definition.to_owned()).or_default();
         let outcome = change(entry);
-        let most = entry.approved.len().max(entry.rejected.len()).max(entry.parked.len());
-        if most > ENTRIES_MAX {
+        if entry.entries() > ENTRIES_MAX {
             return Err(ApprovalsError::TooMany { definition: definition.to_owned() });
         }
         after.definitions.retain(|_, definition| !definition.is_empty());
@@ -307,6 +348,21 @@ impl Store {
             file::write(&self.of_owner("approvals", owner), &after)?;
         }
         Ok(outcome)
+    }
+}
+
+/// What was read, where it holds no more than is ever written: each grant is compared with each.
+fn bounded(found: Approvals, path: &Path) -> Result<Approvals, StoreError> {
+    if found.definitions.len() > DEFINITIONS_MAX {
+        let reason = format!("it holds more than {DEFINITIONS_MAX} definitions");
+        return Err(StoreError::damaged(path, reason));
+    }
+    match found.definitions.iter().find(|(_, definition)| definition.entries() > ENTRIES_MAX) {
+        None => Ok(found),
+        Some((name, _)) => {
+            let reason = format!("it holds more than {ENTRIES_MAX} grants of `{}`", name.escape_debug());
+            Err(StoreError::damaged(path, reason))
+        }
     }
 }
 

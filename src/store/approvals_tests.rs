@@ -145,3 +145,41 @@ fn edits_at_once_all_count() {
     assert_eq!(in_force(&store, "/src/web", "dev").len(), 8);
     assert_eq!(store.approvals(&owner("/src/web")).unwrap().revision, 8);
 }
+
+/// Two texts that somebody has looked for: their digests begin with the same 48 bits.
+#[test]
+fn ids_are_shown_as_far_as_they_tell_grants_apart() {
+    let one = id("net GET docs.example.com:443 /w2753437/**");
+    let two = id("net * e6372573.attacker.example:443");
+    assert_eq!((one.len(), &one[..12]), (64, &two[..12]));
+    assert_ne!(one, two);
+    let shown = short(&one, [&one, &two, &id("port 3000")]);
+    assert!(shown.len() > 12 && one.starts_with(shown) && !two.starts_with(shown), "{shown}");
+    // The break: where nothing is like it, twelve digits do.
+    assert_eq!(short(&one, [&one, &id("port 3000")]), &one[..12]);
+    assert_eq!(short(&one, Vec::<String>::new()), &one[..12]);
+    // All but the last digit alike, and a text that is no id.
+    let near = format!("{}x", &one[..63]);
+    assert_eq!((short(&one, [&near]), short("", [&near])), (one.as_str(), ""));
+}
+
+#[test]
+fn a_file_that_holds_more_than_is_ever_written_is_damaged() {
+    let (dir, store) = store();
+    let web = owner("/src/web");
+    store.edit_approvals(&web, "dev", |definition| definition.approve([approval("port 1", None)])).unwrap();
+    let path = dir.path().join(format!("policy/approvals-{}.json", key(&web)));
+    let write = |count: usize| {
+        let mut known: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let all: Vec<_> = (0..count).map(|index| approval(&format!("port {index}"), None)).collect();
+        known["definitions"]["dev"]["approved"] = serde_json::to_value(all).unwrap();
+        std::fs::write(&path, known.to_string()).unwrap();
+    };
+    write(ENTRIES_MAX);
+    assert!(store.approvals(&web).is_ok());
+    write(ENTRIES_MAX + 1);
+    let error = store.approvals(&web).unwrap_err();
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(cause.contains("more than 4096 grants of `dev`"), "{error}: {cause}");
+    assert_eq!(store.all_approvals().unwrap().1.len(), 1);
+}

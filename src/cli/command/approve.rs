@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::place;
+use super::{pick, place};
 use crate::{
     cli::{
         committed,
@@ -22,12 +22,14 @@ use crate::{
 pub struct Args {
     /// Definition, as `dev` or `web/dev`
     name: String,
-    /// What to approve, as `pending` shows it; default: all of it, after a question
+    /// What to approve: ids that `pending` shows, or unique beginnings of 12 digits and more. Default: all that waits,
+    /// after a question
     ids: Vec<String>,
     /// Without a question, as far as `approvals.yes` of the configuration goes
     #[arg(short, long, conflicts_with = "ids")]
     yes: bool,
-    /// Last day (UTC) on which it counts, 2026-12-31, or a time, 2026-12-31T18:00:00Z
+    /// Last day (UTC) on which it counts, 2026-12-31, or a time, 2026-12-31T18:00:00Z. Where nothing waits, this is the
+    /// end of what is approved already
     #[arg(long, value_name = "END")]
     until: Option<End>,
     /// Write it to `.cofferdam/approvals.yaml`, too, for `plan --against` and for hosts that trust a signed ref
@@ -48,7 +50,10 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         .map_err(|_| Failure::usage("several_sandboxes", "name one definition"))?;
     let grants = chosen(args, &inbox, context)?;
     if grants.is_empty() {
-        context.out.say("nothing waits");
+        context.out.say(match args.until {
+            Some(until) => format!("nothing waits, and nothing is to end otherwise than {until}"),
+            None => "nothing waits".to_owned(),
+        });
         if args.commit {
             write_down(&inbox, &inbox.in_force(), context)?;
         }
@@ -56,8 +61,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     }
     let answer = Answer::Approve { until: args.until.map(|until| until.moment().to_string()) };
     context.ops.answer(&inbox, &grants, &answer, &*context.progress())?;
-    context.out.data(&json!({ "approved": grants }), || {
-        grants.iter().map(|grant| format!("approved {}\n", render::line(grant))).collect()
+    let end = args.until.map_or_else(String::new, |until| format!("  until {until}"));
+    context.out.data(&json!({ "approved": grants, "until": args.until }), || {
+        grants.iter().map(|grant| format!("approved {}{end}\n", render::line(grant))).collect()
     })?;
     if args.commit {
         let ended: Vec<_> = grants.iter().map(|grant| (grant.clone(), args.until)).collect();
@@ -95,33 +101,54 @@ fn write_down(inbox: &Inbox, grants: &[(String, Option<End>)], context: &Context
     Ok(())
 }
 
-/// Texts of the grants that are to be approved.
+/// Texts of the grants that are to be approved: those that are named, else all that waits, else, where an end is named,
+/// what is approved with another one.
 fn chosen(args: &Args, inbox: &Inbox, context: &Context<'_>) -> Result<Vec<String>, Failure> {
     if !args.ids.is_empty() {
-        return super::for_each(&args.ids, |id| grant_of(id, inbox));
+        let grants = pick::grants(&args.ids, inbox)?;
+        // The beginning of an id may mean another text by now than when somebody read it.
+        if context.prompt.is_interactive() {
+            context.out.say(render::answered(inbox, &grants));
+            agree("Approve this?", "cofferdam pending", context)?;
+        }
+        return Ok(grants);
     }
-    let all = || inbox.asked.iter().map(|asked| asked.grant.clone());
+    if inbox.asked.is_empty() {
+        return ending(args, inbox, context);
+    }
     if args.yes {
         return Ok(inbox.asked.iter().filter(|asked| asked.yes).map(|asked| asked.grant.clone()).collect());
     }
-    if inbox.asked.is_empty() {
-        return Ok(Vec::new());
-    }
     context.out.say(render::asked(&inbox.asked));
-    let agreed = context.prompt.confirm("Approve all of this?", || {
-        Failure::usage("needs_ids", "there is nobody to ask")
-            .hint("name the ids that `cofferdam pending` shows, or pass --yes")
-    })?;
-    if agreed {
-        Ok(all().collect())
-    } else {
-        Err(Failure::new(Kind::Pending, "not_approved", "not approved; nothing was changed"))
-    }
+    agree("Approve all of this?", "cofferdam pending", context)?;
+    Ok(inbox.asked.iter().map(|asked| asked.grant.clone()).collect())
 }
 
-/// The grant that an id means: one that waits, or one that was rejected.
-fn grant_of(id: &str, inbox: &Inbox) -> Result<String, Failure> {
-    let waiting = inbox.asked.iter().map(|asked| &asked.grant);
-    let rejected = inbox.rejected.iter().map(|rejection| &rejection.grant);
-    super::pick(id, waiting.chain(rejected), &inbox.sandbox)
+/// What is approved, and shall end at another time than it does.
+fn ending(args: &Args, inbox: &Inbox, context: &Context<'_>) -> Result<Vec<String>, Failure> {
+    let Some(until) = args.until else { return Ok(Vec::new()) };
+    let mut other = inbox.in_force();
+    other.retain(|(_, end)| *end != Some(until));
+    if args.yes {
+        // To end it sooner takes nobody's leave.
+        other.retain(|(grant, end)| End::covers(*end, Some(until)) || inbox.by_yes.contains(grant));
+    }
+    let grants: Vec<String> = other.into_iter().map(|(grant, _)| grant).collect();
+    if !args.yes && !grants.is_empty() {
+        context.out.say(render::answered(inbox, &grants));
+        let question = format!("Shall all of this count until {until}, and no longer?");
+        agree(&question, "cofferdam pending --all", context)?;
+    }
+    Ok(grants)
+}
+
+fn agree(question: &str, list: &str, context: &Context<'_>) -> Result<(), Failure> {
+    let agreed = context.prompt.confirm(question, || {
+        Failure::usage("needs_ids", "there is nobody to ask")
+            .hint(format!("name the ids that `{list}` shows, or pass --yes"))
+    })?;
+    match agreed {
+        true => Ok(()),
+        false => Err(Failure::new(Kind::Pending, "not_approved", "not approved; nothing was changed")),
+    }
 }

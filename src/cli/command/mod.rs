@@ -19,6 +19,7 @@ pub mod launch;
 pub mod logs;
 pub mod ls;
 pub mod pending;
+mod pick;
 mod place;
 pub mod plan;
 pub mod policy;
@@ -44,7 +45,6 @@ use super::{
     failure::{CommandResult, Failure, Kind},
     ops::{Found, Source},
 };
-use crate::store::approvals;
 
 /// Every command, in the order of a day's use, as help lists them.
 #[derive(Debug, clap::Subcommand)]
@@ -196,23 +196,6 @@ fn find_named(name: Option<&String>, context: &Context<'_>) -> Result<Option<Fou
 fn near_agent(word: &str, context: &Context<'_>) -> Option<String> {
     let bare = Source::CommandLine(Box::new(crate::kit::export::bare(word)));
     context.ops.check(&bare).err().and_then(|failure| failure.object().hint.clone())
-}
-
-/// The grant that has this id.
-fn pick<'a>(id: &str, grants: impl Iterator<Item = &'a String>, definition: &str) -> Result<String, Failure> {
-    let mut found = grants.filter(|grant| approvals::id(grant) == id);
-    match (found.next(), found.next()) {
-        (Some(grant), None) => Ok(grant.clone()),
-        // Somebody has looked for two texts of one id.
-        (Some(_), Some(_)) => {
-            Err(Failure::usage("several_grants", format!("several grants have the id `{id}`")))
-        }
-        (None, _) => {
-            let message = format!("nothing of {definition} has the id `{id}`");
-            Err(Failure::new(Kind::NotFound, "no_such_grant", message)
-                .hint("`cofferdam pending --all` shows what waits and what was answered"))
-        }
-    }
 }
 
 /// Asks before something is destroyed; `flag` answers where nobody can be asked.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::pick;
 use crate::cli::{
     context::Context,
     failure::{CommandResult, Failure, Outcome},
@@ -14,7 +15,7 @@ use crate::cli::{
 pub struct Args {
     /// Definition, as `dev` or `web/dev`
     name: String,
-    /// What to reject, as `pending --all` shows it; an approved one is withdrawn. Default: all that waits
+    /// What to reject: the ids that `pending --all` shows; an approved one is withdrawn. Default: all that waits
     ids: Vec<String>,
 }
 
@@ -28,7 +29,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let grants = if args.ids.is_empty() {
         inbox.asked.iter().map(|asked| asked.grant.clone()).collect()
     } else {
-        super::for_each(&args.ids, |id| grant_of(id, &inbox))?
+        pick::grants(&args.ids, &inbox)?
     };
     if grants.is_empty() {
         context.out.say("nothing waits");
@@ -39,11 +40,4 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         grants.iter().map(|grant| format!("rejected {}\n", render::line(grant))).collect()
     })?;
     Ok(Outcome::Done)
-}
-
-/// The grant that an id means: one that waits, or one that was approved.
-fn grant_of(id: &str, inbox: &Inbox) -> Result<String, Failure> {
-    let waiting = inbox.asked.iter().map(|asked| &asked.grant);
-    let approved = inbox.approved.iter().map(|approval| &approval.grant);
-    super::pick(id, waiting.chain(approved), &inbox.sandbox)
 }

@@ -36,6 +36,9 @@ use crate::{
     store::{Approval, ApprovalsError, Definition, How, Owner, Parked, Rejection, approvals},
 };
 
+/// Most that the grants of one list of the operator weigh: each is compared with each.
+const WEIGHT_MAX: usize = 4_096;
+
 /// The operator's answers to questions that are not asked.
 #[derive(Clone)]
 pub(super) struct Standing {
@@ -48,16 +51,22 @@ impl Standing {
     /// Reads the grants that the configuration names.
     pub(super) fn of(config: &OperatorConfig, file: &std::path::Path) -> Result<Self, Failure> {
         let set = |written: &[WrittenGrant]| {
-            let grant = |grant: &WrittenGrant| {
-                grant.text.parse::<Grant>().map_err(|error| {
-                    Failure::new(Kind::File, "grant", error.to_string()).at(
-                        file,
-                        Some(grant.line),
-                        Some(grant.column),
-                    )
-                })
+            let mut weight = 0;
+            let mut read = |written: &WrittenGrant| {
+                let wrong = |message: String| {
+                    let (line, column) = (Some(written.line), Some(written.column));
+                    Failure::new(Kind::File, "grant", message).at(file, line, column)
+                };
+                let grant = written.text.parse::<Grant>().map_err(|error| wrong(error.to_string()))?;
+                weight += grant.weight();
+                match weight > WEIGHT_MAX {
+                    true => Err(wrong(format!(
+                        "more than {WEIGHT_MAX} grants, methods and exceptions, from here on"
+                    ))),
+                    false => Ok(grant),
+                }
             };
-            written.iter().map(grant).collect::<Result<GrantSet, _>>()
+            written.iter().map(&mut read).collect::<Result<GrantSet, _>>()
         };
         let approvals = &config.approvals;
         Ok(Self { yes: approvals.yes, baseline: set(&approvals.baseline)?, never: set(&approvals.never)? })
@@ -174,7 +183,7 @@ impl Host {
                     .into_iter()
                     .filter(|grant| definition.approved.iter().all(|approval| approval.grant != *grant));
                 let missing: Vec<Approval> =
-                    missing.map(|grant| self.approval(grant, How::Typed, wanted, None)).collect();
+                    missing.map(|grant| self.approval(grant, How::Typed, Some(wanted), None)).collect();
                 definition.approve(missing);
                 definition.park(parked);
                 definition.root = Some(input.ground.root.clone());
@@ -206,11 +215,13 @@ impl Host {
             if chosen.is_empty() {
                 continue;
             }
-            let given: Vec<Approval> =
-                chosen.iter().map(|asked| self.approval(asked.grant.clone(), how, wanted, None)).collect();
+            let given: Vec<Approval> = chosen
+                .iter()
+                .map(|asked| self.approval(asked.grant.clone(), how, Some(wanted), None))
+                .collect();
             // The event first: nothing is approved that the trail does not know of.
             let grants = chosen.iter().map(|asked| asked.grant.as_str());
-            self.note_answer("approve", owner, wanted, grants, None)?;
+            self.note_answer("approve", owner, Some(wanted), grants, [("how", json!(how))])?;
             self.edit_definition(owner, wanted.name.as_str(), |definition| definition.approve(given))?;
         }
         self.proposal(input.clone(), owner.clone(), proposal.typed, proposal.warnings.clone())
@@ -271,12 +282,14 @@ impl Host {
     }
 
     fn inbox(&self, owner: &Owner, name: &str, definition: &Definition, now: &str) -> Inbox {
+        let by_yes = |text: &str| text.parse().is_ok_and(|grant| self.standing.yes_covers(&grant));
+        let in_force = || definition.in_force(now).map(|approval| approval.grant.clone());
         let parked = |parked: &Parked| Asked {
             id: approvals::id(&parked.grant),
             sandbox: name.to_owned(),
             why: parked.why.clone(),
             from: parked.from.clone(),
-            yes: parked.grant.parse::<Grant>().is_ok_and(|grant| self.standing.yes_covers(&grant)),
+            yes: by_yes(&parked.grant),
             grant: parked.grant.clone(),
             since: Some(parked.since.clone()),
             commit: parked.commit.clone(),
@@ -286,7 +299,8 @@ impl Host {
             place: owner.to_string(),
             sandbox: name.to_owned(),
             asked: definition.parked.iter().map(parked).collect(),
-            in_force: definition.in_force(now).map(|approval| approval.grant.clone()).collect(),
+            by_yes: in_force().filter(|text| by_yes(text)).collect(),
+            in_force: in_force().collect(),
             committed: Vec::new(),
             approved: definition.approved.clone(),
             rejected: definition.rejected.clone(),
@@ -305,21 +319,28 @@ impl Host {
         let now = now();
         let known = self.store.approvals(&inbox.owner).map_err(state_failure)?;
         let definition = known.definitions.get(&inbox.sandbox).cloned().unwrap_or_default();
-        let Some(wanted) = definition.wanted.as_deref() else {
+        let wanted = definition.wanted.as_deref();
+        let before = |grant: &String| definition.approved.iter().find(|approval| approval.grant == *grant);
+        // What was approved for a sandbox that is gone can be withdrawn, and be given an end.
+        if wanted.is_none() && !grants.iter().all(|grant| before(grant).is_some()) {
             return Err(Failure::new(
                 Kind::NotFound,
                 "nothing_asked",
                 "what was asked is not there any more",
             )
             .hint("cofferdam apply"));
-        };
+        }
         let (word, until) = match answer {
             Answer::Approve { until } => ("approve", until.clone()),
             Answer::Reject => ("reject", None),
         };
         let note = || {
             let grants = grants.iter().map(String::as_str);
-            self.note_answer(word, &inbox.owner, wanted, grants, until.as_deref())
+            let more = match answer {
+                Answer::Approve { .. } => vec![("how", json!(How::Asked)), ("until", json!(until))],
+                Answer::Reject => Vec::new(),
+            };
+            self.note_answer(word, &inbox.owner, wanted, grants, more)
         };
         let edit = |change: &dyn Fn(&mut Definition)| {
             self.edit_definition(&inbox.owner, &inbox.sandbox, |definition| change(definition))
@@ -328,7 +349,18 @@ impl Host {
             // The events first: nothing is approved that the trail does not know of.
             Answer::Approve { .. } => {
                 note()?;
-                let given = |grant: &String| self.approval(grant.clone(), How::Asked, wanted, until.clone());
+                let given = |grant: &String| {
+                    // What was typed goes with its sandbox, whatever end it is given.
+                    let typed = before(grant).is_some_and(|approval| approval.how == How::Typed);
+                    let how = if typed { How::Typed } else { How::Asked };
+                    let approval = self.approval(grant.clone(), how, wanted, until.clone());
+                    // Without the document that asked, the commit is that of the first answer.
+                    let first = before(grant).filter(|_| wanted.is_none());
+                    Approval {
+                        commit: first.map_or(approval.commit, |first| first.commit.clone()),
+                        ..approval
+                    }
+                };
                 edit(&|definition| definition.approve(grants.iter().map(given)))?;
             }
             // A refusal does not wait for room in the trail.
@@ -342,6 +374,7 @@ impl Host {
                 note()?;
             }
         }
+        let Some(wanted) = wanted else { return Ok(()) };
         let root = definition.root.clone().unwrap_or_else(|| inbox.owner.place().to_owned());
         self.follow(&inbox.owner, &root, wanted, on)
     }
@@ -369,8 +402,8 @@ impl Host {
         })
     }
 
-    fn approval(&self, grant: String, how: How, wanted: &Sandbox, until: Option<String>) -> Approval {
-        let commit = wanted.provenance.commit.clone();
+    fn approval(&self, grant: String, how: How, wanted: Option<&Sandbox>, until: Option<String>) -> Approval {
+        let commit = wanted.and_then(|wanted| wanted.provenance.commit.clone());
         Approval { grant, by: self.user.clone(), at: now(), how, commit, until }
     }
 
@@ -378,12 +411,12 @@ impl Host {
         &self,
         action: &str,
         owner: &Owner,
-        wanted: &Sandbox,
+        wanted: Option<&Sandbox>,
         grants: impl Iterator<Item = &'a str>,
-        until: Option<&str>,
+        more: impl IntoIterator<Item = (&'static str, Value)> + Clone,
     ) -> Result<(), Failure> {
-        let draft = |grant| answered(action, owner, grant, [("until", json!(until))]);
-        self.note_all(grants.map(draft).collect(), Some(wanted))
+        let draft = |grant| answered(action, owner, grant, more.clone());
+        self.note_all(grants.map(draft).collect(), wanted)
     }
 }
 

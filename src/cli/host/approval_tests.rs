@@ -390,3 +390,100 @@ fn nothing_is_approved_that_the_trail_does_not_take() {
     assert!(approved.len() > 1);
     assert_eq!(trail(&host), (approved, 1));
 }
+
+/// Events of one action, whole.
+fn events(host: &Host, action: &str) -> Vec<serde_json::Value> {
+    let files = fs::read_dir(host.store.audit()).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().contains(".jsonl")).collect();
+    segments.sort();
+    let text: String = segments.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    events.filter(|event: &serde_json::Value| event["action"] == action).collect()
+}
+
+#[test]
+fn what_is_approved_gets_another_end_sooner_or_later() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    approve_all(&host);
+    let record = make(&host);
+    let inbox = || host.inboxes(Some("dev")).unwrap().remove(0);
+    let net = ["net * a.example:443".to_owned()];
+    let commit = || Some("4be0643f1d98".repeat(3) + "4be0");
+    host.edit_definition(&host.here, "dev", |definition| {
+        definition.wanted.as_mut().unwrap().provenance.commit = commit();
+    })
+    .unwrap();
+    let before = events(&host, "approve").len();
+    let ends = [Some("2999-12-31"), Some("2998-12-31"), Some("2999-06-30"), None];
+    for (number, until) in ends.into_iter().enumerate() {
+        let end: Option<crate::model::end::End> = until.map(|until| until.parse().unwrap());
+        let answer = Answer::Approve { until: end.map(|end| end.moment().to_string()) };
+        host.answer(&inbox(), &net, &answer, &Silent).unwrap();
+        // In force, in the record, in the event: who, when, for which commit, until when.
+        assert_eq!(host.store.load(&record.id).unwrap().desired.network.rules[0].until, end);
+        let known = inbox().approved;
+        let approval = known.iter().find(|approval| approval.grant == net[0]).unwrap();
+        assert_eq!((approval.end(), &approval.by, &approval.commit), (end, &host.user, &commit()));
+        assert!(approval.at.parse::<Timestamp>().is_ok() && approval.how == How::Asked);
+        let all = events(&host, "approve");
+        let event = all.last().unwrap();
+        assert_eq!((all.len(), event["resource"].as_str()), (before + number + 1, Some(net[0].as_str())));
+        let moment = end.map_or(serde_json::Value::Null, |end| json!(end.moment().to_string()));
+        assert_eq!((&event["detail"]["until"], &event["detail"]["how"]), (&moment, &json!("asked")));
+        assert_eq!(event["provenance"]["commit"], json!(commit()));
+        assert_eq!(event["user"], json!(host.user));
+        assert_eq!(event["detail"]["grant_id"], json!(approvals::id(&net[0])));
+    }
+    assert_eq!((inbox().approved.len(), asked(&host)), (2, Vec::new()));
+}
+
+#[test]
+fn an_end_of_what_was_typed_leaves_it_typed() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    let document = Source::CommandLine(Box::new(serde_json::json!({
+        "apiVersion": "cofferdam.dev/v1alpha1", "kind": "Sandbox", "metadata": { "name": "mine" },
+        "spec": { "agent": "shell", "network": { "rules": [{ "allow": "a.example", "why": "typed" }] } },
+    })));
+    Operations::park(&host, &proposal(&host, &document)).unwrap();
+    let inbox = || host.inboxes(Some("mine")).unwrap().remove(0);
+    let all: Vec<String> = inbox().approved.iter().map(|approval| approval.grant.clone()).collect();
+    let answer = Answer::Approve { until: Some("2999-01-01T00:00:00Z".into()) };
+    host.answer(&inbox(), &all, &answer, &Silent).unwrap();
+    let typed = |approval: &Approval| approval.how == How::Typed && approval.until.is_some();
+    assert!(!all.is_empty() && inbox().approved.iter().all(typed));
+}
+
+#[test]
+fn what_was_approved_for_a_sandbox_that_is_gone_can_be_ended_and_withdrawn() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    approve_all(&host);
+    host.forget_typed(&host.here, "dev").unwrap();
+    let inbox = || host.inboxes(Some("dev")).unwrap().remove(0);
+    let net = ["net * a.example:443".to_owned()];
+    let answer = Answer::Approve { until: Some("2999-01-01T00:00:00Z".into()) };
+    host.answer(&inbox(), &net, &answer, &Silent).unwrap();
+    assert!(inbox().approved.iter().any(|approval| approval.grant == net[0] && approval.until.is_some()));
+    host.answer(&inbox(), &net, &Answer::Reject, &Silent).unwrap();
+    assert_eq!((inbox().approved.len(), inbox().rejected.len()), (1, 1));
+    // The break: nothing else is approved that nobody asks for.
+    let refused = host.answer(&inbox(), &["net * b.example:443".into()], &answer, &Silent).unwrap_err();
+    assert_eq!(refused.code(), "nothing_asked");
+}
+
+#[test]
+fn the_operators_lists_are_bounded_with_their_lines() {
+    let stage = Stage::new();
+    let lines: String = (0..=4_096).map(|port| format!("    - port {}\n", port + 1)).collect();
+    for list in ["baseline", "never"] {
+        stage.write("config/config.yaml", &format!("approvals:\n  {list}:\n{lines}"));
+        let env = |name: &str| {
+            (name == "COFFERDAM_CONFIG").then(|| OsString::from(stage.root.join("config/config.yaml")))
+        };
+        let wrong = Host::with(&env, &stage.root.join("web")).err().unwrap();
+        assert_eq!((wrong.kind(), wrong.object().line), (Kind::File, Some(4_096 + 3)), "{list}");
+        assert!(wrong.object().message.contains("more than 4096"), "{wrong:?}");
+    }
+}

@@ -114,12 +114,19 @@ pub(super) fn judge(
         let bound = entry.since.is_some() || seen.is_some();
         return Ok(Tip { commit, signer, file: committed::Written::default(), bound });
     };
-    let file = committed::read(&bytes).map_err(|failure| wrong(failure.object().message.clone()))?;
+    let file = committed::read(&bytes).map_err(|failure| wrong(placed(&failure)))?;
     if file.repository.as_ref() != Some(&entry.repository) && !checks.skips(Check::Repository) {
         let wanted = entry.repository.clone();
         return Err(TrustError::Repository { commit, named: file.repository, wanted });
     }
     Ok(Tip { commit, signer, file, bound: true })
+}
+
+/// The first thing that is wrong, with its line.
+fn placed(failure: &Failure) -> String {
+    let object = failure.object();
+    let line = object.line.map_or_else(String::new, |line| format!("line {line}: "));
+    format!("{line}{}", object.message)
 }
 
 /// Whether a clone is of the repository that an entry names, by where its remote is fetched from.

@@ -2,12 +2,12 @@
 
 use std::{fmt, time::Duration};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     model::{desired::Sandbox, end::End},
     plan::{Plan, PlanInput},
-    store::{Approval, FromRef, Owner, Rejection},
+    store::{Approval, FromRef, Owner, Rejection, approvals},
 };
 
 /// How a proposal is made and carried out.
@@ -112,7 +112,7 @@ impl Proposal {
 /// A grant that nobody has answered for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Asked {
-    /// What `approve` and `reject` call it: the beginning of a digest of the grant's text.
+    /// What `approve` and `reject` call it: a digest of the grant's text. A unique beginning of it will do there.
     pub id: String,
     /// The definition that asks for it.
     pub sandbox: String,
@@ -148,12 +148,17 @@ pub struct Inbox {
     /// Texts of the approvals that count now.
     #[serde(skip)]
     pub in_force: Vec<String>,
+    /// Those of them that `--yes` would approve.
+    #[serde(skip)]
+    pub by_yes: Vec<String>,
     /// What counts because a trusted ref says so.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "with_ids")]
     pub committed: Vec<FromRef>,
     /// What was approved.
+    #[serde(serialize_with = "with_ids")]
     pub approved: Vec<Approval>,
     /// What was rejected, and is not asked for again.
+    #[serde(serialize_with = "with_ids")]
     pub rejected: Vec<Rejection>,
 }
 
@@ -164,6 +169,29 @@ impl Inbox {
         let counting = self.approved.iter().filter(|approval| self.in_force.contains(&approval.grant));
         counting.map(|approval| (approval.grant.clone(), approval.end())).collect()
     }
+
+    /// The ids of everything in it.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        let asked = self.asked.iter().map(|asked| asked.id.clone());
+        let committed = self.committed.iter().map(|from| &from.grant);
+        let approved = self.approved.iter().map(|approval| &approval.grant);
+        let rejected = self.rejected.iter().map(|rejection| &rejection.grant);
+        let answered = committed.chain(approved).chain(rejected);
+        asked.chain(answered.map(|grant| approvals::id(grant))).collect()
+    }
+}
+
+/// An answer with what it is called.
+#[derive(Serialize)]
+struct Numbered<'a, T> {
+    id: String,
+    #[serde(flatten)]
+    answer: &'a T,
+}
+
+fn with_ids<T: Serialize + AsRef<str>, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter().map(|answer| Numbered { id: approvals::id(answer.as_ref()), answer }))
 }
 
 /// A ref of this repository that the operator trusts, and what became of it.

@@ -190,7 +190,17 @@ impl Operations for Scripted {
         let (sandbox, place) = ("dev".to_owned(), owner.to_string());
         let (in_force, approved, rejected) = (vec![], vec![], vec![]);
         let (asked, committed) = (self.asked(), Vec::new());
-        Ok(vec![Inbox { owner, place, sandbox, asked, in_force, committed, approved, rejected }])
+        Ok(vec![Inbox {
+            owner,
+            place,
+            sandbox,
+            asked,
+            in_force,
+            by_yes: vec![],
+            committed,
+            approved,
+            rejected,
+        }])
     }
 
     fn answer(&self, _: &Inbox, grants: &[String], answer: &Answer, _: &dyn Progress) -> Result<(), Failure> {

@@ -18,6 +18,8 @@ use crate::model::{
 
 /// Longest text of a grant, in bytes: a wide pattern with thousands of exceptions.
 pub const GRANT_MAX: usize = 256 << 10;
+/// Most methods and exceptions of one: more than the rules of a sandbox may tell apart. Each is compared with each.
+pub const PARTS_MAX: usize = 6_144;
 /// The header of a secret that is not written.
 pub(super) const USUAL_HEADER: &str = "authorization";
 
@@ -27,6 +29,9 @@ pub enum GrantError {
     /// It is longer than any.
     #[error("a grant has at most {GRANT_MAX} bytes")]
     TooLong,
+    /// It tells more apart than any.
+    #[error("a grant has at most {PARTS_MAX} methods and exceptions")]
+    TooMuch,
     /// It has another form.
     #[error("`{}` is not a grant; a grant is for example `net GET,HEAD registry:npm`, `mount ~/data read` or `port 3000`", shown(.0))]
     Form(String),
@@ -58,9 +63,21 @@ impl FromStr for Grant {
             return Err(GrantError::TooLong);
         }
         let form = || GrantError::Form(text.to_owned());
-        let grant = words::split(text).and_then(grant).ok_or_else(form)?;
+        let words = words::split(text).ok_or_else(form)?;
+        if words.iter().map(|word| parts(word)).sum::<usize>() > PARTS_MAX {
+            return Err(GrantError::TooMuch);
+        }
+        let grant = grant(words).ok_or_else(form)?;
         let written = grant.to_string();
         if written == text { Ok(grant) } else { Err(GrantError::Spelling { text: text.to_owned(), written }) }
+    }
+}
+
+/// How many methods or exceptions a word may stand for.
+fn parts(word: &str) -> usize {
+    match word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b',') {
+        true => word.split(',').count(),
+        false => usize::from(word == "except"),
     }
 }
 

@@ -113,6 +113,22 @@ impl Grant {
         }
     }
 
+    /// How much it is to compare: one for each method, and one for each method of each exception.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let count = |methods: &Methods| match methods {
+            Methods::All => 1,
+            Methods::Only(methods) => methods.len(),
+        };
+        let except: &[_] = match self {
+            Self::Net(net) | Self::Ask(net) => &net.except,
+            Self::Preset { except, .. } => except,
+            _ => &[],
+        };
+        let except: usize = except.iter().map(|reach| count(&reach.methods)).sum();
+        self.methods().map_or(1, count).saturating_mul(1 + except)
+    }
+
     fn has_parts(&self) -> bool {
         matches!(self.methods(), Some(Methods::Only(_)))
     }

@@ -70,11 +70,25 @@ fn what_is_allowed_for_a_time_ends_in_a_running_sandbox() {
     let ended = home.events(Some("dev")).into_iter().filter(|event| event["reason"] == "ended").count();
     assert_eq!(ended, 2, "one event for each");
 
-    // The same without an end goes on.
-    home.run(&["approve", "dev", &id]);
+    // What has ended asks again.
     home.run(&["apply"]);
     let waiting = home.run(&["pending", "dev", "-o", "json"]).json();
     assert_eq!(waiting["pending"][0]["asked"][0]["id"], id.as_str(), "it asks again: {waiting:#}");
+    home.run(&["approve", "dev", &id]).ok();
+    assert_eq!(answer(&home), "200");
+
+    // What is approved gets an end, and another that is sooner: for nothing waits, by its name alone.
+    let (_, late) = soon(3_600);
+    home.run(&["approve", "dev", &id, "--until", &late]).ok();
+    let (then, text) = soon(25);
+    let said = home.run(&["approve", "dev", "--yes", "--until", &text]).ok();
+    assert!(said.contains("held.test:80") && said.contains(&text), "{said}");
+    let shown = home.run(&["pending", "dev", "--all"]).ok();
+    assert!(shown.contains(&format!("until {text}")), "{shown}");
+    assert_eq!(answer(&home), "200");
+    assert!(held_until(&home, &server) >= then);
+    assert_eq!(answer(&home), "403");
+    // And none: by its id, although it has ended.
     home.run(&["approve", "dev", &id]).ok();
     assert_eq!(answer(&home), "200");
 }
