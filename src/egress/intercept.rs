@@ -68,13 +68,13 @@ pub(crate) async fn splice(
     pass(shared, stream, &peer, decision, Protocol::Tls, open).await;
 }
 
-struct Hello {
+pub(super) struct Hello {
     accepted: Accepted,
     /// Every byte of it as it came.
     bytes: Vec<u8>,
     /// Bytes that came after it.
     rest: Vec<u8>,
-    sni: Option<String>,
+    pub(super) sni: Option<String>,
     stream: BoxIo,
 }
 
@@ -108,7 +108,7 @@ async fn read(shared: &Shared, stream: BoxIo, peer: &Peer, decision: &Decision) 
     None
 }
 
-async fn parse(mut stream: BoxIo) -> Option<Hello> {
+pub(super) async fn parse(mut stream: BoxIo) -> Option<Hello> {
     let mut acceptor = Acceptor::default();
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];

@@ -27,6 +27,7 @@ mod leaf;
 mod limits;
 mod names;
 mod open;
+pub mod overhear;
 pub mod proxy;
 mod reflect;
 mod relay;
