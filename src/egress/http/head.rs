@@ -56,7 +56,9 @@ pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
 pub(crate) fn parse_head(bytes: &[u8]) -> Result<Head, Violation> {
     let text = bytes.strip_suffix(b"\r\n\r\n").ok_or(Violation::Line)?;
     let mut lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    if text.iter().zip(text.iter().skip(1)).any(|(a, b)| (*b == b'\n') != (*a == b'\r')) {
+    // The line break that ends the last line is off already.
+    let whole = text.iter().zip(text.iter().skip(1)).all(|(a, b)| (*b == b'\n') == (*a == b'\r'));
+    if !whole || text.ends_with(b"\r") {
         return Err(Violation::Field);
     }
     let (target, minor) = request_line(lines.next().unwrap_or_default())?;
@@ -127,4 +129,19 @@ pub(crate) fn bad_request(why: &str) -> String {
         "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_in_one_way() {
+        let head = |end: &str| parse_head(format!("GET / HTTP/1.1\r\nHost: a{end}\r\n\r\n").as_bytes());
+        assert!(head("").is_ok() && head("\r\nX: y").is_ok());
+        for bad in ["\r", "\r\nX: y\r", "\nX: y", "\rX: y", "\r\r\nX: y", "\n", "\n\r"] {
+            assert!(head(bad).is_err(), "{bad:?}");
+        }
+        assert!(parse_head(b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").is_err());
+    }
 }
