@@ -48,6 +48,7 @@ mod schema;
 mod sets;
 mod shape;
 mod shelf;
+mod source;
 mod spanned;
 mod stack;
 mod syntax;

@@ -4,16 +4,19 @@
 //! whatever is quoted from a file passes through [`quoted`] or [`Source`], and every text of a finding is made visible
 //! once more when it is put in.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, path::Path};
 
-use super::elsewhere::GitSource;
-use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, Severity, SourceCode, SourceSpan};
 use serde_json::{Value, json};
 
+use super::elsewhere::GitSource;
+pub use super::source::Source;
 use crate::model::text::visible;
 
 /// Longest quotation from a file, in characters.
 const QUOTED_MAX: usize = 60;
+/// Most lines that are drawn of a place; of a longer one the first is.
+const DRAWN_MAX: usize = 6;
 
 /// Longest path that the kernel takes, in bytes (`PATH_MAX` of linux/limits.h): no longer one names a folder.
 const PATH_MAX: usize = 4096;
@@ -31,38 +34,6 @@ pub struct Span {
     pub column: u32,
 }
 
-/// A text that findings point into, as it may be shown: what a terminal would obey is replaced by signs of the
-/// same length, so that spans stay right.
-#[derive(Debug, Clone)]
-pub struct Source(Arc<NamedSource<Arc<str>>>);
-
-impl Source {
-    /// A text under the name that its user knows it by.
-    #[must_use]
-    pub fn new(name: &str, text: &str) -> Self {
-        let clean = !text.chars().any(is_unprintable);
-        let shown = if clean { Arc::from(text) } else { text.chars().fold(String::new(), printable).into() };
-        Self(Arc::new(NamedSource::new(escaped(name), shown).with_language("yaml")))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    /// All of it.
-    pub(super) fn text(&self) -> &str {
-        self.0.inner()
-    }
-
-    /// What stands at `span`.
-    #[must_use]
-    pub fn slice(&self, span: Span) -> &str {
-        self.0.inner().get(span.start as usize..span.end as usize).unwrap_or_default()
-    }
-}
-
 /// Characters that a terminal obeys or that make a text look like another one: those that YAML forbids, and
 /// the bidirectional controls (CVE-2021-42574).
 pub(super) fn is_unprintable(sign: char) -> bool {
@@ -71,16 +42,6 @@ pub(super) fn is_unprintable(sign: char) -> bool {
         '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
         _ => sign.is_control(),
     }
-}
-
-fn printable(mut shown: String, sign: char) -> String {
-    match (is_unprintable(sign), sign.len_utf8()) {
-        (false, _) => shown.push(sign),
-        (true, 1) => shown.push('?'),
-        (true, 2) => shown.push_str("??"),
-        (true, _) => shown.push('\u{fffd}'),
-    }
-    shown
 }
 
 /// `text` with line breaks and whatever a terminal obeys made visible.
@@ -328,12 +289,16 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&*self.source_text.0)
+        Some(&self.source_text)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let length = self.span.end.saturating_sub(self.span.start) as usize;
-        let span = SourceSpan::new((self.span.start as usize).into(), length);
+        let place = self.source_text.slice(self.span);
+        let drawn = match place.match_indices('\n').nth(DRAWN_MAX) {
+            Some(_) => place.find('\n').unwrap_or_default(),
+            None => self.span.end.saturating_sub(self.span.start) as usize,
+        };
+        let span = SourceSpan::new((self.span.start as usize).into(), drawn);
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(self.label.clone(), span))))
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 /// Largest file that is put into a sandbox, in bytes.
 pub(super) const SOURCE_MAX: usize = 1 << 20;
 /// Most bytes of such files that one load reads: 10,000 documents must not fill the host's memory.
-const LOAD_MAX: usize = 64 << 20;
+pub(in crate::kit) const LOAD_MAX: usize = 64 << 20;
 /// Most bytes that the archives of one load hold: two of the largest.
 const ARCHIVES_MAX: usize = 128 << 20;
 /// Most bytes that all sandboxes of one load hold: 10,000 of them with 150 rules each.
@@ -48,6 +48,11 @@ impl Budget {
     /// For what all sandboxes of a load hold together.
     pub(in crate::kit) fn of_sandboxes() -> Self {
         Self(Cell::new(SANDBOXES_MAX))
+    }
+
+    /// How many bytes are left.
+    pub(in crate::kit) fn left(&self) -> usize {
+        self.0.get()
     }
 
     /// Whether so many bytes were left.

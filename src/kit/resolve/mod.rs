@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 pub(super) use agent::PLANNED;
 pub(super) use guest::is_of_the_guest;
-pub(super) use here::{Budget, Here};
+pub(super) use here::{Budget, Here, LOAD_MAX};
 pub(super) use network::resolve_target;
 pub(super) use org::check_policy;
 pub(super) use part::{agent_part, mixin_part, sandbox_part};

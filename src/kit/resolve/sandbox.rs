@@ -1,6 +1,7 @@
 //! One sandbox, of the contributions that were put together.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
 };
@@ -24,6 +25,9 @@ use crate::{
         rule::Origin,
     },
 };
+
+/// Most bytes of the texts of one sandbox that hold the workspace's path.
+const FILLED_MAX: usize = 16 << 20;
 
 /// What a sandbox is made of beside its merged contributions.
 pub(in crate::kit) struct Whole<'a> {
@@ -55,10 +59,8 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
     let workspace = workspace(&whole, findings);
     check_written(merged, &workspace, findings);
     let Whole { name, labels, agent, agent_written, kits, merged, .. } = whole;
-    let fill = |text: String| match text.contains(text::WORKSPACE) {
-        true => text.replace(text::WORKSPACE, &workspace.path.to_string_lossy()),
-        false => text,
-    };
+    let filling = Filling::new(&workspace.path);
+    let fill = |text| filling.fill(text);
     let args: Vec<String> = value(merged.args).unwrap_or_default();
     let words = |own: Option<Placed<Vec<String>>>| {
         own.map(|own| own.value.into_iter().chain(args.clone()).map(fill).collect::<Vec<_>>())
@@ -71,7 +73,7 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
         file
     });
     let working_dir = merged.working_dir.map(|dir| joined(&workspace.path, &dir.value));
-    Some(desired::Sandbox {
+    let sandbox = desired::Sandbox {
         name,
         labels,
         start: value(merged.start).unwrap_or(Start::Always),
@@ -117,7 +119,35 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
         provenance: whole.file.provenance.clone(),
         origins,
         workspace: Some(workspace),
-    })
+    };
+    if filling.room.get().is_none() {
+        let message = format!("with the workspace's path its texts hold more than {} MiB", FILLED_MAX >> 20);
+        findings.push(whole.at.problem(Code::TooLarge, message));
+    }
+    Some(sandbox)
+}
+
+/// Puts the workspace's path where the expression for it stands: a long path makes a long text of many of them.
+struct Filling {
+    path: String,
+    /// Bytes that the texts may still have; none once they would have had more.
+    room: Cell<Option<usize>>,
+}
+
+impl Filling {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_string_lossy().into_owned(), room: Cell::new(Some(FILLED_MAX)) }
+    }
+
+    fn fill(&self, text: String) -> String {
+        let count = text.matches(text::WORKSPACE).count();
+        if count == 0 {
+            return text;
+        }
+        let longer = text.len() + count * self.path.len();
+        self.room.set(self.room.get().and_then(|room| room.checked_sub(longer)));
+        if self.room.get().is_some() { text.replace(text::WORKSPACE, &self.path) } else { text }
+    }
 }
 
 fn value<T>(placed: Option<Placed<T>>) -> Option<T> {
@@ -228,5 +258,22 @@ fn check_named(merged: &Part, findings: &mut Findings) {
     }
     for file in merged.files.iter().filter(|file| file.value.placeholders) {
         check(&String::from_utf8_lossy(&file.value.content), &file.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_path_fills_so_many_texts_and_no_more() {
+        let filling = Filling::new(Path::new(&"/x".repeat(2_000)));
+        let text = format!("a {} b", text::WORKSPACE);
+        assert_eq!(filling.fill("plain".to_owned()), "plain");
+        assert_eq!(filling.fill(text.clone()).len(), 4_004);
+        let many = text::WORKSPACE.repeat(4_000);
+        assert!(filling.fill(many.clone()).len() > 15 << 20);
+        assert_eq!(filling.fill(many.clone()), many);
+        assert_eq!((filling.room.get(), filling.fill(text.clone())), (None, text));
     }
 }

@@ -8,18 +8,22 @@ use crate::kit::{
     near::similar,
     parse::FILE_MAX,
     problem::{Code, Span, quoted},
+    resolve::{Budget, LOAD_MAX},
     tree::{Kind, Node},
     wire::argument::Scalar,
 };
 
-/// A document with its arguments filled in, and the places that are left open.
+/// A document with its arguments filled in, and the places that are left open. What is put in counts against `budget`.
 pub(super) fn fill<'a>(
     node: &'a Node,
     values: &Values,
+    budget: &Budget,
     findings: &mut Findings,
 ) -> (Cow<'a, Node>, Vec<u32>) {
-    let mut filling = Filling { values, findings, open: Vec::new(), room: FILE_MAX };
+    let room = FILE_MAX.min(budget.left());
+    let mut filling = Filling { values, findings, open: Vec::new(), room };
     let filled = filling.document(node);
+    budget.take(room - filling.room);
     (filled.map_or(Cow::Borrowed(node), Cow::Owned), filling.open)
 }
 
@@ -96,19 +100,20 @@ impl Filling<'_> {
             };
             let Some(value) = value else { return Some(self.leave(span)) };
             if before.is_empty() && after.is_empty() && rest.len() == text.len() {
-                return Some(match value {
+                let kind = match value {
+                    Scalar::Text(text) if text.len() > self.room => return Some(self.full(span)),
                     Scalar::Text(text) => Kind::Text(text.clone()),
                     Scalar::Int(number) => Kind::Int(*number),
                     Scalar::Bool(value) => Kind::Bool(*value),
-                });
+                };
+                self.room -= if let Kind::Text(text) = &kind { text.len() } else { 0 };
+                return Some(kind);
             }
             filled.push_str(before);
             filled.push_str(&value.to_string());
             rest = after;
             if self.room < filled.len() {
-                let message = format!("with its arguments the kit is larger than {} MiB", FILE_MAX >> 20);
-                self.findings.push(self.findings.at(Code::TooLarge, span, message));
-                return Some(self.leave(span));
+                return Some(self.full(span));
             }
         }
         if rest.len() == text.len() {
@@ -117,6 +122,16 @@ impl Filling<'_> {
         filled.push_str(rest);
         self.room = self.room.saturating_sub(filled.len());
         Some(Kind::Text(filled))
+    }
+
+    /// There is no room for more; what follows is not looked at either.
+    fn full(&mut self, span: Span) -> Kind {
+        let (one, all) = (FILE_MAX >> 20, LOAD_MAX >> 20);
+        let message =
+            format!("with its arguments a kit has at most {one} MiB, all kits have at most {all} MiB");
+        self.findings.push(self.findings.at(Code::TooLarge, span, message));
+        self.room = 0;
+        self.leave(span)
     }
 
     fn leave(&mut self, span: Span) -> Kind {

@@ -72,7 +72,7 @@ impl Shelf<'_> {
 
     fn made_of(&mut self, making: &mut Making<'_>, values: &Values, chain: &mut Vec<usize>) -> Option<Part> {
         let kit = making.kit;
-        let (node, open) = fill(&kit.document.node, values, &mut making.findings);
+        let (node, open) = fill(&kit.document.node, values, &self.budget, &mut making.findings);
         let Said { mut part, extends, locked } = self.said(kit, &node, open, &mut making.findings)?;
         part.names = vec![kit.name.clone()];
         part.locked = locks(&locked, making);

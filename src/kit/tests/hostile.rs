@@ -5,6 +5,8 @@ mod attacks;
 
 use std::time::Duration;
 
+use miette::Diagnostic as _;
+
 use super::*;
 use crate::sys::meter::{Cost, measure};
 use attacks::{ATTACKS, Attack, HEAD, MEANINGS, document, lines};
@@ -237,4 +239,34 @@ fn more_rules_than_are_compared_are_refused() {
     assert!(many.len() == 1 && many[0].contains("at most 2000 requests"), "{many:?}");
     let pairs = told(600, 600);
     assert!(pairs.len() == 1 && pairs[0].contains("too many together"), "{pairs:?}");
+}
+
+/// Kits that put a long argument in wherever one may stand, alone or in a text.
+fn filled(kits: usize, text: &str) -> Vec<u8> {
+    let value = "x".repeat(4_000);
+    let kit = |n: usize| {
+        let env: String = (0..3_000).map(|key| format!("    A{key}: \"{text}\"\n")).collect();
+        document("Mixin", &format!("m{n}"), &format!("  args: {{a: {{default: {value}}}}}\n  env:\n{env}"))
+    };
+    (0..kits).map(kit).collect::<String>().into_bytes()
+}
+
+/// Found through the binary: 400 KB of `${{ args.a }}` became 2.6 GB.
+#[test]
+fn what_arguments_make_of_kits_is_bounded() {
+    for text in ["${{ args.a }}", "-${{ args.a }}-"] {
+        let (problems, one) = measure(|| sandbox(&filled(1, text)));
+        assert!(problems.iter().any(|it| it.code == Code::TooLarge), "{problems:?}");
+        assert!(one.peak < 64 << 20, "{one:?}");
+        let (problems, many) = measure(|| sandbox(&filled(40, text)));
+        assert!(problems.len() < 601 && many.peak < 256 << 20, "{many:?}");
+    }
+}
+
+#[test]
+fn of_a_place_with_many_lines_the_first_is_drawn() {
+    let text = format!("{HEAD}  files:\n  - path: ~/x\n    content: |\n{}", "      line\n".repeat(40_000));
+    let problems = sandbox(text.as_bytes());
+    let drawn: Vec<_> = problems[0].labels().expect("it has a place").map(|label| label.len()).collect();
+    assert!(problems.len() == 1 && drawn[0] < 100, "{drawn:?}");
 }
