@@ -13,7 +13,9 @@ use crate::{
         ops::{Answer, Operations, Source},
         tests::keeper::FakeKeeper,
     },
+    model::progress::Unfinished,
     plan::{Action, Reason},
+    reconcile::World,
 };
 
 /// A sandbox that runs as its file said, and its keeper.
@@ -204,4 +206,23 @@ fn a_condition_is_awaited_by_what_changes_in_the_sandboxs_folder() {
     other.join().unwrap();
     let never = scene.host.await_status(&found, &|_| false, Duration::from_millis(1));
     assert_eq!(never.unwrap(), None);
+}
+
+#[test]
+fn a_pass_takes_nothing_back_that_another_has_noted_meanwhile() {
+    let scene = Scene::new();
+    let (store, id, planned) = (&scene.host.store, &scene.record.id, scene.record.generation);
+    let generations = [(id.clone(), planned)].into();
+    let mut hands = Hands { host: &scene.host, owner: &scene.record.owner, generations, on: &Silent };
+    let mut desired = scene.record.desired.clone();
+    desired.env.insert("A".to_owned(), "b".to_owned());
+    let theirs = store.update_until(id, planned, desired, Some(Unfinished::Stop)).unwrap();
+    for late in [hands.reach(id, None), hands.orphan(id)] {
+        assert_eq!(late.unwrap_err().code(), "stale");
+    }
+    assert_eq!(scene.record(), theirs);
+    // Its own work it may note, as far as it has come.
+    hands.generations.insert(id.clone(), theirs.generation);
+    hands.reach(id, None).unwrap();
+    assert_eq!(scene.record().unfinished, None);
 }

@@ -177,16 +177,14 @@ impl World for Hands<'_> {
             // Built while the machine still runs: a template that fails costs nobody a sandbox.
             self.host.ensure_stack(wanted, Some(&record), self.on)?;
         }
-        let planned = self.generations.get(id).copied().unwrap_or(record.generation);
-        let written = self.host.store.update_until(id, planned, wanted.clone(), Some(until));
+        let written = self.host.store.update_until(id, self.generation(id)?, wanted.clone(), Some(until));
         let written = written.map_err(update_failure)?;
         self.generations.insert(id.clone(), written.generation);
         Ok(())
     }
 
     fn reach(&mut self, id: &SandboxId, left: Option<Unfinished>) -> Result<(), Failure> {
-        let generation = self.load(id)?.generation;
-        self.host.store.reach(id, generation, left).map(drop).map_err(update_failure)
+        self.host.store.reach(id, self.generation(id)?, left).map(drop).map_err(update_failure)
     }
 
     fn enforce(&mut self, id: &SandboxId) -> Result<(), Failure> {
@@ -218,8 +216,8 @@ impl World for Hands<'_> {
     }
 
     fn orphan(&mut self, id: &SandboxId) -> Result<(), Failure> {
-        let (generation, now) = (self.load(id)?.generation, Timestamp::now().to_string());
-        self.host.store.orphan(id, generation, &now).map(drop).map_err(update_failure)
+        let now = Timestamp::now().to_string();
+        self.host.store.orphan(id, self.generation(id)?, &now).map(drop).map_err(update_failure)
     }
 
     fn remove(&mut self, id: &SandboxId) -> Result<(), Failure> {
@@ -250,5 +248,10 @@ fn update_failure(error: UpdateError) -> Failure {
 impl Hands<'_> {
     fn load(&self, id: &SandboxId) -> Result<Record, Failure> {
         self.host.store.load(id).map_err(state_failure)
+    }
+
+    /// What this pass planned with, or wrote: whoever wrote since has work of their own to note.
+    fn generation(&self, id: &SandboxId) -> Result<u64, Failure> {
+        self.generations.get(id).copied().map_or_else(|| Ok(self.load(id)?.generation), Ok)
     }
 }
