@@ -4,14 +4,14 @@
 use super::*;
 use crate::{
     model::{
-        desired::{Port, Preset},
+        desired::{Port, Preset, Start},
         rule::{Layer, Origin},
     },
     plan::{
         self, Approvals, Plan, PlanInput,
         grant::{GrantSet, Ground, granted},
     },
-    reconcile::simulated::{Break, Simulated},
+    reconcile::simulated::{Break, Fault, Luck, Simulated},
 };
 
 /// Passes that a host without faults needs at most: ports may have to change hands.
@@ -68,7 +68,7 @@ fn planned(world: &mut Simulated, desired: &[Sandbox], observed: &[Observed]) ->
         suspended: BTreeSet::new(),
         approvals: Approvals { baseline: GrantSet::default(), definitions },
         now: false,
-        prune: false,
+        prune: world.prune,
         at: None,
         ground,
     })
@@ -229,14 +229,17 @@ fn what_a_failed_removal_still_holds_is_not_taken() {
 
     let observed = world.observe().expect("readable");
     let steps = planned(&mut world, &desired, &observed).executable();
-    let mut stubborn = Stubborn(&mut world);
-    let report = execute(&mut stubborn, &desired, &observed, steps, 0, |_| {});
+    let mut stubborn = Stubborn { world: &mut world, refuses: "stop" };
+    let mut begun = Vec::new();
+    let report =
+        execute(&mut stubborn, &desired, &observed, steps, 0, |step| begun.push(step.name.to_string()));
+    assert_eq!(begun, ["a", "b", "c"], "each once, though b is only held");
     let fates: Vec<_> = report.outcomes.into_iter().map(|outcome| outcome.fate).collect();
     let by = desired[0].name.clone();
     assert_eq!(
         fates,
         [
-            Fate::Failed(crate::reconcile::simulated::Fault("it does not go down")),
+            Fate::Failed(Fault("refused")),
             Fate::Held { claim: Claim::Port(8_080), by },
             // Whoever has nothing to do with it is served.
             Fate::Done,
@@ -247,64 +250,137 @@ fn what_a_failed_removal_still_holds_is_not_taken() {
     assert_eq!(complaints(&world, &desired), Vec::<String>::new());
 }
 
-/// A host whose first sandbox does not stop.
-struct Stubborn<'a>(&'a mut Simulated);
+/// A definition that policy refuses costs nobody a machine that runs.
+#[test]
+fn what_cannot_be_recorded_stops_nothing() {
+    for image in ["debian-12", "other"] {
+        let mut world = Simulated::new(1);
+        let mut desired = vec![document("a"), document("b")];
+        assert_eq!(pass(&mut world, &desired, &Half::ORDER), Verdict::Done);
+        for sandbox in &mut desired {
+            sandbox.env = [("N".to_owned(), "1".to_owned())].into();
+            sandbox.template.image = image.to_owned();
+        }
+        let observed = world.observe().expect("readable");
+        let steps = planned(&mut world, &desired, &observed).executable();
+        let mut stubborn = Stubborn { world: &mut world, refuses: "record" };
+        let report = execute(&mut stubborn, &desired, &observed, steps, 0, |_| {});
+        let fates: Vec<_> = report.outcomes.into_iter().map(|outcome| outcome.fate).collect();
+        assert_eq!(fates, [Fate::Failed(Fault("refused")), Fate::Done]);
+        let first = world.boxes.values().next().and_then(|it| it.machine.as_ref());
+        assert!(first.is_some_and(|machine| machine.booted.env.is_empty()), "{image}");
+    }
+}
+
+/// Nothing but `run` starts one that is started on demand: what a killed pass took down, the next one brings up.
+#[test]
+fn one_on_demand_that_a_killed_pass_took_down_comes_up_again() {
+    let kills =
+        (0..10).flat_map(|after| [(after, Luck::Dies), (after, Luck::DiesAfter), (after, Luck::Fails)]);
+    for (image, kill) in
+        ["debian-12", "other"].iter().flat_map(|image| kills.clone().map(move |it| (image, it)))
+    {
+        let mut world = Simulated::new(1);
+        let mut desired = vec![document("a")];
+        pass(&mut world, &desired, &Half::ORDER);
+        desired[0].start = Start::OnDemand;
+        pass(&mut world, &desired, &Half::ORDER);
+        desired[0].env = [("N".to_owned(), "1".to_owned())].into();
+        desired[0].template.image = (*image).to_owned();
+        world.next_luck = Some(kill);
+        for _ in 0..3 {
+            world.revive();
+            pass(&mut world, &desired, &Half::ORDER);
+        }
+        assert_eq!(complaints(&world, &desired), Vec::<String>::new(), "{image} {kill:?}");
+    }
+}
+
+#[test]
+fn what_is_pruned_is_stopped_first_wherever_the_pass_is_killed() {
+    for kill in (0..3).flat_map(|after| [(after, Luck::Dies), (after, Luck::DiesAfter), (after, Luck::Fails)])
+    {
+        let mut world = Simulated::new(1);
+        let desired = vec![document("a"), document("b")];
+        pass(&mut world, &desired, &Half::ORDER);
+        world.prune = true;
+        world.next_luck = Some(kill);
+        for _ in 0..2 {
+            world.revive();
+            pass(&mut world, &desired[..1], &Half::ORDER);
+        }
+        let names: Vec<_> = world.boxes.values().map(|it| it.desired.name.as_str()).collect();
+        assert_eq!((names, &world.crimes), (vec!["a"], &Vec::new()), "{kill:?}");
+    }
+}
+
+/// A host that refuses its first sandbox one effect.
+struct Stubborn<'a> {
+    world: &'a mut Simulated,
+    refuses: &'static str,
+}
+
+impl Stubborn<'_> {
+    fn ask(&self, effect: &str, id: &SandboxId) -> Result<(), Fault> {
+        let first = self.world.boxes.keys().next();
+        if effect == self.refuses && first == Some(id) { Err(Fault("refused")) } else { Ok(()) }
+    }
+}
 
 impl World for Stubborn<'_> {
-    type Failure = crate::reconcile::simulated::Fault;
+    type Failure = Fault;
 
     fn stop(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
-        if self.0.boxes.keys().next() == Some(id) {
-            return Err(crate::reconcile::simulated::Fault("it does not go down"));
-        }
-        self.0.stop(id)
+        self.ask("stop", id)?;
+        self.world.stop(id)
     }
 
     fn observe(&mut self) -> Result<Vec<Observed>, Self::Failure> {
-        self.0.observe()
+        self.world.observe()
     }
 
     fn create(&mut self, wanted: &Sandbox) -> Result<SandboxId, Self::Failure> {
-        self.0.create(wanted)
+        self.world.create(wanted)
     }
 
     fn furnish(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
-        self.0.furnish(id)
+        self.world.furnish(id)
     }
 
     fn record(&mut self, id: &SandboxId, wanted: &Sandbox, until: Unfinished) -> Result<(), Self::Failure> {
-        self.0.record(id, wanted, until)
+        self.ask("record", id)?;
+        self.world.record(id, wanted, until)
     }
 
     fn reach(&mut self, id: &SandboxId, left: Option<Unfinished>) -> Result<(), Self::Failure> {
-        self.0.reach(id, left)
+        self.world.reach(id, left)
     }
 
     fn enforce(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
-        self.0.enforce(id)
+        self.world.enforce(id)
     }
 
     fn renew(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
-        self.0.renew(id)
+        self.world.renew(id)
     }
 
     fn start(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
-        self.0.start(id)
+        self.world.start(id)
     }
 
     fn orphan(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
-        self.0.orphan(id)
+        self.world.orphan(id)
     }
 
     fn remove(&mut self, id: &SandboxId) -> Result<(), Self::Failure> {
-        self.0.remove(id)
+        self.world.remove(id)
     }
 
     fn outlook(&self, failure: &Self::Failure) -> Outlook {
-        self.0.outlook(failure)
+        self.world.outlook(failure)
     }
 
     fn words(&self, failure: &Self::Failure) -> String {
-        self.0.words(failure)
+        self.world.words(failure)
     }
 }

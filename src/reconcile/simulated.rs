@@ -42,6 +42,8 @@ pub(super) struct Box {
     pub(super) orphaned: bool,
     /// Its system disk, with the template that it was first booted on; none while it is blank.
     pub(super) system: Option<Option<String>>,
+    /// Whether a new system disk was asked for, and nothing has run since.
+    renewable: bool,
     /// What agents have written.
     pub(super) data: Option<BTreeSet<u64>>,
     pub(super) machine: Option<Machine>,
@@ -84,7 +86,11 @@ pub(super) struct Simulated {
     pub(super) random: Random,
     /// One effect in this many meets a fault; 0: none does.
     pub(super) one_in: u64,
+    /// What happens to the effect that comes after so many others, once.
+    pub(super) next_luck: Option<(usize, Luck)>,
     pub(super) broken: Break,
+    /// Whether sandboxes without a document shall go.
+    pub(super) prune: bool,
     dead: bool,
     next: u64,
 }
@@ -99,7 +105,9 @@ impl Simulated {
             crimes: Vec::new(),
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             one_in: 0,
+            next_luck: None,
             broken: Break::None,
+            prune: false,
             dead: false,
             next: 0,
         }
@@ -112,6 +120,10 @@ impl Simulated {
     }
 
     fn luck(&mut self) -> Luck {
+        // The effect itself is in the trace already.
+        if let Some((_, luck)) = self.next_luck.take_if(|(after, _)| self.trace.len() > *after) {
+            return luck;
+        }
         if self.one_in == 0 || self.random.below(self.one_in) != 0 {
             return Luck::Good;
         }
@@ -174,6 +186,7 @@ impl Simulated {
         system.get_or_insert_with(|| wanted.template.image.clone());
         // The agent works as soon as it runs.
         data.insert(token);
+        it.renewable = false;
         it.machine = Some(Machine { policy: wanted.network.clone(), booted: wanted, ports });
         self.work.push((id.clone(), token));
         Ok(())
@@ -207,6 +220,7 @@ impl World for Simulated {
             unfinished,
             orphaned: false,
             system: None,
+            renewable: false,
             data: None,
             machine: None,
         };
@@ -236,6 +250,8 @@ impl World for Simulated {
         let broken = self.broken;
         self.effect("record", id, |world| {
             let it = world.of(id)?;
+            let news = it.desired != *wanted || it.unfinished < Some(until);
+            it.renewable |= news && until == Unfinished::Renew;
             it.generation += u64::from(it.desired != *wanted);
             it.desired = wanted.clone();
             it.orphaned = false;
@@ -275,6 +291,11 @@ impl World for Simulated {
                 world.crimes.push(format!("{id} loses the disk that it runs on"));
                 return Err(Fault("it runs"));
             }
+            if !it.renewable {
+                world.crimes.push(format!("{id} loses what was installed since its disk was renewed"));
+                return Err(Fault("it was renewed"));
+            }
+            let it = world.of(id)?;
             it.system = Some(None);
             if broken == Break::RenewsBothDisks {
                 it.data = Some(BTreeSet::new());
@@ -308,8 +329,13 @@ impl World for Simulated {
 
     fn remove(&mut self, id: &SandboxId) -> Result<(), Fault> {
         self.effect("remove", id, |world| {
+            if world.of(id)?.machine.is_some() {
+                world.crimes.push(format!("{id} is removed while it runs"));
+            }
+            if !world.prune {
+                world.crimes.push(format!("{id} is removed, and nobody asked for that"));
+            }
             world.boxes.remove(id);
-            world.crimes.push(format!("{id} is removed, and nobody asked for that"));
             Ok(())
         })
     }

@@ -15,8 +15,8 @@ use crate::{
         unit::Bytes,
     },
     plan::{
-        Action, PlanInput, Reason,
-        grant::{Held, granted, restrict},
+        Action, Noted, PlanInput, Reason,
+        grant::{GrantSet, Held, granted, restrict},
         input_from, input_text, make,
     },
 };
@@ -150,6 +150,21 @@ proptest! {
             let approved = if busy { approved.union(&has.collect()) } else { approved };
             let restricted = restrict(&wanted, &approved, &input.ground);
             prop_assert!(restricted.parked.is_empty(), "{}", restricted.parked);
+        }
+    }
+
+    #[test]
+    fn what_a_step_widens_and_narrows_it_names(input in any_input()) {
+        let set = |sandbox: &Sandbox| -> GrantSet {
+            granted(sandbox, &input.ground).into_iter().map(|it| it.grant).collect()
+        };
+        let named = |noted: &[Noted]| -> GrantSet { noted.iter().map(|it| it.grant.clone()).collect() };
+        for step in make(&input).steps {
+            let Some(wanted) = &step.wanted else { continue };
+            let has = input.observed.iter().find(|it| it.recorded.name == step.name);
+            let (before, after) = (has.map(|it| set(&it.recorded)).unwrap_or_default(), set(wanted));
+            prop_assert_eq!(named(&step.grants), before.missing(&after));
+            prop_assert_eq!(named(&step.narrows), after.missing(&before));
         }
     }
 
