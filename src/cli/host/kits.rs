@@ -47,6 +47,9 @@ enum Place {
 impl Host {
     pub(super) fn checked_kit(&self, path: &Path) -> Result<CheckedKit, Failure> {
         let named = self.read_kit(path)?;
+        if let (Read::Docker(_), Place::File(file)) = (&named.read, &named.place) {
+            docker_files(file)?;
+        }
         Ok(match named.read {
             Read::Docker(imported) => CheckedKit {
                 kind: imported.kind.to_owned(),
@@ -183,14 +186,14 @@ impl Host {
         }
         let mut files = match named.place {
             Place::Archive(files) => files,
-            Place::File(file) if file.ends_with(SPEC_FILE) => {
-                kit::kit_files(file.parent().unwrap_or(Path::new("/"))).map_err(folder_failure)?
-            }
-            Place::File(_) => Vec::new(),
+            Place::File(file) => docker_files(&file)?,
         };
         // Only what is put into the sandbox; the rest is about the other format.
         files
             .retain(|file| file.path.starts_with("files/home/") || file.path.starts_with("files/workspace/"));
+        for file in &mut files {
+            file.bytes = docker::in_our_words(std::mem::take(&mut file.bytes));
+        }
         let text = imported.text.clone().into_bytes();
         files.push(KitFile { path: KIT_FILE.to_owned(), bytes: text, executable: false });
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -240,6 +243,14 @@ impl Host {
             digest: Some(digest),
         })
     }
+}
+
+/// What lies beside a kit of Docker's; nothing where the file is not called as in a kit's folder.
+fn docker_files(file: &Path) -> Result<Vec<KitFile>, Failure> {
+    if !file.ends_with(SPEC_FILE) {
+        return Ok(Vec::new());
+    }
+    kit::kit_files(file.parent().unwrap_or(Path::new("/"))).map_err(folder_failure)
 }
 
 fn no_kit(shown: &str) -> Failure {

@@ -154,7 +154,8 @@ impl Host {
         Ok(LockUpdate { path, changes, consequences, fetched: self.told(), written })
     }
 
-    /// What kits ask for now and did not before, grant by grant.
+    /// What kits ask for now and did not before, grant by grant. What a kit asked for before is known where the cache holds
+    /// it by its old commit; of one that lies in the repository only the new state is there, and all of it is shown.
     fn widened(&self, before: &[Sandbox], loaded: &Loaded, old: &Lock, new: &Lock) -> Vec<String> {
         let ground = self.ground(&loaded.base);
         let changed = |kit: &&KitUse| {
@@ -164,10 +165,13 @@ impl Host {
         let mut lines = Vec::new();
         for sandbox in &loaded.sandboxes {
             let same = before.iter().find(|before| before.name == sandbox.name);
-            let had: GrantSet =
-                same.iter().flat_map(|before| granted(before, &ground)).map(|it| it.grant).collect();
             let sources: Vec<&str> =
                 sandbox.kits.iter().filter(changed).map(|kit| kit.source.as_str()).collect();
+            let lost = |file: &str| sources.contains(&file) && !file.starts_with("git+");
+            let known =
+                |it: &Granted<'_>| !it.origin.and_then(|origin| origin.file.as_deref()).is_some_and(lost);
+            let had = same.iter().flat_map(|before| granted(before, &ground)).filter(known);
+            let had: GrantSet = had.map(|it| it.grant).collect();
             for Granted { grant, origin, .. } in granted(sandbox, &ground) {
                 let origin = origin
                     .filter(|origin| origin.file.as_deref().is_some_and(|file| sources.contains(&file)));

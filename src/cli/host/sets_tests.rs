@@ -257,3 +257,29 @@ fn the_base_is_pinned_where_somebody_can_say_what_it_is() {
     host.renew_lock_with(&source, &WET, &with_jq("5.3")).unwrap();
     assert_eq!(pinned(&host).len(), 11);
 }
+
+/// What `check` and `kit import` refuse, `kit check` refuses, too.
+#[test]
+fn a_kit_of_dockers_is_checked_with_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), "{npm: [\"https://npm.corp.example/\"]}");
+    let kit = folder.path().join("repo/kits/review");
+    fs::create_dir_all(kit.join("files/home")).unwrap();
+    let spec = "schemaVersion: \"2\"\nkind: mixin\nname: review\nargs: {level: {default: low}}\n";
+    fs::write(kit.join("spec.yaml"), spec).unwrap();
+    fs::write(kit.join("files/home/review.toml"), "level = ${{ kit.args.level }}\n").unwrap();
+    assert_eq!(host.check_kit(&kit).unwrap().name, "review");
+
+    // Its arguments stand in its files, too: where it is used as it is, and where it is written as one of ours.
+    let used = FILE.replace("agent: shell", "agent: shell\n  kits: [{kit: review, args: {level: high}}]");
+    fs::write(folder.path().join("repo/sandbox.yaml"), used).unwrap();
+    let selection = Selection::Path(folder.path().join("repo/sandbox.yaml"));
+    let loaded = host.load_selection(&selection, LockUse::Ignore).unwrap();
+    assert_eq!(loaded.sandboxes[0].files[0].content, b"level = high\n");
+    host.import_kit(&kit, Some(Path::new("kits/ours"))).unwrap();
+    let written = fs::read_to_string(folder.path().join("repo/kits/ours/files/home/review.toml")).unwrap();
+    assert_eq!(written, "level = ${{ args.level }}\n");
+
+    std::os::unix::fs::symlink("/etc/passwd", kit.join("files/home/link")).unwrap();
+    assert_eq!(host.check_kit(&kit).unwrap_err().exit_code(), 3);
+}

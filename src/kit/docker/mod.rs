@@ -28,6 +28,17 @@ use super::{
 
 /// Name of the file in a kit's folder.
 pub const SPEC_FILE: &str = "spec.yaml";
+/// How the names of arguments begin, in the spec and in the files beside it.
+pub(super) const ARGUMENTS: &str = "kit.args.";
+
+/// A file of a kit with the names of arguments in our words, as they stand in the spec that became ours.
+#[must_use]
+pub fn in_our_words(bytes: Vec<u8>) -> Vec<u8> {
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if text.contains(ARGUMENTS) => spec::arguments_in_our_words(text).into_bytes(),
+        _ => bytes,
+    }
+}
 
 /// A kit of Docker Sandboxes as ours.
 #[derive(Debug)]

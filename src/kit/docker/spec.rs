@@ -1,5 +1,7 @@
 //! Reading a spec: what is taken from it, and what is said of the rest.
 
+use std::sync::LazyLock;
+
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
@@ -33,14 +35,11 @@ pub(super) struct Spec {
     pub(super) instructions: Option<String>,
     /// Hosts, as they are written, that a key is injected at: HTTPS is spoken there.
     injected: Vec<String>,
-    arguments: Regex,
 }
 
 impl Spec {
     pub(super) fn new(findings: Findings) -> Self {
-        let arguments =
-            Regex::new(r"\$\{\{\s*kit\.args\.([A-Za-z0-9_-]+)\s*\}\}").expect("the expression is right");
-        Self { findings, kit: String::new(), instructions: None, injected: Vec::new(), arguments }
+        Self { findings, kit: String::new(), instructions: None, injected: Vec::new() }
     }
 
     /// The kit's name and what stands elsewhere in the document are known from here on.
@@ -158,7 +157,7 @@ impl Spec {
                 return None;
             }
         };
-        Some(self.arguments.replace_all(&text, "$${{ args.$1 }}").into_owned())
+        Some(arguments_in_our_words(&text))
     }
 
     /// A list of texts; one text counts as a list of it.
@@ -173,6 +172,14 @@ impl Spec {
     pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
         self.findings.into_parts()
     }
+}
+
+/// A text with `${{ args.x }}` where `${{ kit.args.x }}` stands.
+pub(super) fn arguments_in_our_words(text: &str) -> String {
+    static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\$\{\{\s*kit\.args\.([A-Za-z0-9_-]+)\s*\}\}").expect("the expression is right")
+    });
+    WRITTEN.replace_all(text, "$${{ args.$1 }}").into_owned()
 }
 
 /// Appends to a list that may not be there yet; `path` leads to it.

@@ -93,7 +93,7 @@ impl Filling<'_> {
     fn text(&mut self, text: &str, span: Span) -> Option<Kind> {
         let mut filled = String::new();
         let mut rest = text;
-        while let Some((before, name, after)) = next(rest) {
+        while let Some((before, name, after)) = next(rest, OURS) {
             let Some(value) = self.values.get(name) else {
                 self.undeclared(name, span);
                 return Some(self.leave(span));
@@ -153,13 +153,13 @@ impl Filling<'_> {
     }
 }
 
-/// The first `${{ args.NAME }}` of a text: what stands before it, the name, what follows.
-fn next(text: &str) -> Option<(&str, &str, &str)> {
+/// The first `${{ args.NAME }}` of a text, `args.` being the prefix: what stands before it, the name, what follows.
+fn next<'t>(text: &'t str, prefix: &str) -> Option<(&'t str, &'t str, &'t str)> {
     let mut from = 0;
     while let Some(found) = text[from..].find("${{") {
         let begin = from + found;
         let end = begin + text[begin..].find("}}")?;
-        if let Some(name) = text[begin + 3..end].trim().strip_prefix("args.") {
+        if let Some(name) = text[begin + 3..end].trim().strip_prefix(prefix) {
             return Some((&text[..begin], name, &text[end + 2..]));
         }
         from = begin + 3;
@@ -167,15 +167,19 @@ fn next(text: &str) -> Option<(&str, &str, &str)> {
     None
 }
 
-/// The bytes of a kit's file with its arguments filled in. Other expressions are the file's own business.
-pub(super) fn fill_file(bytes: Vec<u8>, values: &Values) -> Vec<u8> {
+/// How our kits write the names of arguments.
+pub(super) const OURS: &str = "args.";
+
+/// The bytes of a kit's file with its arguments filled in, which are written with this prefix. Other expressions are the
+/// file's own business.
+pub(super) fn fill_file(bytes: Vec<u8>, prefix: &str, values: &Values) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(&bytes) else { return bytes };
     if values.is_empty() || !text.contains("${{") {
         return bytes;
     }
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, name, after)) = next(rest) {
+    while let Some((before, name, after)) = next(rest, prefix) {
         filled.push_str(before);
         match values.get(name) {
             Some(Some(value)) if filled.len() < FILE_MAX => filled.push_str(&value.to_string()),
@@ -195,7 +199,8 @@ mod tests {
     fn files_keep_expressions_that_are_not_arguments() {
         let values = Values::from([("x".to_owned(), Some(Scalar::Int(3)))]);
         let text = "a ${{args.x}} ${{ args.y }} ${{ secrets.T }} ${{ args.x";
-        let filled = fill_file(text.into(), &values);
-        assert_eq!(String::from_utf8(filled).unwrap(), "a 3 ${{ args.y }} ${{ secrets.T }} ${{ args.x");
+        let filled = |prefix: &str| String::from_utf8(fill_file(text.into(), prefix, &values)).unwrap();
+        assert_eq!(filled(OURS), "a 3 ${{ args.y }} ${{ secrets.T }} ${{ args.x");
+        assert_eq!(filled("kit.args."), text);
     }
 }

@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{Shelf, arguments::Values, fill::fill_file};
+use super::{
+    Shelf,
+    arguments::Values,
+    fill::{self, fill_file},
+};
 use crate::{
     kit::{
         discover::{FoundFile, Snapshot, SourceFile, Unread, files_in, read_in},
@@ -23,6 +27,11 @@ use crate::{
 };
 
 pub(super) use crate::kit::document::KIT_FILE;
+
+/// Whether a file is that of a kit's folder, so that what lies in `files/` beside it belongs to the kit.
+pub(super) fn is_of_a_folder(file: &Path) -> bool {
+    file.ends_with(KIT_FILE) || file.ends_with(SPEC_FILE)
+}
 
 /// A folder that may be a kit.
 pub(super) struct Place {
@@ -86,17 +95,17 @@ impl Shelf<'_> {
                 return Looked::Wrong;
             }
         };
-        self.shelve(name, bytes, &folder, place, at)
+        self.shelve(name, bytes, &folder.join(KIT_FILE), place, at)
     }
 
     /// Reads a kit's document and keeps what it holds.
-    fn shelve(&mut self, name: String, bytes: Vec<u8>, folder: &Path, place: &Place, at: &At) -> Looked {
+    fn shelve(&mut self, name: String, bytes: Vec<u8>, path: &Path, place: &Place, at: &At) -> Looked {
         if !self.budget.take(bytes.len()) {
             self.push(at.problem(Code::TooLarge, "the kits of these files are too large together"));
             return Looked::Wrong;
         }
         let mut found = read(&name, &bytes);
-        let mut file = SourceFile::new(&name, folder.join(KIT_FILE), &place.base, bytes, None);
+        let mut file = SourceFile::new(&name, path.to_owned(), &place.base, bytes, None);
         file.tree.clone_from(&place.tree);
         self.refuse_known_services(&mut found);
         self.add_services(&mut found);
@@ -127,7 +136,8 @@ impl Shelf<'_> {
             Ok(imported) => {
                 imported.reports.into_iter().for_each(|report| self.push(report));
                 // Lines are those of what it becomes; each grant names its line of the spec.
-                self.shelve(format!("{name} as {KIT_FILE}"), imported.text.into_bytes(), &folder, place, at)
+                let (shown, text) = (format!("{name} as {KIT_FILE}"), imported.text.into_bytes());
+                self.shelve(shown, text, &folder.join(SPEC_FILE), place, at)
             }
             Err(problems) => {
                 problems.into_iter().for_each(|problem| self.push(problem));
@@ -145,6 +155,7 @@ impl Shelf<'_> {
         hasher: &mut Sha256,
         findings: &mut Findings,
     ) -> Vec<Placed<File>> {
+        let prefix = if file.path.ends_with(SPEC_FILE) { docker::ARGUMENTS } else { fill::OURS };
         let below = file.folder().strip_prefix(&file.base).unwrap_or(Path::new(""));
         let mut files = Vec::new();
         for (part, start) in [("home", "~"), ("workspace", WORKSPACE)] {
@@ -162,7 +173,7 @@ impl Shelf<'_> {
                     hasher.update((part.len() as u64).to_le_bytes());
                     hasher.update(part);
                 }
-                let content = fill_file(bytes, values);
+                let content = fill_file(bytes, prefix, values);
                 if !self.budget.take(content.len()) {
                     findings.push(at.problem(Code::TooLarge, "the files of kits are too large together"));
                     return files;

@@ -145,7 +145,7 @@ impl<'a> Shelf<'a> {
 
     /// The kits of a file that was read, and their ids.
     pub(super) fn add_kits(&mut self, read: &mut Read, file: &SourceFile, layer: Layer) -> Vec<usize> {
-        let lies = file.path.ends_with(folder::KIT_FILE);
+        let lies = folder::is_of_a_folder(&file.path);
         let mut ids = Vec::new();
         let mut shared = None;
         for document in std::mem::take(&mut read.documents) {
@@ -175,7 +175,7 @@ impl<'a> Shelf<'a> {
         file: Option<Rc<SourceFile>>,
         layer: Layer,
     ) -> usize {
-        let folder = file.as_ref().is_some_and(|file| file.path.ends_with(folder::KIT_FILE));
+        let folder = file.as_ref().is_some_and(|file| folder::is_of_a_folder(&file.path));
         let kit = Kit {
             kind: document.kind,
             name: document.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
