@@ -32,6 +32,7 @@ mod elsewhere;
 pub mod explain;
 pub mod export;
 mod findings;
+mod git_config;
 pub mod import;
 mod lints;
 mod load;
@@ -69,6 +70,7 @@ pub use config::{ConfigContext, ConfigError, config};
 pub use discover::{Checkout, DiscoverError, Selection, Snapshot, Tree, read_file};
 pub use document::KIT_FILE;
 pub use elsewhere::{Elsewhere, GitSource, GitSourceError, KitStore, Pin};
+pub use git_config::GitConfig;
 pub use lints::too_wide;
 pub use load::{Context, LoadError, Loaded, LockUse, kits_in, load, lock_beside, sandboxes_in};
 pub use lock::{

@@ -32,10 +32,21 @@ pub struct FsConfig {
     pub tag: String,
     /// Nothing may be written.
     pub read_only: bool,
-    /// The rules for a folder that the agent writes: where it lies on the host. None is guarded by nothing.
-    pub guard: Option<PathBuf>,
+    /// The rules for a folder that the agent writes. None is guarded by nothing.
+    pub guard: Option<Guarded>,
     /// Files that are never seen, by device and inode.
     pub hidden: Vec<(u64, u64)>,
+}
+
+/// A folder that the agent writes, as the host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guarded {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Folders above it that are repositories' own directories, whatever they are called.
+    pub repositories: Vec<PathBuf>,
+    /// Places in it, from the folder on, that git reads as hooks or configuration; the empty path is all of it.
+    pub places: Vec<PathBuf>,
 }
 
 /// Configuration of the `vmm` zone. Descriptors: whatever the arguments name.

@@ -22,7 +22,9 @@ pub(super) fn main() -> Result<(), ZoneError> {
         read_only: config.read_only,
         owner: AGENT,
         hidden: config.hidden.iter().map(|(dev, ino)| fs::FileId { dev: *dev, ino: *ino }).collect(),
-        guard: config.guard.map_or_else(fs::Guard::off, |path| fs::Guard::direct().within(&path)),
+        guard: config.guard.map_or_else(fs::Guard::off, |guarded| {
+            fs::Guard::direct().within(&guarded.path, &guarded.repositories).with_paths(&guarded.places)
+        }),
     };
     fs::serve(listener, &config.tag, served).map_err(ZoneError::failed("the device ended"))
 }

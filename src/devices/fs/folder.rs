@@ -230,6 +230,7 @@ impl Folder {
         GitPieces {
             head: has(c"HEAD"),
             objects: has(c"objects"),
+            refs: has(c"refs"),
             config: has(c"config"),
             hooks: has(c"hooks"),
             commondir: has(c"commondir"),
@@ -238,10 +239,7 @@ impl Folder {
 
     fn looks_like_git(&self, path: &[Name]) -> bool {
         match self.root.open(&text(path), PATH_ONLY | OFlags::DIRECTORY) {
-            Ok(dir) => {
-                let pieces = self.git_pieces(&dir);
-                pieces.head && (pieces.objects || pieces.commondir)
-            }
+            Ok(dir) => self.git_pieces(&dir).looks_like_one(),
             Err(e) => vanished(e) != Errno::STALE,
         }
     }

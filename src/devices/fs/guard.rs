@@ -1,7 +1,7 @@
 //! Direct mode's rules: what the agent may not write although the folder is its own to write.
 //!
 //! The user's tools run programs that a folder names: git its hooks and what its configuration says, editors their
-//! tasks, direnv its script. An agent that writes such a file runs code on the host. So an existing repository can be
+//! tasks, direnv its script, Mercurial and Jujutsu their repository's configuration. An agent that writes such a file runs code on the host. So an existing repository can be
 //! committed to, but not configured, and no new one can come into being: four plain files anywhere are a repository to
 //! the host's next `git status`.
 //!
@@ -22,6 +22,8 @@ const RUN_UNASKED: &[&str] = &[
     ".husky",
     ".githooks",
     ".lefthook",
+    ".hg",
+    ".jj",
     ".exrc",
     ".vimrc",
     ".lvimrc",
@@ -34,8 +36,9 @@ const RUN_UNASKED: &[&str] = &[
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     git: bool,
-    /// Names from a `.git` that the folder itself lies in, down to the folder.
-    within: Vec<Vec<u8>>,
+    /// Names from the first repository's own directory that the folder itself lies in, down to the folder; `true` where
+    /// one begins.
+    within: Vec<(Vec<u8>, bool)>,
     names: Vec<Vec<u8>>,
     paths: Vec<Vec<Vec<u8>>>,
 }
@@ -71,12 +74,18 @@ impl Guard {
         Self { git: true, ..Self::default() }.with_names(RUN_UNASKED)
     }
 
-    /// The same for a folder that lies at `path`: one in a repository's own directory is judged as a part of it.
+    /// The same for a folder that lies at `path`: one in a repository's own directory is judged as a part of it. What
+    /// is named `.git` is one; `repositories` are those above the folder that have another name.
     #[must_use]
-    pub fn within(mut self, path: &Path) -> Self {
-        let names: Vec<Vec<u8>> = path.iter().map(|name| fold(name.as_encoded_bytes())).collect();
-        let git = names.iter().position(|name| is_dot_git(name)).unwrap_or(names.len());
-        self.within = names[git..].to_vec();
+    pub fn within(mut self, path: &Path, repositories: &[PathBuf]) -> Self {
+        let mut at = PathBuf::new();
+        let names = path.iter().map(|name| {
+            at.push(name);
+            let folded = fold(name.as_encoded_bytes());
+            let begins = is_dot_git(&folded) || repositories.contains(&at);
+            (folded, begins)
+        });
+        self.within = names.skip_while(|(_, begins)| !begins).collect();
         self
     }
 
@@ -117,20 +126,21 @@ impl Guard {
             return judged;
         }
         let above = self.within.len();
-        let whole: Vec<Vec<u8>> = self.within.iter().cloned().chain(folded).collect();
-        for (at, name) in whole.iter().enumerate() {
-            let inside = if is_dot_git(name) {
-                if at + 1 == whole.len() {
+        let (mut whole, mut begins): (Vec<Vec<u8>>, Vec<bool>) = self.within.iter().cloned().unzip();
+        begins.extend(folded.iter().map(|name| is_dot_git(name)));
+        whole.extend(folded);
+        for at in 0..whole.len() {
+            if begins[at] {
+                if at + 1 == whole.len() && is_dot_git(&whole[at]) {
                     judged.verdict = Verdict::Protected;
                 }
-                &whole[at + 1..]
-            } else if at >= above && (thorough || is_git_entry(name)) && looks_like_git(at - above) {
-                &whole[at..]
-            } else {
-                continue;
-            };
-            judged.in_git = true;
-            judged.verdict = judged.verdict.or(judge_git_entry(inside));
+                judged.enter_git(&whole[at + 1..]);
+            } else if at >= above
+                && (thorough || judge_git_entry(&whole[at..]) != Verdict::Free)
+                && looks_like_git(at - above)
+            {
+                judged.enter_git(&whole[at..]);
+            }
         }
         judged
     }
@@ -152,6 +162,14 @@ impl Guard {
     }
 }
 
+impl Judgement {
+    /// The path goes through a repository's own directory, to `inside` of it.
+    fn enter_git(&mut self, inside: &[Vec<u8>]) {
+        self.in_git = true;
+        self.verdict = self.verdict.or(judge_git_entry(inside));
+    }
+}
+
 impl Verdict {
     /// The stricter of two.
     fn or(self, other: Self) -> Self {
@@ -164,29 +182,43 @@ impl Verdict {
 }
 
 /// What of a repository's own directory may be written. `commondir` makes git read another directory's configuration;
-/// `branches` and `remotes` are older forms of configuration.
+/// `branches` and `remotes` are older forms of configuration; `alternates` and `grafts` put objects of other places and
+/// another past into it. git writes `config` by renaming `config.lock`: who has that open has `config` open afterwards.
 fn judge_git_entry(inside: &[Vec<u8>]) -> Verdict {
-    match inside {
-        [info] if info == b"info" => Verdict::Pinned,
-        [info, file, ..] if info == b"info" && file == b"attributes" => Verdict::Protected,
-        [entry, ..] if entry != b"info" && is_git_entry(entry) => Verdict::Protected,
-        _ => Verdict::Free,
-    }
-}
-
-fn is_git_entry(folded: &[u8]) -> bool {
     const ENTRIES: &[&[u8]] = &[
         b"branches",
         b"commondir",
         b"config",
         b"config.worktree",
         b"hooks",
-        b"info",
         b"modules",
         b"remotes",
         b"worktrees",
     ];
-    ENTRIES.contains(&folded)
+    const BELOW: &[&[&[u8]]] = &[
+        &[b"info", b"attributes"],
+        &[b"info", b"grafts"],
+        &[b"objects", b"info", b"alternates"],
+        &[b"objects", b"info", b"http-alternates"],
+    ];
+    let Some(entry) = inside.first() else { return Verdict::Free };
+    if ENTRIES.contains(&without_lock(entry)) {
+        return Verdict::Protected;
+    }
+    let verdicts = BELOW.iter().map(|place| {
+        let mut both = inside.iter().zip(*place);
+        match both.all(|(name, wanted)| without_lock(name) == *wanted) {
+            true if inside.len() >= place.len() => Verdict::Protected,
+            true => Verdict::Pinned,
+            false => Verdict::Free,
+        }
+    });
+    verdicts.fold(Verdict::Free, Verdict::or)
+}
+
+/// The name of the file that git makes by renaming this one.
+fn without_lock(folded: &[u8]) -> &[u8] {
+    folded.strip_suffix(b".lock").unwrap_or(folded)
 }
 
 /// `.git`, or what a file system of another kind takes for it.
@@ -194,11 +226,12 @@ fn is_dot_git(folded: &[u8]) -> bool {
     folded == b".git" || folded == b"git~1"
 }
 
-/// The names whose presence together makes git take a directory for a repository that can run code.
+/// The names whose presence together makes git take a directory for a repository.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct GitPieces {
     pub head: bool,
     pub objects: bool,
+    pub refs: bool,
     pub config: bool,
     pub hooks: bool,
     pub commondir: bool,
@@ -210,6 +243,7 @@ impl GitPieces {
         match fold(name).as_slice() {
             b"head" => self.head = true,
             b"objects" => self.objects = true,
+            b"refs" => self.refs = true,
             b"config" => self.config = true,
             b"hooks" => self.hooks = true,
             b"commondir" => self.commondir = true,
@@ -218,9 +252,15 @@ impl GitPieces {
         Some(self)
     }
 
-    /// `HEAD` with `objects` and something that runs; or `HEAD` with a pointer to where the rest lies.
+    /// git's own rule, `HEAD` with `objects` and `refs`; `HEAD` and `objects` with something that runs, where `refs` may
+    /// yet come; or `HEAD` with a pointer to where the rest lies.
     pub fn is_repository(self) -> bool {
-        self.head && (self.commondir || self.objects && (self.config || self.hooks))
+        self.head && (self.commondir || self.objects && (self.refs || self.config || self.hooks))
+    }
+
+    /// What is enough to guard what else there is.
+    pub fn looks_like_one(self) -> bool {
+        self.head && (self.objects || self.commondir)
     }
 }
 
@@ -280,6 +320,18 @@ mod tests {
             (".git/commondir", Protected),
             (".git/hooks", Protected),
             (".git/hooks/pre-commit", Protected),
+            (".git/config.lock", Protected),
+            (".git/Config.Worktree.LOCK", Protected),
+            (".git/hooks.lock", Protected),
+            (".git/objects", Pinned),
+            (".git/objects/info", Pinned),
+            (".git/objects/info/packs", Free),
+            (".git/objects/info/commit-graph", Free),
+            (".git/objects/info/alternates", Protected),
+            (".git/objects/info/Alternates.lock", Protected),
+            (".git/objects/info/http-alternates", Protected),
+            (".git/info/grafts", Protected),
+            ("objects/info/alternates", Free),
             (".git/info", Pinned),
             (".git/info/exclude", Free),
             (".git/info/attributes", Protected),
@@ -292,6 +344,7 @@ mod tests {
             ("a/b/.envrc", Protected),
             (".vscode/tasks.json", Protected),
             (".VSCode", Protected),
+            ("src/.hg/hgrc", Protected),
             (".v\u{017f}code", Protected),
             ("pkg/.husky/pre-commit", Protected),
             ("scripts", Pinned),
@@ -310,10 +363,16 @@ mod tests {
     fn a_folder_within_a_repositorys_own_directory_is_judged_as_a_part_of_it() {
         use Verdict::{Free, Protected};
         let judge = |folder: &str, text: &str| {
-            let guard = Guard::direct().within(Path::new(folder));
+            let bare = [PathBuf::from("/srv/shop")];
+            let guard = Guard::direct().within(Path::new(folder), &bare);
             guard.judge(&path(text), false, &mut |_| false).verdict
         };
         for (folder, text, expected) in [
+            ("/srv/shop/hooks", "post-checkout", Protected),
+            ("/srv/shop/objects/info", "alternates", Protected),
+            ("/srv/shop/objects/info", "packs", Free),
+            ("/srv/shop/modules/lib", "config", Protected),
+            ("/srv/shops/hooks", "post-checkout", Free),
             ("/src/shop/.git/hooks", "post-checkout", Protected),
             ("/src/shop/.git", "config", Protected),
             ("/src/shop/.git", "objects/ab", Free),
@@ -330,19 +389,21 @@ mod tests {
         let bare = |text: &str| guard.judge(&path(text), true, &mut |len| len == 1);
         assert_eq!(bare("bare/config"), Judgement { verdict: Verdict::Protected, in_git: true });
         assert_eq!(bare("bare/HEAD"), Judgement { verdict: Verdict::Free, in_git: true });
+        assert_eq!(bare("bare/objects/info/alternates").verdict, Verdict::Protected);
         assert_eq!(bare("config"), Judgement { verdict: Verdict::Free, in_git: false });
     }
 
     #[test]
     fn pieces_make_a_repository_whichever_comes_last() {
-        let all = ["HEAD", "objects", "config"];
-        for last in all {
-            let mut pieces = GitPieces::default();
-            for name in all.iter().filter(|n| **n != last) {
-                pieces = pieces.with(name.as_bytes()).unwrap();
+        for all in [["HEAD", "objects", "config"], ["HEAD", "objects", "refs"]] {
+            for last in all {
+                let mut pieces = GitPieces::default();
+                for name in all.iter().filter(|n| **n != last) {
+                    pieces = pieces.with(name.as_bytes()).unwrap();
+                }
+                assert!(!pieces.is_repository(), "without {last}");
+                assert!(pieces.with(last.as_bytes()).unwrap().is_repository(), "with {last}");
             }
-            assert!(!pieces.is_repository(), "without {last}");
-            assert!(pieces.with(last.as_bytes()).unwrap().is_repository(), "with {last}");
         }
         let pointer = GitPieces::default().with(b"HEAD").unwrap().with(b"commondir").unwrap();
         assert!(pointer.is_repository());

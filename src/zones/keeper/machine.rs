@@ -23,6 +23,7 @@ use super::{
     book::Book,
     egress_link::EgressLink,
     expand::expand,
+    guarded::guarded,
     guest_link::{GuestLink, Said},
     launcher_link::LauncherLink,
     machine_control,
@@ -197,7 +198,8 @@ impl Starting<'_> {
         jail.become_user = jail.become_user.map(|_| (owner.uid(), owner.gid()));
         jail.max_descriptors = 4096;
         let hidden = self.book.hidden();
-        let config = FsConfig { jail, tag: tag.to_owned(), read_only, guard: share.guard(), hidden };
+        let guard = share.guard().map(|path| guarded(path, &self.config.homes));
+        let config = FsConfig { jail, tag: tag.to_owned(), read_only, guard, hidden };
         let (listener, connected) = self.device_socket()?;
         let own = vec![listener.into(), root.into()];
         self.launcher.start("fs", &config, own).await.map_err(doing("starting a file server"))?;

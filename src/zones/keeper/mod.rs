@@ -19,6 +19,7 @@ mod ends;
 mod errand;
 mod expand;
 mod frames;
+mod guarded;
 mod guest_link;
 mod launcher_link;
 mod machine;

@@ -1,6 +1,6 @@
 //! Which folders of the host a sandbox gets, and under which rules. Pure.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::model::desired::{Access, Sandbox, WorkspaceMode};
 
@@ -12,11 +12,11 @@ pub(super) struct Share<'a> {
     pub read_only: bool,
 }
 
-impl Share<'_> {
+impl<'a> Share<'a> {
     /// Where the guard has its rules from; none where nothing is written. A folder is guarded whoever shares it: the
     /// same repository may be the workspace and a mount.
-    pub(super) fn guard(&self) -> Option<PathBuf> {
-        (!self.read_only).then(|| self.path.to_owned())
+    pub(super) fn guard(&self) -> Option<&'a Path> {
+        (!self.read_only).then_some(self.path)
     }
 }
 
@@ -49,5 +49,5 @@ fn every_folder_that_can_be_written_is_guarded() {
         sandbox.mounts.push(serde_json::from_value(value).unwrap());
     }
     let guarded: Vec<_> = shares(&sandbox).iter().map(Share::guard).collect();
-    assert_eq!(guarded, [Some("/src/shop".into()), Some("/src/shop".into()), None]);
+    assert_eq!(guarded, [Some(Path::new("/src/shop")), Some(Path::new("/src/shop")), None]);
 }

@@ -3,10 +3,22 @@
 use super::*;
 
 fn repository(dir: &Path) {
-    for path in ["objects/ab", "refs/heads", "hooks", "info", "logs", "modules/lib", "worktrees/w"] {
+    for path in
+        ["objects/ab", "objects/info", "refs/heads", "hooks", "info", "logs", "modules/lib", "worktrees/w"]
+    {
         fs::create_dir_all(dir.join(".git").join(path)).unwrap();
     }
-    for path in ["HEAD", "config", "index", "hooks/pre-commit", "info/attributes", "modules/lib/config"] {
+    for path in [
+        "HEAD",
+        "config",
+        // A `git config` of the host is at work: its lock becomes the configuration.
+        "config.lock",
+        "index",
+        "hooks/pre-commit",
+        "info/attributes",
+        "modules/lib/config",
+        "objects/info/alternates",
+    ] {
         fs::write(dir.join(".git").join(path), "").unwrap();
     }
     fs::create_dir_all(dir.join("src")).unwrap();
@@ -66,6 +78,14 @@ fn what_configures_or_runs_is_read_only() {
         }),
         ("another name for config", |g| g.link(".git/config", "src/alias")),
         ("xattr of config", |g| g.folder.setxattr(&ctx(), g.walk(".git/config")?, c"user.a", b"1", 0)),
+        ("write what becomes config", |g| g.write(".git/config.lock")),
+        ("name what becomes config", |g| g.link(".git/config.lock", "src/alias")),
+        ("write alternates", |g| g.write(".git/objects/info/alternates")),
+        ("remove alternates", |g| g.unlink(".git/objects/info/alternates")),
+        ("make http-alternates", |g| g.create(".git/objects/info/http-alternates")),
+        ("the folder of alternates away", |g| g.rename(".git/objects/info", ".git/objects/ab/info")),
+        ("all objects away", |g| g.rename(".git/objects", ".git/o")),
+        ("make grafts", |g| g.create(".git/info/grafts")),
         ("make config.worktree", |g| g.create(".git/config.worktree")),
         ("make commondir", |g| g.create(".git/commondir")),
         ("make a hook", |g| g.create(".git/hooks/post-checkout")),
@@ -125,8 +145,12 @@ fn the_last_piece_is_refused_whichever_it_is() {
         ("link", |g, path| g.link("src/evil", path)),
         ("rename", |g, path| g.create("src/tmp").and_then(|()| g.rename("src/tmp", path))),
     ];
-    for pieces in [&["HEAD", "objects", "config"][..], &["HEAD", "objects", "hooks"], &["HEAD", "commondir"]]
-    {
+    for pieces in [
+        &["HEAD", "objects", "config"][..],
+        &["HEAD", "objects", "hooks"],
+        &["HEAD", "objects", "refs"],
+        &["HEAD", "commondir"],
+    ] {
         for last in pieces {
             for (way, make) in WAYS {
                 for (guest, refuses) in [(guarded(), true), (unguarded(), false)] {
@@ -152,6 +176,15 @@ fn a_repository_under_another_name_is_guarded_too() {
     const CHANGES: &[Request] = &[
         ("config", |g| g.write("bare/config")),
         ("a hook", |g| g.create("bare/hooks/update")),
+        ("what becomes config", |g| g.write("bare/config.lock")),
+        ("the hooks away", |g| g.rename("bare/hooks", "src/hooks")),
+        ("other hooks in their place", |g| {
+            g.mkdir("src/new").and_then(|()| g.rename_with("src/new", "bare/hooks", libc::RENAME_EXCHANGE))
+        }),
+        ("alternates", |g| g.write("bare/objects/info/alternates")),
+        ("a submodule's config", |g| g.write("bare/modules/lib/config")),
+        ("a working tree's pointer", |g| g.create("bare/worktrees/w/commondir")),
+        ("a folder into it", |g| g.rename("src", "bare/branches")),
         ("a link inside", |g| g.symlink("/etc/passwd", "bare/logs/HEAD")),
     ];
     let with = || Guest::new(bare, |_| Share { guard: Guard::direct(), ..Share::default() });
@@ -161,6 +194,48 @@ fn a_repository_under_another_name_is_guarded_too() {
     guest.rename("bare/HEAD", "bare/HEAD.old").unwrap();
     guest.write("bare/config").unwrap();
     assert_eq!(errno(guest.rename("bare/HEAD.old", "bare/HEAD")), Errno::PERM);
+}
+
+/// A repository under another name may be the shared folder itself.
+#[test]
+fn a_shared_folder_that_is_a_repository_is_guarded() {
+    fn bare(dir: &Path) {
+        repository(dir);
+        for entry in fs::read_dir(dir.join(".git")).unwrap() {
+            let entry = entry.unwrap();
+            fs::rename(entry.path(), dir.join(entry.file_name())).unwrap();
+        }
+        fs::remove_dir(dir.join(".git")).unwrap();
+    }
+    const CHANGES: &[Request] = &[
+        ("config", |g| g.write("config")),
+        ("a hook", |g| g.create("hooks/update")),
+        ("alternates", |g| g.write("objects/info/alternates")),
+        ("a link inside", |g| g.symlink("/etc/passwd", "logs/HEAD")),
+    ];
+    let with = || Guest::new(bare, |_| Share { guard: Guard::direct(), ..Share::default() });
+    refused(Errno::PERM, &with, &|| Guest::plain(bare), CHANGES);
+    with().create("refs/heads/topic").unwrap();
+}
+
+/// `.git` is a file, and what it names is not there yet, or only in part.
+#[test]
+fn what_a_pointer_names_cannot_be_built() {
+    fn pointer(dir: &Path) {
+        fs::create_dir_all(dir.join("store/objects")).unwrap();
+        fs::write(dir.join(".git"), "gitdir: store\n").unwrap();
+        fs::write(dir.join("store/config"), "").unwrap();
+    }
+    const CHANGES: &[Request] = &[
+        ("the last piece", |g| g.mkdir("store/refs").and_then(|()| g.create("store/HEAD"))),
+        ("a pointer elsewhere", |g| g.write(".git")),
+        ("another folder in its place", |g| {
+            g.mkdir("new").and_then(|()| g.mkdir("new/objects")).and_then(|()| g.mkdir("new/refs"))?;
+            g.create("new/HEAD").and_then(|()| g.rename_with("new", "store", libc::RENAME_EXCHANGE))
+        }),
+    ];
+    let with = || Guest::new(pointer, |_| Share { guard: Guard::direct(), ..Share::default() });
+    refused(Errno::PERM, &with, &|| Guest::plain(pointer), CHANGES);
 }
 
 #[test]
