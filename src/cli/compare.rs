@@ -62,8 +62,7 @@ pub(super) fn compare(
         }
     };
     let repository = repository(folder, path)?;
-    let history = History::open(&repository.common_dir)
-        .map_err(|error| Failure::from_error(Kind::Failed, "history", &error))?;
+    let history = History::open(&repository.common_dir).map_err(|error| unopened(&error))?;
     let compared = Compared { folder, path, repository, history, reference, elsewhere };
     let head = compared.resolve("HEAD")?;
     let with = compared.resolve(reference)?;
@@ -106,6 +105,15 @@ fn repository(folder: &Path, path: Option<&Path>) -> Result<Repository, Failure>
             .hint("compare in a clone: git clone --ref-format=files (from git 2.48 on, git refs migrate --ref-format=files)"));
     }
     Ok(repository)
+}
+
+/// Why the objects are not read, and what helps.
+fn unopened(error: &HistoryError) -> Failure {
+    match error {
+        HistoryError::Elsewhere(file) => Failure::from_error(Kind::NotFound, "alternates", error)
+            .hint(format!("git repack -a -d && rm {} makes this clone whole", file.display())),
+        error => Failure::from_error(Kind::Failed, "history", error),
+    }
 }
 
 /// Two commits of one repository.
@@ -161,6 +169,7 @@ impl Compared<'_> {
                 .incomplete()
                 .unwrap_or_else(|| Failure::from_error(Kind::NotFound, "history", error)),
             HistoryError::NoCommit(_) => Failure::from_error(Kind::NotFound, "history", error),
+            HistoryError::Elsewhere(_) | HistoryError::Special(_) => unopened(error),
             HistoryError::Open(_) | HistoryError::Broken(_) => {
                 self.incomplete().unwrap_or_else(|| Failure::from_error(Kind::Failed, "history", error))
             }

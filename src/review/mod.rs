@@ -1,10 +1,11 @@
 //! Git, read for review: what a repository's objects hold, and nothing that its configuration says.
 //!
-//! Only the folder of objects is opened. No configuration, attribute, filter, hook, index or reference is looked at
-//! by the library, so nothing of a repository that an agent wrote has a say in how it is read, who owns it does not
+//! Only the folder of objects is opened, where it holds regular files and nothing that leads elsewhere. No configuration,
+//! attribute, filter, hook, index or reference is looked at by the library, so nothing of a repository that an agent wrote has a say in how it is read, who owns it does not
 //! matter, and nothing is ever run. Which commit is meant is `kit::Repository`'s to say.
 
 mod ancestry;
+mod objects;
 pub mod signed;
 #[cfg(test)]
 pub(crate) mod signing;
@@ -12,7 +13,10 @@ pub(crate) mod signing;
 mod tests;
 mod tree;
 
-use std::{path::Path, rc::Rc};
+use std::{
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 
@@ -45,6 +49,12 @@ pub enum HistoryError {
     /// The objects cannot be opened.
     #[error("the repository's objects cannot be read")]
     Open(#[source] git2::Error),
+    /// Some of them lie in another folder, which whoever wrote the file chose.
+    #[error("{} names other folders of objects, which are not read", .0.display())]
+    Elsewhere(PathBuf),
+    /// Something among them is a link, a pipe or a device, or there are too many.
+    #[error("{} is no regular file or folder of objects", .0.display())]
+    Special(PathBuf),
     /// There is no such object.
     #[error("the commit {0} is not in this repository")]
     Missing(String),
@@ -82,12 +92,13 @@ impl History {
     /// Opens the objects of the repository whose common directory is `common_dir`.
     ///
     /// # Errors
-    /// When they cannot be opened.
+    /// When they cannot be opened, or do not all lie there.
     pub fn open(common_dir: &Path) -> Result<Self, HistoryError> {
         let objects = common_dir.join("objects");
         let objects = objects.to_str().ok_or_else(|| {
             HistoryError::Open(git2::Error::from_str("the path of the repository is not UTF-8"))
         })?;
+        objects::check(&common_dir.join("objects"))?;
         let odb = Odb::new().map_err(HistoryError::Open)?;
         odb.add_disk_alternate(objects).map_err(HistoryError::Open)?;
         let repository = Repository::from_odb(odb).map_err(HistoryError::Open)?;
@@ -132,21 +143,6 @@ impl History {
             }
             Ok((_, kind)) => Ok(kind),
             Err(error) if error.code() == ErrorCode::NotFound => Err(HistoryError::Missing(oid.to_string())),
-            Err(error) => Err(HistoryError::Broken(error)),
-        }
-    }
-
-    /// The best common ancestor of two commits.
-    ///
-    /// # Errors
-    /// When there is none, or history ends before it.
-    pub fn merge_base(&self, one: &str, two: &str) -> Result<String, HistoryError> {
-        let oid = |id: &str| Oid::from_str(id).map_err(|_| HistoryError::NoCommit(id.to_owned()));
-        match self.repository.merge_base(oid(one)?, oid(two)?) {
-            Ok(base) => Ok(base.to_string()),
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                Err(HistoryError::Unrelated(one.to_owned(), two.to_owned()))
-            }
             Err(error) => Err(HistoryError::Broken(error)),
         }
     }

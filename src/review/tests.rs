@@ -226,6 +226,120 @@ fn who_descends_from_whom_is_for_commits_to_say() {
 }
 
 #[test]
+fn the_common_ancestor_is_for_commits_to_say() {
+    let world = World::new();
+    let first = world.commit(&[], &[("a", FILE, b"1")]);
+    let left = world.commit(&[first], &[("a", FILE, b"2")]);
+    let right = world.commit(&[first], &[("a", FILE, b"3")]);
+    let base = |one: Oid, two: Oid| world.history().merge_base(&one.to_string(), &two.to_string()).unwrap();
+    let git = world.folder.path().join(".git");
+    std::fs::create_dir_all(git.join("objects/info")).unwrap();
+    std::fs::create_dir_all(git.join("refs/replace")).unwrap();
+    let tree = world.repository.find_commit(first).unwrap().tree_id();
+    let graph = graph(left, right, tree);
+    std::fs::write(git.join("objects/info/commit-graph"), graph).unwrap();
+    let fooled = world.history().repository.merge_base(left, right).unwrap();
+    assert_eq!(fooled, right, "the library believes it");
+    assert_eq!(base(left, right), first.to_string());
+    // Three more files that tell git of another past: `left` on `right`, and a history that ends there.
+    std::fs::create_dir_all(git.join("info")).unwrap();
+    std::fs::write(git.join("info/grafts"), format!("{left} {right}\n")).unwrap();
+    std::fs::write(git.join("shallow"), format!("{left}\n")).unwrap();
+    let grafted = world.commit(&[right], &[("a", FILE, b"2")]);
+    std::fs::write(git.join("refs/replace").join(left.to_string()), format!("{grafted}\n")).unwrap();
+    assert_eq!(base(left, right), first.to_string());
+}
+
+/// Every shape in which two histories can meet, against a search that cannot be wrong.
+#[test]
+fn the_common_ancestor_is_a_best_one_whatever_the_dates_say() {
+    let world = World::new();
+    let tree = world.repository.find_tree(world.tree(&[])).unwrap();
+    for seed in 0..60_u64 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = move |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % 1_000_003).unwrap() % below
+        };
+        let mut commits: Vec<(Oid, Vec<usize>)> = Vec::new();
+        for number in 0..14 {
+            let mut parents: Vec<usize> = (0..number.min(1 + next(2))).map(|_| next(number)).collect();
+            parents.sort_unstable();
+            parents.dedup();
+            let date = git2::Time::new(i64::try_from(next(5)).unwrap() * 1000, 0);
+            let who = Signature::new("Ann", "ann@team.example", &date).unwrap();
+            let made: Vec<_> =
+                parents.iter().map(|it| world.repository.find_commit(commits[*it].0).unwrap()).collect();
+            let made: Vec<_> = made.iter().collect();
+            let message = format!("{seed} {number}");
+            let oid = world.repository.commit(None, &who, &who, &message, &tree, &made).unwrap();
+            commits.push((oid, parents));
+        }
+        let ancestors = |of: usize| {
+            let (mut seen, mut open) = (std::collections::BTreeSet::from([of]), vec![of]);
+            while let Some(next) = open.pop() {
+                open.extend(commits[next].1.iter().filter(|parent| seen.insert(**parent)));
+            }
+            seen
+        };
+        let history = world.history();
+        for one in 0..commits.len() {
+            let other = next(commits.len());
+            let common: Vec<usize> = ancestors(one).intersection(&ancestors(other)).copied().collect();
+            let best = common
+                .iter()
+                .filter(|it| common.iter().all(|higher| higher == *it || !ancestors(*higher).contains(it)));
+            let best: Vec<String> = best.map(|it| commits[*it].0.to_string()).collect();
+            match history.merge_base(&commits[one].0.to_string(), &commits[other].0.to_string()) {
+                Ok(found) => assert!(best.contains(&found), "seed {seed}: {found} is none of {best:?}"),
+                Err(error) => assert!(best.is_empty(), "seed {seed}: {error}"),
+            }
+        }
+    }
+}
+
+/// Each of these would have the library read elsewhere, or wait.
+#[test]
+fn objects_are_regular_files_in_one_place() {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    use std::{fs, os::unix::fs::symlink, path::Path};
+    type Plant = fn(&Path);
+    const PLANTS: &[(&str, Plant)] = &[
+        ("alternates", |objects| fs::write(objects.join("info/alternates"), "/nowhere\n").unwrap()),
+        ("a pipe as alternates", |objects| {
+            mkfifoat(CWD, objects.join("info/alternates"), Mode::RWXU).unwrap();
+        }),
+        ("http-alternates", |objects| fs::write(objects.join("info/http-alternates"), "x\n").unwrap()),
+        ("a pipe as an object", |objects| {
+            fs::create_dir_all(objects.join("ab")).unwrap();
+            mkfifoat(CWD, objects.join("ab/0123456789012345678901234567890123456789"), Mode::RWXU).unwrap();
+        }),
+        ("a pipe as an index", |objects| mkfifoat(CWD, objects.join("pack/pack-1.idx"), Mode::RWXU).unwrap()),
+        ("a link as a pack", |objects| symlink("/dev/zero", objects.join("pack/pack-1.pack")).unwrap()),
+        ("a link as a folder", |objects| symlink("/tmp", objects.join("fe")).unwrap()),
+        ("a file as a folder", |objects| fs::write(objects.join("0a"), "").unwrap()),
+    ];
+    for (name, plant) in PLANTS {
+        let world = World::new();
+        let first = world.commit(&[], &[]);
+        assert!(world.history().commit(&first.to_string(), 0).is_ok(), "{name}: without it");
+        let objects = world.folder.path().join(".git/objects");
+        fs::create_dir_all(objects.join("info")).unwrap();
+        fs::create_dir_all(objects.join("pack")).unwrap();
+        fs::create_dir_all(objects.join("tmp_objdir-incoming-1")).unwrap();
+        assert!(History::open(&world.folder.path().join(".git")).is_ok(), "{name}: empty folders");
+        plant(&objects);
+        let refused = History::open(&world.folder.path().join(".git")).err().expect(name);
+        assert!(
+            matches!(refused, HistoryError::Elsewhere(_) | HistoryError::Special(_)),
+            "{name}: {refused}"
+        );
+    }
+}
+
+#[test]
 fn an_object_under_another_ones_name_is_not_read() {
     let world = World::new();
     let (one, two) = (world.commit(&[], &[("a", FILE, b"1")]), world.commit(&[], &[("a", FILE, b"2")]));
