@@ -17,6 +17,7 @@ use tokio::net::UnixStream;
 
 use crate::{
     model::{
+        api::{ProgressRequest, StopRequest},
         session::{SESSION_HEADER, SessionKind},
         status::SandboxStatus,
     },
@@ -47,13 +48,6 @@ pub struct Reloaded {
     pub hash: String,
     /// Open connections that it closed.
     pub closed: u32,
-}
-
-/// Body of `POST /v1/stop`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StopRequest {
-    /// Milliseconds that the guest has to go down by itself.
-    pub grace_ms: u64,
 }
 
 /// A stream to the exec server in the guest, after the upgrade.
@@ -162,7 +156,7 @@ impl Client {
     /// # Errors
     /// As in [`ClientError`].
     pub async fn progress(&self, after: u32) -> Result<SandboxStatus, ClientError> {
-        self.ask(Method::POST, "/v1/progress", encode(&serde_json::json!({ "after": after }))?).await
+        self.ask(Method::POST, "/v1/progress", encode(&ProgressRequest { after })?).await
     }
 
     /// Takes the machine down; answers when it is.

@@ -17,6 +17,20 @@ use super::{
 /// Version of the messages here.
 pub const VERSION: u16 = 1;
 
+/// Body of `POST /v1/stop`, from a command to a keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRequest {
+    /// How long the guest has to go down by itself, in milliseconds.
+    pub grace_ms: u64,
+}
+
+/// Body of `POST /v1/progress`, from a command to a keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressRequest {
+    /// Number of the step of the set-up that is known about.
+    pub after: u32,
+}
+
 /// First message from keeper to egress; it answers with [`EgressReport::Ready`].
 ///
 /// Secret values do not travel here: they are sealed memory files, handed over as descriptors in the order of

@@ -22,7 +22,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -30,6 +30,7 @@ use super::{Keeper, frames, relay::relay, sessions::Session};
 use crate::{
     lifecycle,
     model::{
+        api::{ProgressRequest, StopRequest},
         session::SESSION_HEADER,
         status::{Phase, SandboxStatus},
     },
@@ -42,16 +43,6 @@ const BODY_MAX: usize = HOST_FRAME_MAX;
 const GRACE_MAX: Duration = Duration::from_secs(600);
 
 type Answer = Response<Full<Bytes>>;
-
-#[derive(Deserialize)]
-struct Stop {
-    grace_ms: u64,
-}
-
-#[derive(Deserialize)]
-struct Progress {
-    after: u32,
-}
 
 /// Accepts commands until the keeper ends.
 pub(super) async fn serve(listener: UnixListener, keeper: Rc<Keeper>) {
@@ -104,13 +95,13 @@ async fn answer(request: Request<Incoming>, keeper: Rc<Keeper>) -> Result<Answer
             Ok(ok(&keeper.status()))
         }
         (&Method::POST, "/v1/progress") => {
-            let Progress { after } = body(request).await?;
+            let ProgressRequest { after } = body(request).await?;
             let further = |status: &SandboxStatus| status.setup.as_ref().is_some_and(|it| it.index > after);
             keeper.wait_for(|status| status.is_settled() || further(status)).await;
             Ok(ok(&keeper.status()))
         }
         (&Method::POST, "/v1/stop") => {
-            let stop: Stop = body(request).await?;
+            let stop: StopRequest = body(request).await?;
             keeper.grace.set(Duration::from_millis(stop.grace_ms).min(GRACE_MAX));
             keeper.happened(lifecycle::Event::StopAsked);
             keeper.wait_for(|status| matches!(status.phase, Phase::Stopped | Phase::Failed)).await;

@@ -1,0 +1,32 @@
+//! What processes of one sandbox say to each other: a command to its keeper and back, a keeper to egress and back. An
+//! egress that its guest took over writes the reports.
+#![no_main]
+
+use cofferdam::{
+    model::{
+        api::{EgressOrder, EgressReport, ProgressRequest, StopRequest},
+        status::SandboxStatus,
+    },
+    wire::{ExecRequest, frame},
+};
+use libfuzzer_sys::fuzz_target;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Longer than any of them: what bounds each is the length that is read.
+const MAX: usize = 64 << 20;
+
+fuzz_target!(|bytes: &[u8]| {
+    alike::<StopRequest>(bytes);
+    alike::<ProgressRequest>(bytes);
+    alike::<ExecRequest>(bytes);
+    alike::<SandboxStatus>(bytes);
+    alike::<EgressReport>(bytes);
+    alike::<EgressOrder>(bytes);
+});
+
+fn alike<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+    let Ok(message) = frame::decode::<T>(bytes) else { return };
+    let written = frame::encode(&message, MAX).expect("what was read can be written");
+    let again: T = frame::decode(&written[4..]).expect("and read again");
+    assert_eq!(message, again);
+}
