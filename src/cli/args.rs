@@ -115,7 +115,7 @@ pub struct EnvArgs {
 }
 
 /// Longest file of variables, in bytes: more does not fit into one request to the guest.
-const ENV_FILE_MAX: u64 = 1024 * 1024;
+const ENV_FILE_MAX: usize = 1 << 20;
 
 impl EnvArgs {
     /// The variables: those of files first, so that `-e` wins. `own` looks up this process's environment.
@@ -141,18 +141,12 @@ impl EnvArgs {
 
 fn env_file(path: &std::path::Path) -> Result<Vec<Variable>, super::failure::Failure> {
     use super::failure::{Failure, Kind};
-    use std::io::Read as _;
-    let unreadable = |error: std::io::Error| {
-        let message = format!("cannot read the file of variables {}", path.display());
-        Failure::new(Kind::File, "env_file", message).caused_by(&error)
+    let unreadable = |error: &dyn std::error::Error| {
+        let message = format!("cannot read the file of variables: {error}");
+        Failure::new(Kind::File, "env_file", message).at(path, None, None)
     };
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let length = file.take(ENV_FILE_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if length as u64 > ENV_FILE_MAX {
-        return Err(Failure::new(Kind::File, "env_file", "the file of variables is longer than 1 MiB")
-            .at(path, None, None));
-    }
+    let bytes = crate::kit::read_file(path, ENV_FILE_MAX).map_err(|error| unreadable(&error))?;
+    let text = String::from_utf8(bytes).map_err(|error| unreadable(&error))?;
     let mut variables = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim_start();

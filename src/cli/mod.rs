@@ -25,6 +25,7 @@ pub mod failure;
 pub mod host;
 pub mod ops;
 pub mod output;
+mod place;
 pub mod progress;
 pub mod prompt;
 mod render;

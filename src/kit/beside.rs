@@ -4,8 +4,13 @@
 use std::{
     collections::{HashMap, HashSet},
     fs::File,
-    io::Read as _,
+    io::{self, Read as _},
     path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
+    io::Errno,
 };
 
 use super::{
@@ -84,10 +89,11 @@ fn local(file: &SourceFile) -> Result<Option<Beside>, DiscoverError> {
 /// A person's own configuration may lie behind links, as it does for whoever keeps it in a repository.
 fn user(path: &Path) -> Result<Option<Beside>, DiscoverError> {
     let refused = |reason: String| DiscoverError::Refused { path: path.to_owned(), reason };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(refused(error.to_string())),
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(refused(io::Error::from(error).to_string())),
     };
     let mut bytes = Vec::new();
     let found = file.metadata().map_err(|error| refused(error.to_string()))?;

@@ -4,8 +4,7 @@
 //! keeps that answer in its home.
 
 use std::{
-    fs::{self, File},
-    io::Read,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +13,7 @@ use super::{
     lines::{Line, lines},
     shown, text,
 };
+use crate::store::file::read_own;
 
 /// How the address of an index that is asked over HTTP begins.
 const SPARSE: &[u8] = b"sparse+https://";
@@ -79,13 +79,7 @@ fn built_in(here: &Here<'_>) -> Option<String> {
 }
 
 fn address_in(program: &Path) -> Option<String> {
-    let file = File::open(program).ok()?;
-    let length = file.metadata().ok().filter(fs::Metadata::is_file)?.len();
-    if length > PROGRAM_MAX {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(length).ok()?);
-    file.take(PROGRAM_MAX).read_to_end(&mut bytes).ok()?;
+    let bytes = read_own(program, PROGRAM_MAX).ok()?;
     let mut rest = bytes.as_slice();
     while let Some(at) = find(rest, SPARSE) {
         let after = &rest[at + SPARSE.len()..];

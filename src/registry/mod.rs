@@ -18,13 +18,12 @@ mod pypi;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::model::registry::{Lookup, Registry, RegistryUrl};
+use crate::{
+    model::registry::{Lookup, Registry, RegistryUrl},
+    store::file::read_own,
+};
 
 /// Longest configuration file of a client, in bytes.
 const FILE_MAX: u64 = 1 << 20;
@@ -171,14 +170,7 @@ fn plain(text: &str) -> Result<RegistryUrl, String> {
 
 /// A client's file, where it is there, is a file, and is not too long.
 fn text(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
-    let mut bytes = Vec::new();
-    let found = file.metadata().ok()?;
-    if !found.is_file() || found.len() > FILE_MAX {
-        return None;
-    }
-    file.take(FILE_MAX).read_to_end(&mut bytes).ok()?;
-    String::from_utf8(bytes).ok()
+    String::from_utf8(read_own(path, FILE_MAX).ok()?).ok()
 }
 
 /// A path as a person reads it.

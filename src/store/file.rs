@@ -159,12 +159,31 @@ pub fn append_once(file: &mut File, line: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Reads a regular file of at most `max` bytes that belongs to who runs this, so that it may lie behind links, as it does
+/// for whoever keeps a configuration in a repository of its own. Never waits at a pipe.
+///
+/// # Errors
+/// `NotFound`; `FileTooLarge`; `InvalidInput` for another kind of file; otherwise as the kernel says.
+pub fn read_own(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let file = open_kind(path, libc::O_NONBLOCK)?;
+    let mut bytes = Vec::new();
+    file.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max { Err(too_long(max)) } else { Ok(bytes) }
+}
+
+fn too_long(max: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {max} bytes"))
+}
+
 /// Opens a regular file for reading; neither a link nor a pipe can stand in for it.
 ///
 /// # Errors
 /// `InvalidInput` for another kind of file; otherwise as the kernel says.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    open_kind(path, libc::O_NOFOLLOW | libc::O_NONBLOCK)
+}
+
+fn open_kind(path: &Path, flags: i32) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {
         Ok(file)
@@ -188,10 +207,7 @@ pub fn read_bounded(path: &Path, max: u64) -> Result<Option<Vec<u8>>, StoreError
         let mut bytes = Vec::new();
         file.take(max + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > max {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("it is longer than {max} bytes"),
-            ));
+            return Err(too_long(max));
         }
         Ok(bytes)
     };

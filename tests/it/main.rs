@@ -3,4 +3,5 @@
 mod alone;
 mod imports;
 mod machine;
+mod planted;
 mod source;

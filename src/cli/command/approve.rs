@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{pick, place};
+use super::pick;
 use crate::{
     cli::{
         committed,
         context::Context,
         failure::{CommandResult, Failure, Kind, Outcome},
         ops::{Answer, Inbox},
-        render,
+        place, render,
     },
     kit::{Checkout, DiscoverError, Repository},
     model::{end::End, remote::RemoteName},

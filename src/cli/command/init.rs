@@ -5,13 +5,13 @@ mod survey;
 
 use serde_json::json;
 
-use super::place::{self, Written};
 use crate::{
     cli::{
         context::Context,
         failure::{CommandResult, ErrorObject, Failure, Kind, Outcome},
         host::problems,
         ops::Source,
+        place::{self, Written},
     },
     kit::{
         Checkout, DiscoverError,

@@ -20,7 +20,6 @@ pub mod logs;
 pub mod ls;
 pub mod pending;
 mod pick;
-mod place;
 pub mod plan;
 pub mod policy;
 pub mod ports;

@@ -1,13 +1,9 @@
 //! `plan`: what `apply` would do, and why no more; with `--against`, what a branch changes, without this host.
 
-use std::{
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::place;
 use crate::{
     cli::{
         args::FileArg,
@@ -16,8 +12,9 @@ use crate::{
         failure::{CommandResult, Failure, Kind, Outcome},
         ops::{Comparison, Wish},
         output::{Form, Output, json_text},
+        place,
     },
-    kit::Elsewhere,
+    kit::{self, Elsewhere},
     plan::{
         self, Noted, Plan, PlanInput,
         grant::GrantSet,
@@ -220,12 +217,8 @@ fn text(form: Form, view: &View<'_>) -> String {
 }
 
 fn read(file: &Path) -> Result<PlanInput, Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::new(Kind::File, "saved_input", format!("cannot read {}", file.display())).caused_by(&error)
-    };
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(file).map_err(unreadable)?;
-    opened.take(plan::FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let bytes = kit::read_file(file, plan::FILE_MAX)
+        .map_err(|error| Failure::from_error(Kind::File, "saved_input", &error).at(file, None, None))?;
     plan::input_from(&bytes)
         .map_err(|error| Failure::from_error(Kind::File, "saved_input", &error).at(file, None, None))
 }

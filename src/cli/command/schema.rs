@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::place;
 use crate::cli::{
     context::Context,
     failure::{CommandResult, Failure, Kind, Outcome},
+    place,
 };
 
 /// Arguments of `schema`.

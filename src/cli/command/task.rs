@@ -19,9 +19,12 @@ use crate::{
         output::Format,
         session::{CODE_TIMEOUT, Ended},
     },
+    kit,
     model::desired::{PROMPT_MAX, Sandbox},
 };
 
+/// Longest file that is read for a task, in bytes.
+const TASK_FILE_MAX: usize = 1 << 20;
 /// Where the task goes in an agent's command, spaces inside left out.
 const PROMPT: &str = "task.prompt";
 
@@ -110,18 +113,15 @@ impl TaskArgs {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::new(Kind::File, "task_file", format!("cannot read the task {}", path.display()))
-            .caused_by(&error)
+    let unreadable = |error: &dyn std::error::Error| {
+        Failure::new(Kind::File, "task_file", format!("cannot read the task: {error}")).at(path, None, None)
     };
-    let mut text = String::new();
-    let most = PROMPT_MAX as u64 + 1;
-    if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(unreadable)?;
-    } else {
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        file.take(most).read_to_string(&mut text).map_err(unreadable)?;
+    if path.as_os_str() != "-" {
+        let bytes = kit::read_file(path, TASK_FILE_MAX).map_err(|error| unreadable(&error))?;
+        return String::from_utf8(bytes).map_err(|error| unreadable(&error));
     }
+    let (mut text, most) = (String::new(), PROMPT_MAX as u64 + 1);
+    std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
     Ok(text)
 }
 

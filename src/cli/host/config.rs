@@ -1,13 +1,13 @@
 //! The operator's configuration: one file, bounded, strict.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use super::documents;
 use crate::{
     cli::failure::{Failure, Kind},
     kit::{self, ConfigContext},
     model::config::OperatorConfig,
-    store::Places,
+    store::{Places, file::read_own},
 };
 
 /// Longest operator configuration, in bytes.
@@ -20,11 +20,8 @@ pub(super) fn read_config(places: &Places, home: &Path) -> Result<OperatorConfig
         Failure::new(Kind::File, "config", format!("cannot read the configuration: {error}"))
             .at(path, None, None)
     };
-    let bytes = match fs::metadata(path) {
-        Ok(meta) if meta.len() > CONFIG_MAX => {
-            return Err(unreadable(io::Error::other("it is longer than 1 MiB")));
-        }
-        Ok(_) => fs::read(path).map_err(unreadable)?,
+    let bytes = match read_own(path, CONFIG_MAX) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if places.config_named {
                 crate::cli::output::warn(&format!("{} is not there; defaults apply", path.display()));

@@ -1,9 +1,6 @@
 //! Kits on this host: checked, imported, packed.
 
 use std::{
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Component, Path, PathBuf},
     rc::Rc,
 };
@@ -15,6 +12,7 @@ use crate::{
     cli::{
         failure::{Failure, Kind},
         ops::{CheckedKit, WrittenKit},
+        place,
     },
     kit::{
         self, ArchiveError, ArchiveTree, GitSource, KIT_FILE, KitFile, KitFolderError, LoadError, LockUse,
@@ -198,7 +196,7 @@ impl Host {
         files.push(KitFile { path: KIT_FILE.to_owned(), bytes: text, executable: false });
         files.sort_by(|a, b| a.path.cmp(&b.path));
         for file in &files {
-            write_new(&folder.join(&file.path), file)?;
+            write_new(&self.folder, &folder.join(&file.path), file)?;
         }
         Ok(WrittenKit {
             name: imported.name.clone(),
@@ -233,7 +231,11 @@ impl Host {
         let target = self
             .folder
             .join(to.map_or_else(|| PathBuf::from(format!("{}.tar", checked.name)), Path::to_owned));
-        write_new(&target, &KitFile { path: String::new(), bytes: archive, executable: false })?;
+        write_new(
+            &self.folder,
+            &target,
+            &KitFile { path: String::new(), bytes: archive, executable: false },
+        )?;
         let files = files.into_iter().map(|file| file.path).collect();
         Ok(WrittenKit {
             name: checked.name,
@@ -263,14 +265,8 @@ fn folder_failure(error: KitFolderError) -> Failure {
 }
 
 /// Writes a file that must not be there yet.
-fn write_new(path: &Path, file: &KitFile) -> Result<(), Failure> {
-    let write = || {
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-        let mode = if file.executable { 0o755 } else { 0o644 };
-        let mut written = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        written.write_all(&file.bytes)
-    };
-    write().map_err(|error: std::io::Error| {
+fn write_new(folder: &Path, path: &Path, file: &KitFile) -> Result<(), Failure> {
+    place::create_named(folder, path, &file.bytes, file.executable).map_err(|error| {
         let failure = match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 Failure::usage("kit_write", format!("{} is there already", path.display()))

@@ -35,7 +35,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    fs,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -49,12 +49,14 @@ use crate::{
     kit,
     model::{config::OperatorConfig, launch::PlacesConfig},
     policy::fs as floor,
-    store::{Owner, Places, Store},
+    store::{Owner, Places, Store, file::read_own},
     template::{self, Boot, Cache, EnsureError},
 };
 
 /// How long a guest has to go down when its sandbox is removed: nothing on its disks is needed any more.
 const REMOVE_GRACE: Duration = Duration::from_secs(2);
+/// Largest file of certificates that the configuration names, in bytes.
+const UPSTREAM_CA_MAX: u64 = 4 << 20;
 
 /// The folder that the command runs in.
 pub(super) fn working_folder() -> Result<PathBuf, Failure> {
@@ -195,7 +197,9 @@ impl Host {
 
     fn upstream_ca(&self) -> Result<Vec<String>, Failure> {
         let read = |path: &PathBuf| {
-            fs::read_to_string(path).map_err(|error| {
+            let bytes = read_own(path, UPSTREAM_CA_MAX);
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+            text.map_err(|error| {
                 Failure::new(
                     Kind::File,
                     "upstream_ca",

@@ -229,7 +229,7 @@ fn beside(path: &Path) -> Result<(Root, PathBuf), DiscoverError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return refused(path, "this names no file");
     };
-    let parent = canonical(parent)?;
+    let parent = canonical(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     Ok((Root::of(&parent)?, parent.join(name)))
 }
 
@@ -329,7 +329,10 @@ impl Root {
         let file = File::from(self.open(path, OFlags::empty())?);
         let found = file.metadata().map_err(io_error(path))?;
         if !found.is_file() {
-            return refused(path, "this is neither a file nor a folder; `-f -` reads standard input");
+            return refused(
+                path,
+                "this is neither a file nor a folder; where a command reads standard input, `-` stands for it",
+            );
         }
         if found.nlink() != 1 {
             return refused(
@@ -338,7 +341,9 @@ impl Root {
             );
         }
         if found.len() > max as u64 {
-            return refused(path, format!("a file has at most {} MiB", max >> 20));
+            let most =
+                if max < 1 << 20 { format!("{} KiB", max >> 10) } else { format!("{} MiB", max >> 20) };
+            return refused(path, format!("a file has at most {most}"));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
         file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(io_error(path))?;

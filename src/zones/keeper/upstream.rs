@@ -1,7 +1,7 @@
 //! How the host reaches the world: read here, because egress opens no file.
 
 use std::{
-    fs, io,
+    io,
     net::{IpAddr, SocketAddr},
     path::Path,
 };
@@ -9,7 +9,10 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use crate::model::{api::Upstream, launch::KeeperConfig};
+use crate::{
+    model::{api::Upstream, launch::KeeperConfig},
+    store::file::read_own,
+};
 
 /// Longest `hosts` file that is read, in bytes: block lists of a megabyte are common.
 const HOSTS_MAX: u64 = 4 << 20;
@@ -38,10 +41,7 @@ pub(super) fn read(config: &KeeperConfig) -> io::Result<Upstream> {
 
 /// A missing file says nothing; nor does one that is no text or far too long.
 fn bounded(path: &Path) -> String {
-    match fs::metadata(path) {
-        Ok(meta) if meta.len() <= HOSTS_MAX => fs::read_to_string(path).unwrap_or_default(),
-        _ => String::new(),
-    }
+    read_own(path, HOSTS_MAX).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
 fn nameservers(text: &str) -> Vec<SocketAddr> {

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read as _, Write as _},
     os::fd::OwnedFd,
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
 };
 
 use rustix::{
@@ -14,6 +14,8 @@ use rustix::{
     },
     io::Errno,
 };
+
+use crate::kit::Repository;
 
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,10 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 /// # Errors
 /// When a folder above it is a link, or the file system refuses.
 pub(super) fn write(root: &Path, path: &str, bytes: &[u8], replace: bool) -> io::Result<Written> {
+    write_as(root, path, bytes, replace, Mode::from_raw_mode(0o644))
+}
+
+fn write_as(root: &Path, path: &str, bytes: &[u8], replace: bool, mode: Mode) -> io::Result<Written> {
     let (folders, name) = path.rsplit_once('/').map_or(("", path), |(folders, name)| (folders, name));
     let mut folder = openat(CWD, root, DIRECTORY, Mode::empty())?;
     for part in folders.split('/').filter(|part| !part.is_empty()) {
@@ -45,7 +51,7 @@ pub(super) fn write(root: &Path, path: &str, bytes: &[u8], replace: bool) -> io:
     }
     let beside = format!(".{name}.{}.tmp", std::process::id());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(&folder, &beside, flags, Mode::from_raw_mode(0o644))?);
+    let mut file = File::from(openat(&folder, &beside, flags, mode)?);
     let how = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
     let moved = file
         .write_all(bytes)
@@ -57,21 +63,65 @@ pub(super) fn write(root: &Path, path: &str, bytes: &[u8], replace: bool) -> io:
     moved.map(|()| Written::New)
 }
 
-/// Writes the file that a command line names. Below `folder`, where whoever made the checkout may have laid a link, as
-/// [`write`](fn@write) does; elsewhere it is the operator's own place.
+/// Writes the file that a command line names, from the working directory `folder`. In the repository, where whoever made
+/// the checkout may have laid a link, as [`write`](fn@write) does; elsewhere it is the operator's own place.
 ///
 /// # Errors
 /// As [`write`](fn@write).
 pub(super) fn write_named(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let whole = folder.join(file);
-    let climbs = whole.components().any(|part| part == Component::ParentDir);
-    match whole.strip_prefix(folder).ok().filter(|_| !climbs).and_then(Path::to_str) {
-        Some(below) => write(folder, below, bytes, true).map(drop),
+    let whole = plain(&folder.join(file));
+    match below_root(folder, &whole) {
+        Some((root, below)) => write(&root, &below, bytes, true).map(drop),
         None => {
-            file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            std::fs::write(file, bytes)
+            whole.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            std::fs::write(whole, bytes)
         }
     }
+}
+
+/// The same for a file that must not be there yet.
+///
+/// # Errors
+/// `AlreadyExists`; otherwise as [`write`](fn@write).
+pub(super) fn create_named(folder: &Path, file: &Path, bytes: &[u8], executable: bool) -> io::Result<()> {
+    let whole = plain(&folder.join(file));
+    let mode = Mode::from_raw_mode(if executable { 0o755 } else { 0o644 });
+    match below_root(folder, &whole) {
+        Some((root, below)) => match write_as(&root, &below, bytes, false, mode)? {
+            Written::New => Ok(()),
+            Written::Same | Written::Kept => Err(io::ErrorKind::AlreadyExists.into()),
+        },
+        None => {
+            whole.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            File::from(openat(CWD, &whole, flags, mode)?).write_all(bytes)
+        }
+    }
+}
+
+/// The root of the repository that `folder` lies in, else the folder itself, and the path of a file from there; none
+/// where it lies outside.
+fn below_root(folder: &Path, whole: &Path) -> Option<(PathBuf, String)> {
+    let repository = Repository::find(folder).ok().flatten().map(|found| found.root);
+    [repository, Some(folder.to_owned())].into_iter().flatten().find_map(|root| {
+        let below = whole.strip_prefix(&root).ok()?.to_str()?.to_owned();
+        Some((root, below))
+    })
+}
+
+/// A path without `.` and `..`, by its text: a folder that is a link leads nowhere here.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 fn descend(folder: &OwnedFd, part: &str) -> io::Result<OwnedFd> {
@@ -136,6 +186,17 @@ mod tests {
         assert!(write_named(root, Path::new("out/plan.md"), b"a plan").is_err());
         assert_eq!(fs::read(outside.path().join("mine")).unwrap(), b"mine");
         write_named(root, &outside.path().join("summary"), b"a plan").unwrap();
+        // From a folder of a repository the way up is guarded, too.
+        for folder in [".git/objects", "sub"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        fs::write(root.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        let sub = root.canonicalize().unwrap().join("sub");
+        assert!(write_named(&sub, Path::new("../out/plan.md"), b"a plan").is_err());
+        assert!(create_named(&sub, Path::new("../out/kit.yaml"), b"a kit", false).is_err());
+        create_named(&sub, Path::new("../kits/new/kit.yaml"), b"a kit", true).unwrap();
+        let again = create_named(&sub, Path::new("../kits/new/kit.yaml"), b"a kit", true).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         fs::remove_file(outside.path().join("summary")).unwrap();
         // The break: a plain write goes through the link.
         fs::write(root.join("out/x"), "x").unwrap();
