@@ -68,7 +68,7 @@ impl Context<'_> {
             Some(status) => super::failure::setup(&status).map_or(Ok(()), Err),
             None => {
                 self.out.say(format!("starting {name}"));
-                self.ops.start(sandbox, self.progress().as_ref()).map(drop)
+                self.ops.machines().start(sandbox, self.progress().as_ref()).map(drop)
             }
         }
     }
@@ -78,7 +78,7 @@ impl Context<'_> {
     /// # Errors
     /// Kind `Pending` where everything was to be approved first and is not.
     pub fn carry_out(&self, source: &Source, wish: &Wish) -> Result<Carried, Failure> {
-        let proposal = self.ops.propose(source, wish)?;
+        let proposal = self.ops.plans().propose(source, wish)?;
         for warning in &proposal.warnings {
             self.out.say(format!("warning: {warning}"));
         }
@@ -100,14 +100,14 @@ impl Context<'_> {
     /// As [`Self::carry_out`].
     pub fn carry_out_planned(&self, proposal: Proposal, wish: &Wish) -> Result<Carried, Failure> {
         if wish.require_approved && !proposal.asked.is_empty() {
-            self.ops.park(&proposal)?;
+            self.ops.plans().park(&proposal)?;
             self.out.say(super::render::asked(&proposal.asked));
             return Err(pending("nothing was started: not everything is approved"));
         }
         if proposal.says_something() {
             self.out.say(super::render::proposal(&proposal));
         }
-        let statuses = self.ops.apply(&proposal, wish, &*self.progress())?;
+        let statuses = self.ops.plans().apply(&proposal, wish, &*self.progress())?;
         if !proposal.asked.is_empty() {
             self.out.say(super::render::parked(&proposal.asked));
         }
@@ -132,7 +132,7 @@ impl Context<'_> {
         } else {
             return Ok(proposal);
         };
-        if ids.is_empty() { Ok(proposal) } else { self.ops.approve(&proposal, &ids, how) }
+        if ids.is_empty() { Ok(proposal) } else { self.ops.plans().approve(&proposal, &ids, how) }
     }
 
     /// Prints where sandboxes stand.

@@ -1,6 +1,7 @@
 //! What ended a command, for the person or the script that gave it: one object, as text with the source line
-//! where there is one, or as JSON. The only place that knows exit codes.
+//! where there is one, or as JSON.
 
+mod kind;
 mod text;
 
 use std::{borrow::Cow, error::Error, path::Path};
@@ -8,89 +9,9 @@ use std::{borrow::Cow, error::Error, path::Path};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+pub use self::kind::{Kind, Outcome};
 use self::text::{Plain, Several, render_diagnostic, render_plain};
 use super::output::Format;
-
-/// Classes of failure; each has an exit code that scripts rely on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// 1: it was tried and did not work.
-    Failed,
-    /// 2: the command line is wrong.
-    Usage,
-    /// 3: a file that a person wrote is wrong.
-    File,
-    /// 4: policy denies it.
-    Denied,
-    /// 5: it waits for an approval.
-    Pending,
-    /// 6: there is no such thing.
-    NotFound,
-    /// 7: it took longer than was permitted.
-    TimedOut,
-    /// 8: this host lacks something.
-    HostLacks,
-}
-
-/// Which of several kinds is reported: the earliest here.
-const PRECEDENCE: [Kind; 8] = [
-    Kind::Usage,
-    Kind::File,
-    Kind::HostLacks,
-    Kind::Denied,
-    Kind::Failed,
-    Kind::TimedOut,
-    Kind::NotFound,
-    Kind::Pending,
-];
-
-impl Kind {
-    /// The exit code of this kind.
-    #[must_use]
-    pub const fn exit_code(self) -> u8 {
-        match self {
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::File => 3,
-            Self::Denied => 4,
-            Self::Pending => 5,
-            Self::NotFound => 6,
-            Self::TimedOut => 7,
-            Self::HostLacks => 8,
-        }
-    }
-
-    /// Of several, the one that is reported.
-    #[must_use]
-    pub fn first(kinds: impl IntoIterator<Item = Self>) -> Option<Self> {
-        let rank = |kind: &Self| PRECEDENCE.iter().position(|other| other == kind);
-        kinds.into_iter().min_by_key(rank)
-    }
-}
-
-/// How a command ended that did not fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Exit code 0.
-    Done,
-    /// It answered, and the answer is of this kind: `policy check` of a denied host.
-    Answer(Kind),
-    /// The exit code of a command in the sandbox.
-    Passed(u8),
-}
-
-impl Outcome {
-    /// The process's exit code.
-    #[must_use]
-    pub const fn exit_code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Answer(kind) => kind.exit_code(),
-            Self::Passed(code) => code,
-        }
-    }
-}
 
 /// What every command returns.
 pub type CommandResult = Result<Outcome, Failure>;
@@ -319,103 +240,4 @@ fn chain(mut error: Option<&(dyn Error + 'static)>) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exit_codes_are_the_documented_ones() {
-        let codes: Vec<u8> = PRECEDENCE.iter().map(|kind| kind.exit_code()).collect();
-        assert_eq!(codes, [2, 3, 8, 4, 1, 7, 6, 5]);
-    }
-
-    #[test]
-    fn of_several_kinds_the_documented_one_is_reported() {
-        for (index, first) in PRECEDENCE.iter().enumerate() {
-            assert_eq!(Kind::first(PRECEDENCE[index..].iter().rev().copied()), Some(*first));
-        }
-        assert_eq!(Kind::first([]), None);
-    }
-
-    #[test]
-    fn json_errors_have_one_shape() {
-        let failure = Failure::new(Kind::File, "unknown_key", "unknown key `mout`")
-            .at("sandbox.yaml", Some(3), Some(5))
-            .hint("did you mean `mounts`?");
-        assert_eq!(
-            failure.render(Format::Json).unwrap(),
-            concat!(
-                r#"{"code":"unknown_key","kind":"file","message":"unknown key `mout`","file":"sandbox.yaml","#,
-                r#""line":3,"column":5,"hint":"did you mean `mounts`?","causes":[]}"#,
-                "\n"
-            )
-        );
-        assert_eq!(failure.exit_code(), 3);
-    }
-
-    #[test]
-    fn several_failures_are_one_object() {
-        let all = vec![
-            Failure::new(Kind::NotFound, "b", "second"),
-            Failure::new(Kind::File, "a", "first"),
-            Failure::new(Kind::Denied, "c", "third"),
-        ];
-        let failure = Failure::several(all).unwrap();
-        assert_eq!((failure.code(), failure.exit_code()), ("a", 3));
-        assert_eq!(failure.object().problems.len(), 2);
-        assert_eq!(failure.render(Format::Text).unwrap(), "error: first\nerror: second\nerror: third\n");
-    }
-
-    #[test]
-    fn a_line_too_long_to_be_drawn_is_a_place_in_figures() {
-        #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-        #[error("unknown key")]
-        #[diagnostic(help("did you mean another?"))]
-        struct Bad {
-            #[source_code]
-            text: miette::NamedSource<String>,
-            #[label("here")]
-            span: miette::SourceSpan,
-        }
-        let text = format!("a: [\n{}x]", "1, ".repeat(30_000));
-        let bad = Bad { text: miette::NamedSource::new("long.yaml", text), span: (90_005, 1).into() };
-        let failure = Failure::new(Kind::File, "x", "unknown key").diagnostic(bad);
-        let text = failure.render(Format::Text).unwrap();
-        assert_eq!(text, "long.yaml:2:90001: unknown key\n  help: did you mean another?\n");
-    }
-
-    #[test]
-    fn what_the_system_says_comes_without_its_number() {
-        let error = std::io::Error::from_raw_os_error(17);
-        let failure = Failure::new(Kind::Failed, "x", format!("cannot write: {error}")).caused_by(&error);
-        assert_eq!(failure.object().message, "cannot write: File exists");
-        assert_eq!(failure.object().causes, ["File exists"]);
-    }
-
-    #[test]
-    fn the_last_line_counts() {
-        let problem = |file: &str| Failure::new(Kind::File, "x", "wrong").at(file, Some(1), None);
-        let drawn = |text: &str| problem(text).diagnostic(Plain("drawn".to_owned()));
-        let shown = |all: Vec<Failure>| Failure::several(all).unwrap().render(Format::Text).unwrap();
-        assert_eq!(shown(vec![drawn("a.yaml")]), "drawn\n");
-        assert!(shown(vec![drawn("a.yaml"), drawn("a.yaml")]).ends_with("error: 2 problems in a.yaml\n"));
-        assert!(shown(vec![drawn("a.yaml"), drawn("b.yaml")]).ends_with("error: 2 problems in 2 files\n"));
-    }
-
-    #[test]
-    fn what_a_file_brought_cannot_drive_the_terminal() {
-        #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-        #[error("unknown key")]
-        struct Bad {
-            #[source_code]
-            text: String,
-            #[label("here \u{9b}2J")]
-            span: miette::SourceSpan,
-        }
-        let bad = Bad { text: "a: \u{1b}[2J\nb: 1\n".to_owned(), span: (0, 1).into() };
-        let failure = Failure::new(Kind::File, "x", "unknown key\u{1b}[0m").diagnostic(bad);
-        let text = failure.render(Format::Text).unwrap();
-        assert!(text.contains("\\u{1b}[2J") && text.contains("\\u{9b}2J"), "{text}");
-        assert!(!text.contains('\u{1b}') && !text.contains('\u{9b}'), "{text}");
-        assert!(!failure.render(Format::Json).unwrap().contains('\u{1b}'));
-    }
-}
+mod tests;

@@ -116,7 +116,7 @@ impl Cli {
             }
         };
         if self.locked {
-            ops.demand_locked();
+            ops.documents().demand_locked();
         }
         let context = Context { out, prompt, ops: &*ops };
         end(self.command.run(&context), &context.out)

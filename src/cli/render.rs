@@ -1,20 +1,18 @@
 //! Text that several commands print.
 
+mod rules;
+
 use std::fmt::Write as _;
 
+pub use self::rules::{effect, origin, rules};
 use super::{
     ops::{Action, Asked, Inbox, Proposal},
     output::{Table, visible},
 };
-use crate::model::{
-    api::PolicyRevision,
-    rule::{Effect, NetworkRule, Origin},
-    status::{SandboxStatus, SetupState},
-};
 use crate::{
     audit::view::seconds,
+    model::status::{SandboxStatus, SetupState},
     plan::render::{self as plan_render, View},
-    policy::explain,
     store::{Approval, approvals},
 };
 
@@ -271,59 +269,4 @@ fn question(asked: &Asked, ids: &[impl AsRef<str>]) -> String {
 #[must_use]
 pub fn line(text: &str) -> String {
     visible(text).into_owned()
-}
-
-/// The word for an effect.
-#[must_use]
-pub const fn effect(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Allow => "allow",
-        Effect::Deny => "deny",
-        Effect::Ask => "ask",
-    }
-}
-
-/// `layer`, or `layer file:line`.
-#[must_use]
-pub fn origin(origin: &Origin) -> String {
-    match (&origin.file, origin.line) {
-        (Some(file), Some(line)) => format!("{} {file}:{line}", origin.layer),
-        (Some(file), None) => format!("{} {file}", origin.layer),
-        (None, _) => origin.layer.to_string(),
-    }
-}
-
-/// Rules, a line each.
-#[must_use]
-pub fn rules(policy: &PolicyRevision) -> String {
-    let ends = policy.rules.iter().any(|rule| rule.until.is_some());
-    let mut table = match ends {
-        true => Table::new(&["EFFECT", "PATTERN", "PROTOCOL", "REQUESTS", "UNTIL", "FROM", "RULE", "WHY"]),
-        false => Table::new(&["EFFECT", "PATTERN", "PROTOCOL", "REQUESTS", "FROM", "RULE", "WHY"]),
-    };
-    for rule in &policy.rules {
-        let why = match explain::inactive(rule, policy.setup) {
-            Some(inactive) => format!("(inactive: {inactive}) {}", rule.why),
-            None => rule.why.clone(),
-        };
-        let protocol = rule.protocol.map_or_else(String::new, |protocol| protocol.to_string());
-        let requests = requests(rule);
-        let (pattern, from) = (rule.pattern(), origin(&rule.origin));
-        let (effect, id) = (effect(rule.effect), rule.id.as_str());
-        if ends {
-            let until = rule.until.map_or_else(String::new, |until| until.to_string());
-            table.row([effect, &pattern, &protocol, &requests, &until, &from, id, &why]);
-        } else {
-            table.row([effect, &pattern, &protocol, &requests, &from, id, &why]);
-        }
-    }
-    table.render()
-}
-
-fn requests(rule: &NetworkRule) -> String {
-    let one = |matcher: &crate::model::rule::HttpMatch| {
-        let parts = [matcher.methods.join(","), matcher.paths.join(",")];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-    };
-    rule.http.iter().map(one).collect::<Vec<_>>().join("; ")
 }

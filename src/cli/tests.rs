@@ -2,6 +2,7 @@
 
 mod against;
 mod answers;
+pub(super) mod commits;
 pub(super) mod keeper;
 mod rehearsal;
 mod scripted;

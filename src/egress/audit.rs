@@ -8,7 +8,7 @@ use crate::{
         rule::NetworkRule,
         text::drives,
     },
-    policy::{Decision, Reason, Verdict},
+    policy::{Decision, Near, Reason, Verdict},
 };
 
 use super::{dial::DialError, limits::EVENT_TEXT_BYTES};
@@ -60,7 +60,14 @@ pub(crate) fn decided(attempt: &Attempt, decision: &Decision) -> Draft {
         Verdict::Deny { .. } => Outcome::Deny,
     };
     let rule = decision.rule().map(|rule| RuleRef::from(&**rule));
-    attempt.draft(outcome, rule, &decision.code())
+    let draft = |attempt: &Attempt| attempt.draft(outcome, rule, &decision.code());
+    match &decision.verdict {
+        // Where the rule stands that would have let it pass: it is none of those that decided.
+        Verdict::Deny { near_miss: Some(Near::Parked(parked)), .. } => {
+            draft(&attempt.clone().with("parked", parked.place()))
+        }
+        _ => draft(attempt),
+    }
 }
 
 /// The draft of something that passes.

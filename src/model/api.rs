@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     event::Draft,
+    parked::ParkedRule,
     rule::{HostService, NetworkRule},
     secret::SecretBinding,
 };
@@ -95,6 +96,9 @@ pub struct PolicyRevision {
     /// Whether set-up steps run, so that rules for them are in force. Not said means no.
     #[serde(default)]
     pub setup: bool,
+    /// Rules that stand in a file and are not in force: words for denials, nothing else. No part of the hash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<ParkedRule>,
 }
 
 /// From keeper to egress.

@@ -8,6 +8,7 @@ pub mod end;
 pub mod event;
 pub mod launch;
 pub mod name;
+pub mod parked;
 pub mod path;
 pub mod pattern;
 pub mod progress;

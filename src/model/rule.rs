@@ -109,6 +109,16 @@ impl Ports {
         Self { first: port, last: port }
     }
 
+    /// `host`, with these ports behind it where they are not the `default` ones.
+    #[must_use]
+    pub fn of(self, host: &HostPattern, default: Self) -> String {
+        match host {
+            host if self == default => host.to_string(),
+            HostPattern::Net(net) if net.addr().is_ipv6() => format!("[{host}]:{self}"),
+            host => format!("{host}:{self}"),
+        }
+    }
+
     /// Whether `port` is among them.
     #[must_use]
     pub const fn contains(self, port: u16) -> bool {
@@ -249,11 +259,7 @@ impl NetworkRule {
             Effect::Deny => Ports::ALL,
             Effect::Allow | Effect::Ask => Ports::one(443),
         };
-        match &self.host {
-            host if self.ports == default => host.to_string(),
-            HostPattern::Net(net) if net.addr().is_ipv6() => format!("[{}]:{}", self.host, self.ports),
-            host => format!("{host}:{}", self.ports),
-        }
+        self.ports.of(&self.host, default)
     }
 }
 

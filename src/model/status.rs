@@ -133,6 +133,33 @@ const fn is_false(word: &bool) -> bool {
 }
 
 impl SandboxStatus {
+    /// That it is, and its phase; nothing else is known.
+    #[must_use]
+    pub fn new(name: impl Into<String>, id: impl Into<String>, phase: Phase) -> Self {
+        Self {
+            name: name.into(),
+            id: id.into(),
+            agent: String::new(),
+            phase,
+            conditions: Vec::new(),
+            reason: None,
+            isolation: None,
+            jail_missing: Vec::new(),
+            kernel: None,
+            workspace: None,
+            notes: Vec::new(),
+            boot_ms: None,
+            policy_hash: None,
+            file: None,
+            commit: None,
+            setup: None,
+            ports: Vec::new(),
+            sessions: Vec::new(),
+            task: None,
+            silent: false,
+        }
+    }
+
     /// Whether nothing more is to be waited for: it does not start, and its set-up does not run.
     #[must_use]
     pub fn is_settled(&self) -> bool {

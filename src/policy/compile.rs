@@ -11,12 +11,11 @@ use ipnet::IpNet;
 
 use crate::model::{
     api::PolicyRevision,
-    rule::{
-        Addresses, During, Effect, HostPattern, HostService, HttpMatch, NetworkRule, Ports, Protocol, Target,
-    },
+    parked::ParkedRule,
+    rule::{Addresses, During, Effect, HostPattern, HostService, NetworkRule, Ports, Protocol, Target},
 };
 
-use super::{decide::Http, floor, glob::PathGlob};
+use super::{entry::Entry, floor, parked::Parked};
 
 /// Every layer's rules, ready to decide. Immutable; a new revision is a new one.
 #[derive(Debug)]
@@ -31,28 +30,13 @@ pub struct Compiled {
     any: Vec<u32>,
     networks: HashMap<IpNet, Vec<u32>>,
     prefix_lengths: BTreeSet<(bool, u8)>,
+    /// What is not in force; no decision comes of it.
+    pub(super) parked: Vec<Parked>,
     /// Whether set-up steps run.
     setup: bool,
     /// Whether reserved names are reserved; off in broken builds only.
     #[cfg(test)]
     reserves: bool,
-}
-
-/// One rule with its path patterns split.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub rule: Arc<NetworkRule>,
-    http: Vec<Matcher>,
-    /// Port on the host's loopback, for a rule made of a host service.
-    pub service: Option<u16>,
-    /// Whether it holds now. One that does not decides nothing and is kept for explanations.
-    pub holds: bool,
-}
-
-#[derive(Debug)]
-struct Matcher {
-    methods: Vec<String>,
-    paths: Vec<PathGlob>,
 }
 
 /// Rules whose pattern ends in one suffix.
@@ -92,6 +76,7 @@ impl Compiled {
             any: Vec::new(),
             networks: HashMap::new(),
             prefix_lengths: BTreeSet::new(),
+            parked: revision.parked.iter().map(|rule| Parked::new(rule, revision.setup)).collect(),
             setup: revision.setup,
             #[cfg(test)]
             reserves: true,
@@ -115,14 +100,8 @@ impl Compiled {
                 self.networks.entry(net).or_default().push(index);
             }
         }
-        let ignore_case = rule.effect == Effect::Deny;
-        let matcher = |http: &HttpMatch| Matcher {
-            methods: http.methods.clone(),
-            paths: http.paths.iter().map(|path| PathGlob::new(path, ignore_case)).collect(),
-        };
-        let http = rule.http.iter().map(matcher).collect();
         let holds = rule.during.is_always() || self.setup;
-        self.rules.push(Entry { rule: Arc::new(rule), http, service, holds });
+        self.rules.push(Entry::new(rule, service, holds));
     }
 
     fn bucket(&mut self, suffix: &str) -> &mut Bucket {
@@ -193,6 +172,12 @@ impl Compiled {
         found
     }
 
+    /// What speaks of `target` and is not in force.
+    pub(super) fn parked_about(&self, target: &Target) -> Vec<Arc<ParkedRule>> {
+        let about = self.parked.iter().filter(|parked| parked.names(target));
+        about.map(|parked| Arc::clone(&parked.rule)).collect()
+    }
+
     /// Whether set-up steps run.
     pub(super) fn setup(&self) -> bool {
         self.setup
@@ -201,52 +186,6 @@ impl Compiled {
     /// The rules, best to report first.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<NetworkRule>> {
         self.rules.iter().map(|entry| &entry.rule)
-    }
-}
-
-impl Entry {
-    /// Whether ports and protocol fit.
-    pub fn speaks(&self, port: u16, protocol: Protocol) -> bool {
-        let rule_protocol = match self.rule.effect {
-            Effect::Deny => self.rule.protocol,
-            Effect::Allow | Effect::Ask => match self.rule.protocol.or(Protocol::default_for(port)) {
-                Some(protocol) => Some(protocol),
-                // A grant whose protocol is not known grants nothing.
-                None => return false,
-            },
-        };
-        self.rule.ports.contains(port) && rule_protocol.is_none_or(|rule| rule == protocol)
-    }
-
-    /// Whether the request-level clauses fit. Without a request yet, a grant is open to some, and a carve-out
-    /// closes only what is never looked into.
-    pub fn covers(&self, protocol: Protocol, http: Option<Http<'_>>) -> bool {
-        let deny = self.rule.effect == Effect::Deny;
-        let inspected = matches!(protocol, Protocol::Http | Protocol::Https);
-        match http {
-            _ if self.http.is_empty() => true,
-            None => inspected != deny,
-            Some(http) => self.http.iter().any(|matcher| matcher.matches(http, deny)),
-        }
-    }
-
-    /// Whether the method alone fits, for explanations.
-    pub fn takes_method(&self, method: &str) -> bool {
-        self.http.is_empty() || self.http.iter().any(|matcher| matcher.takes_method(method))
-    }
-}
-
-impl Matcher {
-    fn takes_method(&self, method: &str) -> bool {
-        self.methods.is_empty() || self.methods.iter().any(|own| own == method)
-    }
-
-    fn matches(&self, http: Http<'_>, deny: bool) -> bool {
-        let path = || match http.path {
-            Some(path) => self.paths.iter().any(|glob| glob.matches(path)),
-            None => deny,
-        };
-        self.takes_method(http.method) && (self.paths.is_empty() || path())
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::model::rule::{Addresses, Effect, HostPattern, NetworkRule, Protocol, Target};
+use crate::model::{
+    parked::{Idle, ParkedRule},
+    rule::{Addresses, Effect, HostPattern, NetworkRule, Protocol, Target},
+};
 
-use super::compile::{Compiled, Entry};
+use super::{compile::Compiled, entry::Entry};
 
 /// What somebody wants.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +99,8 @@ pub enum Reason {
     Path,
     /// The path can be read in several ways, and the rules for the host name paths.
     PathAmbiguous,
+    /// A rule of a file would have decided otherwise; it is not in force.
+    Parked(Idle),
 }
 
 impl Reason {
@@ -114,6 +119,7 @@ impl Reason {
             Self::Method => "method",
             Self::Path => "path",
             Self::PathAmbiguous => "path_ambiguous",
+            Self::Parked(idle) => idle.code(),
         }
     }
 }
@@ -129,9 +135,18 @@ pub enum Verdict {
         reason: Reason,
         /// The rule that denies or asks.
         rule: Option<Arc<NetworkRule>>,
-        /// The grant that came nearest, when no rule denies.
-        near_miss: Option<Arc<NetworkRule>>,
+        /// What came nearest to letting it pass, when no rule denies.
+        near_miss: Option<Near>,
     },
+}
+
+/// What came nearest to letting a request pass.
+#[derive(Debug, Clone)]
+pub enum Near {
+    /// A grant in force, for something else of this host.
+    Grant(Arc<NetworkRule>),
+    /// What stands in a file and is not in force, for just this.
+    Parked(Arc<ParkedRule>),
 }
 
 /// A verdict with the revision that it was made under.
@@ -190,7 +205,10 @@ pub fn decide(policy: &Compiled, request: &Request<'_>) -> Decision {
     } else if let Some(entry) = best.ask(policy) {
         Verdict::Deny { reason: Reason::ApprovalRequired, rule: Some(entry.rule.clone()), near_miss: None }
     } else {
-        let (reason, near_miss) = near_miss(policy, request);
+        let (reason, near_miss) = match parked(policy, request) {
+            Some(parked) => (Reason::Parked(parked.idle), Some(Near::Parked(parked))),
+            None => near_miss(policy, request),
+        };
         Verdict::Deny { reason, rule: None, near_miss }
     };
     Decision { verdict, revision: policy.revision }
@@ -255,8 +273,17 @@ pub(super) fn applies(entry: &Entry, request: &Request<'_>, reserved: bool) -> b
         && entry.covers(request.protocol, request.http)
 }
 
+/// What is not in force and would have been the answer; what somebody can still approve comes first.
+fn parked(policy: &Compiled, request: &Request<'_>) -> Option<Arc<ParkedRule>> {
+    if policy.reserves(request.target) {
+        return None;
+    }
+    let fitting = policy.parked.iter().filter(|parked| parked.fits(request));
+    fitting.min_by_key(|parked| parked.rule.idle != Idle::Waits).map(|parked| parked.rule.clone())
+}
+
 /// The grant for this host that failed in the fewest clauses, and the clause.
-fn near_miss(policy: &Compiled, request: &Request<'_>) -> (Reason, Option<Arc<NetworkRule>>) {
+fn near_miss(policy: &Compiled, request: &Request<'_>) -> (Reason, Option<Near>) {
     let reserved = policy.reserves(request.target);
     let mut nearest: Option<(u8, u32)> = None;
     policy.covering(request.target, |index, entry| {
@@ -293,5 +320,5 @@ fn near_miss(policy: &Compiled, request: &Request<'_>) -> (Reason, Option<Arc<Ne
         _ if ambiguous => Reason::PathAmbiguous,
         _ => Reason::Path,
     };
-    (reason, Some(policy.rules[index as usize].rule.clone()))
+    (reason, Some(Near::Grant(policy.rules[index as usize].rule.clone())))
 }

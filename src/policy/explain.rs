@@ -1,12 +1,15 @@
 //! Decisions in words, for `policy explain` and for denials.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use crate::model::rule::{During, Effect, NetworkRule, Protocol, Target};
+use crate::model::{
+    parked::{Idle, ParkedRule},
+    rule::{During, Effect, NetworkRule, Protocol, Target},
+};
 
 use super::{
     compile::Compiled,
-    decide::{Decision, Reason, Request, Verdict, applies, decide},
+    decide::{Decision, Near, Reason, Request, Verdict, applies, decide},
 };
 
 /// A decision with every rule that covers the target.
@@ -16,6 +19,8 @@ pub struct Explanation {
     pub decision: Decision,
     /// Each rule that covers the target, best to report first, and whether it applies to the request.
     pub trace: Vec<(NetworkRule, bool)>,
+    /// What speaks of the target and is not in force.
+    pub parked: Vec<Arc<ParkedRule>>,
     /// Whether set-up steps run.
     setup: bool,
     resource: String,
@@ -34,6 +39,7 @@ pub fn explain(policy: &Compiled, request: &Request<'_>) -> Explanation {
     Explanation {
         decision: decide(policy, request),
         trace,
+        parked: policy.parked_about(request.target),
         setup: policy.setup(),
         resource: resource(request),
     }
@@ -76,9 +82,13 @@ fn host(target: &Target) -> String {
 pub fn sentence(decision: &Decision, place: &str) -> String {
     let (reason, rule, near) = match &decision.verdict {
         Verdict::Allow(permit) => return format!("rule {} allows {place}", permit.rule().id),
-        Verdict::Deny { reason, rule, near_miss } => (reason, rule.as_deref(), near_miss.as_deref()),
+        Verdict::Deny { near_miss: Some(Near::Parked(parked)), .. } => return idle(parked, place),
+        Verdict::Deny { reason, rule, near_miss } => (reason, rule.as_deref(), near_miss.as_ref()),
     };
-    let allowed = near.map(NetworkRule::pattern).unwrap_or_default();
+    let allowed = match near {
+        Some(Near::Grant(rule)) => rule.pattern(),
+        _ => String::new(),
+    };
     match (reason, rule) {
         (Reason::Floor | Reason::RuleDenies, Some(rule)) => format!("rule {} denies {place}", rule.id),
         (Reason::ApprovalRequired, _) => format!("{place} waits for a person's approval"),
@@ -90,6 +100,17 @@ pub fn sentence(decision: &Decision, place: &str) -> String {
         (Reason::Path, _) => format!("no rule allows this path on {place}"),
         (Reason::PathAmbiguous, _) => format!("an ambiguous path on {place} matches no rule"),
         _ => format!("no rule allows {place}"),
+    }
+}
+
+/// What a rule that is not in force says about `place`.
+fn idle(rule: &ParkedRule, place: &str) -> String {
+    let (says, said) = if rule.asks { ("asks about", "asked about") } else { ("allows", "allowed") };
+    let at = rule.place();
+    match rule.idle {
+        Idle::Waits => format!("{at} {says} {place} and waits for approval: cofferdam pending"),
+        Idle::Rejected => format!("{at} {says} {place} and a person has rejected that"),
+        Idle::Ended(end) => format!("{at} {said} {place} and has ended ({end})"),
     }
 }
 
@@ -120,6 +141,16 @@ impl fmt::Display for Explanation {
                 write!(formatter, ", {file}:{}", rule.origin.line.unwrap_or_default())?;
             }
             writeln!(formatter, ": {}", rule.why)?;
+        }
+        for rule in &self.parked {
+            let effect = if rule.asks { "ask" } else { "allow" };
+            let (layer, pattern, place) = (rule.origin.layer, rule.pattern(), rule.place());
+            let id = &rule.id;
+            writeln!(
+                formatter,
+                "  {layer}: {effect} {pattern} ({id}) is inactive ({}), {place}: {}",
+                rule.idle, rule.why
+            )?;
         }
         Ok(())
     }

@@ -8,8 +8,14 @@ use crate::model::{
     api::PolicyRevision,
     desired::{Network, Preset},
     end::End,
+    parked::{Idle, ParkedRule},
     rule::{During, Layer, NetworkRule, Origin},
 };
+
+/// Most parked rules of a policy: so many a person may have to answer for.
+const PARKED_MAX: usize = 512;
+/// Most bytes of them all, as JSON: little beside the rules of a policy.
+const PARKED_BYTES_MAX: usize = 256 << 10;
 
 /// Composes floor, the repository's preset and rules (`declared`, from `file`), and what commands added, in the order
 /// of user, repository and sandbox. A preset that a command `chose` counts before the declared one; it is the user's.
@@ -33,7 +39,8 @@ pub fn compose(
     rules.extend(declared.rules.iter().cloned());
     rules.extend(added);
     let host_services = declared.host_services.clone();
-    staged(PolicyRevision { revision, hash: String::new(), rules, host_services, setup: false }, false)
+    let policy = PolicyRevision { revision, rules, host_services, ..PolicyRevision::default() };
+    staged(policy, false)
 }
 
 /// The same policy while set-up steps run, or when they no longer do.
@@ -61,7 +68,23 @@ fn hash(policy: &PolicyRevision, setup: bool) -> String {
     Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The policy as it is at `now`: without what has ended.
+/// The same policy, with what stands in a file and is not in force. These are words: their number and size are bounded,
+/// so that no file keeps a policy from reaching egress.
+#[must_use]
+pub fn parking(mut policy: PolicyRevision, parked: impl IntoIterator<Item = ParkedRule>) -> PolicyRevision {
+    let size = |rule: &ParkedRule| serde_json::to_vec(rule).map_or(PARKED_BYTES_MAX, |json| json.len());
+    let mut room = PARKED_BYTES_MAX.saturating_sub(policy.parked.iter().map(size).sum());
+    for rule in parked {
+        let size = size(&rule);
+        if size <= room && policy.parked.len() < PARKED_MAX {
+            room -= size;
+            policy.parked.push(rule);
+        }
+    }
+    policy
+}
+
+/// The policy as it is at `now`: what has ended is parked.
 #[must_use]
 pub fn at(policy: PolicyRevision, now: Timestamp) -> PolicyRevision {
     let lasts = |until: Option<End>| until.is_none_or(|until| !until.is_over(now));
@@ -70,7 +93,10 @@ pub fn at(policy: PolicyRevision, now: Timestamp) -> PolicyRevision {
     {
         return policy;
     }
-    let mut policy = policy;
+    let over = policy.rules.iter().filter(|rule| !lasts(rule.until));
+    let ended: Vec<ParkedRule> =
+        over.filter_map(|rule| ParkedRule::of(rule, Idle::Ended(rule.until?))).collect();
+    let mut policy = parking(policy, ended);
     policy.rules.retain(|rule| lasts(rule.until));
     policy.host_services.retain(|service| lasts(service.until));
     policy.hash = hash(&policy, policy.setup);

@@ -15,11 +15,13 @@ pub mod address;
 pub mod authority;
 pub mod compile;
 pub mod decide;
+mod entry;
 pub mod explain;
 pub mod floor;
 pub mod fs;
 pub mod glob;
 pub mod layers;
+mod parked;
 pub use crate::model::path;
 pub mod preset;
 #[cfg(test)]
@@ -27,5 +29,5 @@ mod tests;
 
 pub use self::{
     compile::Compiled,
-    decide::{Decision, Http, Permit, Reason, Request, Verdict, decide},
+    decide::{Decision, Http, Near, Permit, Reason, Request, Verdict, decide},
 };

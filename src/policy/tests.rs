@@ -57,7 +57,7 @@ fn compiled(rules: Vec<NetworkRule>) -> Compiled {
         hash: "h".into(),
         rules,
         host_services: Vec::new(),
-        setup: false,
+        ..PolicyRevision::default()
     })
 }
 

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{desired::Sandbox, end::End};
+use crate::model::{desired::Sandbox, end::End, progress::Obstructed};
 
 use super::{
     file::{self, StoreError, Versioned},
@@ -67,6 +67,9 @@ pub struct Definition {
     /// somebody else may have changed meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Box<Sandbox>>,
+    /// What kept the last `apply` from making its sandbox, where there is none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstructed: Option<Obstructed>,
     /// The repository's root as it was then; outside of one the folder that stands for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,

@@ -63,26 +63,11 @@ impl Record {
     pub fn status(&self, phase: Phase) -> SandboxStatus {
         let desired = &self.desired;
         SandboxStatus {
-            name: self.name.to_string(),
-            id: self.id.to_string(),
             agent: desired.agent.kit.clone(),
-            phase,
-            conditions: Vec::new(),
-            reason: None,
-            isolation: None,
-            jail_missing: Vec::new(),
-            kernel: None,
             workspace: desired.workspace.as_ref().map(|workspace| workspace.path.display().to_string()),
-            notes: Vec::new(),
-            boot_ms: None,
-            policy_hash: None,
             file: desired.provenance.file.as_ref().map(|file| file.display().to_string()),
             commit: desired.provenance.commit.clone(),
-            setup: None,
-            ports: Vec::new(),
-            sessions: Vec::new(),
-            task: None,
-            silent: false,
+            ..SandboxStatus::new(self.name.to_string(), self.id.to_string(), phase)
         }
     }
 }

@@ -302,28 +302,8 @@ mod tests {
         fs::create_dir(sandbox.path()).unwrap();
         let life = sandbox.lock_life().unwrap().unwrap();
         assert_eq!(sandbox.read_status().unwrap(), None);
-        let status = SandboxStatus {
-            name: "dev".into(),
-            id: "010101010101".into(),
-            agent: "shell".into(),
-            phase: crate::model::status::Phase::Running,
-            conditions: Vec::new(),
-            reason: None,
-            isolation: None,
-            jail_missing: Vec::new(),
-            kernel: None,
-            workspace: None,
-            notes: Vec::new(),
-            boot_ms: Some(5),
-            policy_hash: None,
-            file: None,
-            commit: None,
-            setup: None,
-            ports: Vec::new(),
-            sessions: Vec::new(),
-            task: None,
-            silent: false,
-        };
+        let running = SandboxStatus::new("dev", "010101010101", crate::model::status::Phase::Running);
+        let status = SandboxStatus { boot_ms: Some(5), ..running };
         sandbox.write_status(&status, &life).unwrap();
         assert_eq!(sandbox.read_status().unwrap(), Some(status));
         assert!(sandbox.lock_life().unwrap().is_none());

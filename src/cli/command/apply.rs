@@ -70,7 +70,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let carried = match &args.plan {
         None => context.carry_out(&args.files.source(), &wish)?,
         Some(file) => {
-            let proposal = context.ops.propose(&args.files.source(), &wish)?;
+            let proposal = context.ops.plans().propose(&args.files.source(), &wish)?;
             refuse_another(file, &proposal)?;
             context.carry_out_planned(proposal, &wish)?
         }

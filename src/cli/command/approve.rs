@@ -46,7 +46,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         return Err(Failure::usage("until", "--until has passed already")
             .hint("write the last day on which it shall count, or leave it out"));
     }
-    let [inbox] = <[Inbox; 1]>::try_from(context.ops.inboxes(Some(&args.name))?)
+    let [inbox] = <[Inbox; 1]>::try_from(context.ops.approvals().inboxes(Some(&args.name))?)
         .map_err(|_| Failure::usage("several_sandboxes", "name one definition"))?;
     let grants = chosen(args, &inbox, context)?;
     if grants.is_empty() {
@@ -60,7 +60,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         return context.out.data(&json!({ "approved": [] }), String::new).map(|()| Outcome::Done);
     }
     let answer = Answer::Approve { until: args.until.map(|until| until.moment().to_string()) };
-    context.ops.answer(&inbox, &grants, &answer, &*context.progress())?;
+    context.ops.approvals().answer(&inbox, &grants, &answer, &*context.progress())?;
     let end = args.until.map_or_else(String::new, |until| format!("  until {until}"));
     context.out.data(&json!({ "approved": grants, "until": args.until }), || {
         grants.iter().map(|grant| format!("approved {}{end}\n", render::line(grant))).collect()
@@ -82,7 +82,7 @@ fn write_down(inbox: &Inbox, grants: &[(String, Option<End>)], context: &Context
     let path = committed::FILE;
     let failed = |message: String| Failure::new(Kind::Failed, "approvals", message).at(path, None, None);
     let unreadable = |error: DiscoverError| failed(format!("cannot read what is there: {error}"));
-    let folder = context.ops.folder();
+    let folder = context.ops.documents().folder();
     let here = Owner::discover(folder).map_err(|error| failed(error.to_string()))?;
     if here != inbox.owner {
         return Err(failed(format!("{} is of another repository than this one", inbox.sandbox))

@@ -92,7 +92,7 @@ fn since(text: &str) -> Result<jiff::Timestamp, String> {
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     match &args.command {
         Command::Tail { name, lines } => {
-            let sandbox = context.ops.find(name)?;
+            let sandbox = context.ops.machines().find(name)?;
             follow(&sandbox.audit, *lines, |_| true, context)
         }
         Command::Verify { name } => verify(super::find_named(name.as_ref(), context)?.as_ref(), context),
@@ -114,7 +114,7 @@ fn search(args: &QueryArgs, context: &Context<'_>) -> CommandResult {
     };
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut failures = Vec::new();
-    for trail in context.ops.trails(super::find_named(args.name.as_ref(), context)?.as_ref())? {
+    for trail in context.ops.machines().trails(super::find_named(args.name.as_ref(), context)?.as_ref())? {
         for event in events(&trail, filter.clone())? {
             if left == 0 {
                 break;
@@ -131,7 +131,7 @@ fn search(args: &QueryArgs, context: &Context<'_>) -> CommandResult {
 
 fn verify(sandbox: Option<&Found>, context: &Context<'_>) -> CommandResult {
     let (mut reports, mut failures) = (Vec::new(), Vec::new());
-    for trail in context.ops.trails(sandbox)? {
+    for trail in context.ops.machines().trails(sandbox)? {
         let report = match verify::directory(&trail, None) {
             Err(error) if is_absent(&error) => continue,
             report => report.map_err(|error| unreadable(&error))?,

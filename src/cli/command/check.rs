@@ -20,7 +20,7 @@ pub struct Args {
 /// # Errors
 /// Every finding, with its line.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let checked = context.ops.check(&args.files.source())?;
+    let checked = context.ops.documents().check(&args.files.source())?;
     for warning in &checked.warnings {
         context.out.say(format!("warning: {warning}"));
     }

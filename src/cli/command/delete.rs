@@ -32,7 +32,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
             Failure::usage("needs_file", "delete needs the files whose sandboxes shall go").hint("pass -f")
         );
     }
-    let proposal = context.ops.propose_delete(&source)?;
+    let proposal = context.ops.plans().propose_delete(&source)?;
     let doomed: Vec<&str> = proposal
         .changes
         .iter()
@@ -43,7 +43,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         context.out.say(render::proposal(&proposal));
         super::confirm_loss(context, "Remove them with everything on their disks?", "--yes")?;
     }
-    context.ops.apply(&proposal, &Wish::default(), &*context.progress())?;
+    context.ops.plans().apply(&proposal, &Wish::default(), &*context.progress())?;
     context
         .out
         .data(&json!({ "removed": doomed }), || doomed.iter().map(|name| format!("{name}\n")).collect())?;

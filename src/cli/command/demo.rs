@@ -20,7 +20,7 @@ pub struct Args {
 /// What the host lacks; an attack that got through.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     super::doctor::ensure_tools(args.yes, context)?;
-    let report = context.ops.demo(None, &*context.progress())?;
+    let report = context.ops.machines().demo(None, &*context.progress())?;
     let through = got_through(&report);
     context.out.data(&report, || scorecard(&report))?;
     if through.is_empty() {

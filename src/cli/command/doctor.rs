@@ -8,6 +8,7 @@ use crate::{
         failure::{CommandResult, Failure, Kind, Outcome},
         output::{Table, visible},
     },
+    model::status::SandboxStatus,
     template::{
         doctor::{self, Check, Observations, Status},
         host::Host,
@@ -38,12 +39,13 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         fixed = fix(&host, &seen, args.yes, context);
         seen = observe(&host, context);
     }
-    let checks = doctor::check_host(&seen);
+    let mut checks = doctor::check_host(&seen);
+    checks.extend(damaged(context));
     let ok = checks.iter().all(|check| check.status != Status::Missing);
     if args.fix && ok && fixed.is_ok() {
-        fixed = context.ops.prepare_cache(&*context.progress());
+        fixed = context.ops.templates().prepare_cache(&*context.progress());
     }
-    let trusted = context.ops.trusted()?;
+    let trusted = context.ops.approvals().trusted()?;
     let value = json!({ "ok": ok, "checks": checks, "trusted": trusted });
     context.out.data(&value, || report(&checks))?;
     context.say_trusted(&trusted);
@@ -56,6 +58,27 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         context.out.say(format!("`cofferdam doctor --fix` runs: {}", requirement::shell_line(&commands)));
     }
     Ok(Outcome::Answer(Kind::HostLacks))
+}
+
+/// What of this user's sandboxes cannot be read.
+fn damaged(context: &Context<'_>) -> Vec<Check> {
+    let broken = |title: String, detail: String| Check {
+        id: "state".to_owned(),
+        title,
+        status: Status::Warn,
+        detail,
+        fix: None,
+    };
+    let statuses = match context.ops.machines().list(false) {
+        Ok(statuses) => statuses,
+        Err(failure) => return vec![broken("state".to_owned(), failure.object().message.clone())],
+    };
+    let of = |status: &SandboxStatus| {
+        let damaged = status.conditions.iter().find(|it| it.reason.as_deref() == Some("Damaged"))?;
+        let detail = damaged.message.clone().unwrap_or_default();
+        Some(broken(format!("sandbox {}", status.name), detail))
+    };
+    statuses.iter().filter_map(of).collect()
 }
 
 /// Brings what a sandbox cannot run without. Says and asks nothing where nothing is missing.
@@ -79,11 +102,11 @@ pub fn ensure_tools(yes: bool, context: &Context<'_>) -> Result<(), Failure> {
                 .hint("`cofferdam doctor` says what brings each of them"));
         }
     }
-    context.ops.prepare_cache(&*context.progress())
+    context.ops.templates().prepare_cache(&*context.progress())
 }
 
 fn observe(host: &Host, context: &Context<'_>) -> Observations {
-    Observations::of(host, context.ops.cache(), context.ops.hardware())
+    Observations::of(host, context.ops.templates().cache(), context.ops.machines().hardware())
 }
 
 fn fix(host: &Host, seen: &Observations, yes: bool, context: &Context<'_>) -> Result<(), Failure> {

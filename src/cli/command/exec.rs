@@ -56,7 +56,7 @@ fn run_in(args: &Args, context: &Context<'_>) -> CommandResult {
         return Err(Failure::usage("no_terminal", "-it needs a terminal, and standard input is none")
             .hint("leave out -t: standard input is passed on as it is"));
     }
-    let sandbox = context.ops.find(&args.name)?;
+    let sandbox = context.ops.machines().find(&args.name)?;
     context.running(&sandbox)?;
     attach::run(
         &sandbox,

@@ -57,7 +57,7 @@ fn text(exported: &[Exported]) -> String {
 }
 
 fn named(name: &str, context: &Context<'_>) -> Result<Sandbox, Failure> {
-    match context.ops.find(name) {
+    match context.ops.machines().find(name) {
         Ok(found) => Ok(found.desired),
         Err(failure) if failure.kind() == Kind::NotFound => {
             let defined = defined(context)?.into_iter().find(|sandbox| sandbox.name.as_str() == name);
@@ -70,8 +70,8 @@ fn named(name: &str, context: &Context<'_>) -> Result<Sandbox, Failure> {
 /// The instances of this repository, and the definitions without one.
 fn everything(context: &Context<'_>) -> Result<Vec<Sandbox>, Failure> {
     let mut all = Vec::new();
-    for status in context.ops.list(true)? {
-        all.push(context.ops.find(&status.name)?.desired);
+    for status in context.ops.machines().list(true)? {
+        all.push(context.ops.machines().find(&status.name)?.desired);
     }
     for sandbox in defined(context)? {
         if all.iter().all(|other: &Sandbox| other.name != sandbox.name) {
@@ -87,7 +87,7 @@ fn everything(context: &Context<'_>) -> Result<Vec<Sandbox>, Failure> {
 
 /// What the files here define; nothing where there are none.
 fn defined(context: &Context<'_>) -> Result<Vec<Sandbox>, Failure> {
-    match context.ops.check(&Source::Search) {
+    match context.ops.documents().check(&Source::Search) {
         Ok(Checked { sandboxes, .. }) => Ok(sandboxes),
         Err(failure) if failure.code() == "no_file" => Ok(Vec::new()),
         Err(failure) => Err(failure),
@@ -106,14 +106,14 @@ fn other_kits(sandbox: &Sandbox, here: &Sandbox) -> Vec<String> {
 }
 
 fn one(sandbox: &Sandbox, context: &Context<'_>) -> Result<Exported, Failure> {
-    let folder = context.ops.folder();
+    let folder = context.ops.documents().folder();
     let checkout =
         Checkout::of(folder).map_err(|error| Failure::from_error(Kind::Failed, "no_folder", &error))?;
     let at = Folder { root: checkout.root(), folder };
     let resolved = |mixins: bool| {
         let frame = export::frame(sandbox, mixins, at).to_string();
         let failure = || Failure::new(Kind::Failed, "no_kit", "the agent's kit yields no sandbox");
-        context.ops.check(&Source::Text(frame))?.sandboxes.pop().ok_or_else(failure)
+        context.ops.documents().check(&Source::Text(frame))?.sandboxes.pop().ok_or_else(failure)
     };
     let (bare, apart) = match resolved(true) {
         Ok(bare) => (bare, None),

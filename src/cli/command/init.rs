@@ -62,7 +62,7 @@ const WORKFLOW: &str = ".github/workflows/cofferdam.yml";
 /// # Errors
 /// When the file is there already, another tool's file is wrong, or nothing can be written.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    if !context.ops.has_agent_kit(&args.agent) {
+    if !context.ops.documents().has_agent_kit(&args.agent) {
         let message = format!("there is no agent kit `{}`", args.agent);
         let failure = Failure::new(Kind::NotFound, "no_agent_kit", message);
         return Err(match super::near_agent(&args.agent, context) {
@@ -70,7 +70,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
             None => failure,
         });
     }
-    let checkout = Checkout::of(context.ops.folder()).map_err(|error| unreadable(&error))?;
+    let checkout = Checkout::of(context.ops.documents().folder()).map_err(|error| unreadable(&error))?;
     let there = checkout.has(FILE) && !args.force;
     if there && (args.ci.is_none() || args.from.is_some()) {
         let path = checkout.root().join(FILE);
@@ -86,7 +86,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let mut report =
         Report { source, seen, unmapped: imported.unmapped, written: Vec::new(), kept: Vec::new() };
     let text = imported.draft.render();
-    let schema = context.ops.schemas().into_iter().find(|(name, _)| *name == "sandbox.json");
+    let schema = context.ops.documents().schemas().into_iter().find(|(name, _)| *name == "sandbox.json");
     let mut files = vec![(FILE, text)];
     files.extend(schema.map(|(_, text)| (SCHEMA, text)));
     files.extend(args.ci.map(|Ci::Github| (WORKFLOW, github::WORKFLOW.to_owned())));
@@ -116,7 +116,7 @@ fn read(
         let imported = match tool {
             From::Devcontainer => import::devcontainer(name, &bytes, &args.agent),
             From::Sbxenv => {
-                let agents = |agent: &str| context.ops.has_agent_kit(agent);
+                let agents = |agent: &str| context.ops.documents().has_agent_kit(agent);
                 import::sbxenv(name, &bytes, &args.agent, &agents, &crate::kit::has_service)
             }
         };
@@ -134,7 +134,7 @@ fn read(
 fn settle(imported: &mut Imported, context: &Context<'_>) -> Result<(), Failure> {
     loop {
         let text = imported.draft.render();
-        let Err(failure) = context.ops.check(&Source::Text(text)) else { return Ok(()) };
+        let Err(failure) = context.ops.documents().check(&Source::Text(text)) else { return Ok(()) };
         let before = imported.draft.clone();
         let first = failure.object();
         for found in std::iter::once(first).chain(&first.problems) {

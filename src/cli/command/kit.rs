@@ -49,7 +49,7 @@ struct ToArgs {
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     match &args.command {
         Command::Check(args) => {
-            let kit = context.ops.check_kit(&args.path)?;
+            let kit = context.ops.kits().check_kit(&args.path)?;
             for fetched in &kit.fetched {
                 context.out.say(visible(fetched));
             }
@@ -63,14 +63,14 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
             })?;
         }
         Command::Import(args) => {
-            let written = context.ops.import_kit(&args.path, args.to.as_deref())?;
+            let written = context.ops.kits().import_kit(&args.path, args.to.as_deref())?;
             for report in &written.reports {
                 context.out.say(visible(report));
             }
             context.out.data(&json!(written), || files(below(&written.path, context), &written.files))?;
         }
         Command::Pack(args) => {
-            let packed = context.ops.pack_kit(&args.path, args.to.as_deref())?;
+            let packed = context.ops.kits().pack_kit(&args.path, args.to.as_deref())?;
             context.out.data(&json!(packed), || {
                 let digest = packed.digest.as_deref().unwrap_or_default();
                 format!("{} sha256:{digest}\n", visible(&packed.path.display().to_string()))
@@ -82,7 +82,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
 
 /// A path as one would type it here.
 fn below<'a>(path: &'a std::path::Path, context: &Context<'_>) -> &'a std::path::Path {
-    path.strip_prefix(context.ops.folder()).unwrap_or(path)
+    path.strip_prefix(context.ops.documents().folder()).unwrap_or(path)
 }
 
 fn files(folder: &std::path::Path, files: &[String]) -> String {

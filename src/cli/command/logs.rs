@@ -35,7 +35,7 @@ const LINE_MAX: u64 = 64 * 1024;
 /// # Errors
 /// A name that nothing has; a log that cannot be read.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let sandbox = context.ops.find(&args.name)?;
+    let sandbox = context.ops.machines().find(&args.name)?;
     let (log, missing) = match args.setup {
         true => (&sandbox.setup_log, "has had nothing to set up yet"),
         false => (&sandbox.console_log, "has not been started yet"),

@@ -22,7 +22,7 @@ pub struct Args {
 /// # Errors
 /// When the state directory cannot be read.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let statuses = context.ops.list(args.here)?;
+    let statuses = context.ops.machines().list(args.here)?;
     if args.quiet && context.out.format == Format::Text {
         let names: String = statuses.iter().map(|status| format!("{}\n", status.name)).collect();
         context.out.raw(names.as_bytes())?;

@@ -188,13 +188,13 @@ fn for_each<T>(names: &[String], each: impl FnMut(&String) -> Result<T, Failure>
 
 /// The sandbox that is named, where one is.
 fn find_named(name: Option<&String>, context: &Context<'_>) -> Result<Option<Found>, Failure> {
-    name.map(|name| context.ops.find(name)).transpose()
+    name.map(|name| context.ops.machines().find(name)).transpose()
 }
 
 /// What to name in place of a word that is no agent's kit.
 fn near_agent(word: &str, context: &Context<'_>) -> Option<String> {
     let bare = Source::CommandLine(Box::new(crate::kit::export::bare(word)));
-    context.ops.check(&bare).err().and_then(|failure| failure.object().hint.clone())
+    context.ops.documents().check(&bare).err().and_then(|failure| failure.object().hint.clone())
 }
 
 /// Asks before something is destroyed; `flag` answers where nobody can be asked.

@@ -23,7 +23,7 @@ pub struct Args {
 /// # Errors
 /// A name that nothing was ever asked for.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let mut inboxes = context.ops.inboxes(args.name.as_deref())?;
+    let mut inboxes = context.ops.approvals().inboxes(args.name.as_deref())?;
     if !args.all {
         inboxes.retain(|inbox| !inbox.asked.is_empty());
         for inbox in &mut inboxes {
@@ -34,7 +34,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     }
     context.out.data(&json!({ "pending": inboxes }), || render::inboxes(&inboxes))?;
     if args.all {
-        context.say_trusted(&context.ops.trusted()?);
+        context.say_trusted(&context.ops.approvals().trusted()?);
     }
     if inboxes.is_empty() {
         context.out.say("nothing waits");

@@ -170,7 +170,7 @@ fn outcome(args: &Args, planned: &Planned) -> Outcome {
 
 fn here(args: &Args, context: &Context<'_>) -> Result<Planned, Failure> {
     let wish = Wish { now: args.now, prune: args.prune, ..Wish::default() };
-    let proposal = context.ops.propose(&args.files.source(), &wish)?;
+    let proposal = context.ops.plans().propose(&args.files.source(), &wish)?;
     let none = || Failure::new(Kind::Failed, "no_plan", "these files need no plan");
     context.say_trusted(&proposal.trusted);
     let input: PlanInput = proposal.input.ok_or_else(none)?;

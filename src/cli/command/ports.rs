@@ -31,9 +31,9 @@ pub struct Args {
 /// # Errors
 /// A name that nothing has; a port that cannot be had.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let sandbox = context.ops.find(&args.name)?;
+    let sandbox = context.ops.machines().find(&args.name)?;
     let edit = PortEdit { publish: args.publish.clone(), withdraw: args.unpublish.clone() };
-    let ports = context.ops.ports(&sandbox, &edit)?;
+    let ports = context.ops.machines().ports(&sandbox, &edit)?;
     if ports.is_empty() && !args.publish.is_empty() {
         context.out.say(format!("{} does not run; its ports open when it starts", sandbox.desired.name));
     }

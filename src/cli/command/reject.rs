@@ -24,7 +24,7 @@ pub struct Args {
 /// # Errors
 /// A name that nothing was asked for, an id that means nothing, a sandbox that does not follow.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let [inbox] = <[Inbox; 1]>::try_from(context.ops.inboxes(Some(&args.name))?)
+    let [inbox] = <[Inbox; 1]>::try_from(context.ops.approvals().inboxes(Some(&args.name))?)
         .map_err(|_| Failure::usage("several_sandboxes", "name one definition"))?;
     let grants = if args.ids.is_empty() {
         inbox.asked.iter().map(|asked| asked.grant.clone()).collect()
@@ -34,7 +34,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     if grants.is_empty() {
         context.out.say("nothing waits");
     } else {
-        context.ops.answer(&inbox, &grants, &Answer::Reject, &*context.progress())?;
+        context.ops.approvals().answer(&inbox, &grants, &Answer::Reject, &*context.progress())?;
     }
     context.out.data(&json!({ "rejected": grants }), || {
         grants.iter().map(|grant| format!("rejected {}\n", render::line(grant))).collect()

@@ -22,9 +22,9 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let progress = context.progress();
     let restart = |name: &String| {
-        let sandbox = context.ops.find(name)?;
-        context.ops.stop(&sandbox, args.grace, false)?;
-        context.ops.start(&sandbox, &*progress)
+        let sandbox = context.ops.machines().find(name)?;
+        context.ops.machines().stop(&sandbox, args.grace, false)?;
+        context.ops.machines().start(&sandbox, &*progress)
     };
     let statuses = super::for_each(&args.names, restart)?;
     drop(progress);

@@ -28,9 +28,9 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let Some(signal) = args.after_signal else { return remove(args, context) };
     for name in &args.names {
-        match context.ops.find(name) {
+        match context.ops.machines().find(name) {
             Ok(sandbox) => {
-                context.ops.remove(&sandbox, true)?;
+                context.ops.machines().remove(&sandbox, true)?;
                 context.out.say(format!("removed {name}"));
             }
             Err(failure) if failure.kind() == Kind::NotFound => {}
@@ -43,19 +43,19 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
 fn remove(args: &Args, context: &Context<'_>) -> CommandResult {
     // All names first: a wrong one must not be found after half of them are gone.
     let (damaged, names): (Vec<String>, Vec<String>) =
-        args.names.iter().cloned().partition(|name| context.ops.is_damaged(name));
-    let found = super::for_each(&names, |name| context.ops.find(name))?;
+        args.names.iter().cloned().partition(|name| context.ops.machines().is_damaged(name));
+    let found = super::for_each(&names, |name| context.ops.machines().find(name))?;
     if !args.force {
         let names = args.names.join(", ");
         super::confirm_loss(context, &format!("Remove {names} with everything on their disks?"), "--force")?;
     }
     let mut removed = Vec::new();
     for sandbox in &found {
-        context.ops.remove(sandbox, args.force)?;
+        context.ops.machines().remove(sandbox, args.force)?;
         removed.push(sandbox.desired.name.to_string());
     }
     for id in damaged {
-        context.ops.end_damaged(&id, true)?;
+        context.ops.machines().end_damaged(&id, true)?;
         removed.push(id);
     }
     context.out.data(&json!({ "removed": removed }), || removed.join("\n") + "\n")?;

@@ -145,7 +145,7 @@ impl Run<'_> {
 /// Says that the file has another task by now than the one that was applied.
 fn tell_of_change(sandbox: &Found, context: &Context<'_>) {
     let applied = &sandbox.desired;
-    let Ok(checked) = context.ops.check(&Source::Search) else { return };
+    let Ok(checked) = context.ops.documents().check(&Source::Search) else { return };
     let mut defined = checked.sandboxes.iter();
     let now = defined.find(|it| it.name == applied.name && it.provenance.file == applied.provenance.file);
     if now.is_some_and(|now| now.task != applied.task) {
@@ -162,8 +162,8 @@ fn removed(ended: CommandResult, leftover: &Leftover, context: &Context<'_>) -> 
         }
         _ => failure,
     });
-    let gone = match context.ops.find(leftover.name()) {
-        Ok(sandbox) => context.ops.remove(&sandbox, ended.is_err()),
+    let gone = match context.ops.machines().find(leftover.name()) {
+        Ok(sandbox) => context.ops.machines().remove(&sandbox, ended.is_err()),
         // It was not made.
         Err(failure) if failure.kind() == Kind::NotFound => Ok(()),
         Err(failure) => Err(failure),
@@ -188,12 +188,12 @@ fn session(args: &Args, task: Option<attach::Wish>, sandbox: &Found, context: &C
     let agent = &sandbox.desired.agent;
     let mut wish = attach::Wish::interactive(command(&agent.command, &args.args), env);
     wish.tty = agent.tty.unwrap_or(wish.tty);
-    context.ops.session(sandbox, attach::Wish { working_dir, ..wish })
+    context.ops.machines().session(sandbox, attach::Wish { working_dir, ..wish })
 }
 
 /// The sandbox that was to be made; where all of it waits for an approval, that.
 fn made(name: &str, carried: &Carried, context: &Context<'_>) -> Result<Found, Failure> {
-    match context.ops.find(name) {
+    match context.ops.machines().find(name) {
         Err(failure) if failure.kind() == Kind::NotFound && !carried.proposal.asked.is_empty() => {
             let message = format!("{name} waits for an approval, and does not start without it");
             Err(Failure::new(Kind::Pending, "approval_pending", message).hint(format!(

@@ -37,7 +37,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     if let Some(Sub::Explain(args)) = &args.command {
         return explain::run(args, context);
     }
-    let schemas = context.ops.schemas();
+    let schemas = context.ops.documents().schemas();
     let names: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();
     let list = || names.iter().map(|name| format!("{name}\n")).collect::<String>();
     let Some(folder) = &args.write else {
@@ -47,7 +47,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         context.out.data(&json!({ "schemas": parsed }), list)?;
         return Ok(Outcome::Done);
     };
-    write(context.ops.folder(), folder, &schemas).map_err(|error| {
+    write(context.ops.documents().folder(), folder, &schemas).map_err(|error| {
         Failure::new(Kind::Failed, "not_written", format!("cannot write the schemas to {}", folder.display()))
             .caused_by(&error)
     })?;

@@ -28,7 +28,7 @@ enum Command {
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     match args.command {
         Command::Ls => {
-            let secrets = context.ops.secrets()?;
+            let secrets = context.ops.account().secrets()?;
             context.out.data(&json!({ "secrets": secrets }), || {
                 let mut table = Table::new(&["NAME", "SOURCE", "VALUE"]);
                 for secret in &secrets {

@@ -16,7 +16,7 @@ pub struct Args {
 /// A name that nothing has; a machine that does not start.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let progress = context.progress();
-    let start = |name: &String| context.ops.start(&context.ops.find(name)?, &*progress);
+    let start = |name: &String| context.ops.machines().start(&context.ops.machines().find(name)?, &*progress);
     let statuses = super::for_each(&args.names, start)?;
     drop(progress);
     context.show_statuses(&statuses)

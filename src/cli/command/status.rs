@@ -42,10 +42,15 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         let each = |name: &String| await_condition(name, awaited, left(), args, context);
         return show(&super::for_each(&args.names, each)?, context);
     }
-    let mut statuses = context.ops.list(args.here)?;
+    let mut statuses = context.ops.machines().list(args.here)?;
     if !args.names.is_empty() {
-        let found = super::for_each(&args.names, |name| context.ops.find(name))?;
-        statuses.retain(|status| found.iter().any(|found| found.id == status.id));
+        let unmade = |name: &String| statuses.iter().any(|it| it.id.is_empty() && it.name == *name);
+        let ids = super::for_each(&args.names, |name| match unmade(name) {
+            true => Ok((String::new(), name.clone())),
+            false => context.ops.machines().find(name).map(|it| (it.id, it.desired.name.to_string())),
+        })?;
+        statuses
+            .retain(|it| ids.iter().any(|(id, name)| *id == it.id && (!id.is_empty() || *name == it.name)));
     }
     show(&statuses, context)
 }
@@ -69,7 +74,7 @@ fn await_condition(
     context: &Context<'_>,
 ) -> Result<SandboxStatus, Failure> {
     let over = |status: &SandboxStatus| awaited.holds(status) || awaited.hopeless(status).is_some();
-    match context.ops.await_status(&context.ops.find(name)?, &over, left)? {
+    match context.ops.machines().await_status(&context.ops.machines().find(name)?, &over, left)? {
         Some(status) if awaited.holds(&status) => Ok(status),
         Some(status) => Err(awaited.hopeless(&status).unwrap_or_else(|| late(name, awaited, args))),
         None => Err(late(name, awaited, args)),

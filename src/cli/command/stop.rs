@@ -24,13 +24,13 @@ pub struct Args {
 /// A name that nothing has; a machine that does not stop.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let stop = |name: &String| {
-        if context.ops.is_damaged(name) {
-            context.ops.end_damaged(name, false)?;
-            let mut statuses = context.ops.list(false)?;
+        if context.ops.machines().is_damaged(name) {
+            context.ops.machines().end_damaged(name, false)?;
+            let mut statuses = context.ops.machines().list(false)?;
             statuses.retain(|status| status.id == *name);
             return Ok(statuses);
         }
-        Ok(vec![context.ops.stop(&context.ops.find(name)?, args.grace, args.force)?])
+        Ok(vec![context.ops.machines().stop(&context.ops.machines().find(name)?, args.grace, args.force)?])
     };
     context.show_statuses(&super::for_each(&args.names, stop)?.concat())
 }

@@ -15,6 +15,6 @@ pub struct Args {
 /// # Errors
 /// A name that nothing has; a state that cannot be written.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let suspend = |name: &String| context.ops.suspend(&context.ops.find(name)?, true);
+    let suspend = |name: &String| context.ops.machines().suspend(&context.ops.machines().find(name)?, true);
     context.show_statuses(&super::for_each(&args.names, suspend)?)
 }

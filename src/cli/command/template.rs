@@ -64,19 +64,22 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     match &args.verb {
         Verb::Build(args) => build(args, context),
         Verb::Ls => {
-            let kept = context.ops.templates()?;
+            let kept = context.ops.templates().kept()?;
             show(&kept, "templates", context)
         }
         Verb::Rm(args) => {
-            let removed =
-                context.ops.remove_templates(&args.keys, args.unused, context.progress().as_ref())?;
+            let removed = context.ops.templates().remove_templates(
+                &args.keys,
+                args.unused,
+                context.progress().as_ref(),
+            )?;
             show(&removed, "removed", context)
         }
     }
 }
 
 fn build(args: &BuildArgs, context: &Context<'_>) -> CommandResult {
-    let built = context.ops.build_templates(
+    let built = context.ops.templates().build_templates(
         &args.files.source(),
         args.name.as_deref(),
         args.yes,

@@ -30,7 +30,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let may_fetch = |sources: &[String]| consent(sources, args.yes, context);
     let wish = UpdateWish { write: !args.dry_run, may_fetch: &may_fetch };
-    let update = context.ops.update_lock(&args.files.source(), &wish)?;
+    let update = context.ops.documents().update_lock(&args.files.source(), &wish)?;
     for fetched in &update.fetched {
         context.out.say(visible(fetched));
     }

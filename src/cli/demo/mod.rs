@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use self::stage::Stage;
 use super::{
     failure::Failure,
-    ops::{Operations, Progress},
+    ops::{Machines, Progress},
 };
 use crate::model::name::Name;
 

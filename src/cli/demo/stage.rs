@@ -19,7 +19,7 @@ use crate::{
         client::{self, Client},
         failure::{Failure, Kind},
         host::Host,
-        ops::{Found, Operations, Progress, Source, Wish},
+        ops::{Found, Machines, Plans, Progress, Source, Wish},
         session::{Ended, Output, Session},
     },
     model::{event::Event, redacted::Redacted, session::SessionKind, status::SandboxStatus},

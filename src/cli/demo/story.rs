@@ -6,7 +6,7 @@ use super::stage::{Attack, KEY_HEADER, KEY_VARIABLE, MODEL, PASTE, Stage, TOOLS,
 use crate::{
     cli::{
         failure::{Failure, Kind},
-        ops::{Operations, Wish},
+        ops::{Machines, Plans, Wish},
     },
     model::event::Decision,
 };

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fs, path::PathBuf};
 
 use super::*;
 use crate::{
-    cli::ops::{Action, Operations, Progress, Source, Wish},
+    cli::ops::{Action, Answer, Approvals, Machines, Plans, Progress, Source, Wish},
     store::{NewSandbox, Record},
 };
 
@@ -85,7 +85,7 @@ pub(in crate::cli::host) fn approve_all(host: &Host) {
     let ids: Vec<String> = open.asked.iter().map(|asked| asked.id.clone()).collect();
     let settled = host.approve(&open, &ids, How::Asked).unwrap();
     assert_eq!(settled.asked, []);
-    Operations::park(host, &settled).unwrap();
+    Plans::park(host, &settled).unwrap();
 }
 
 /// A stopped sandbox, as its plan has it.
@@ -238,7 +238,7 @@ fn an_answer_is_followed_at_once_and_remembered() {
     assert_eq!(hosts(&record), ["a.example"]);
     stage.write("web/sandbox.yaml", WIDER);
     let open = proposal(&host, &Source::Search);
-    Operations::park(&host, &open).unwrap();
+    Plans::park(&host, &open).unwrap();
     let waiting = |host: &Host| host.inboxes(Some("dev")).unwrap().remove(0);
     let inbox = waiting(&host);
     assert_eq!(inbox.asked.len(), 2);
@@ -269,7 +269,7 @@ fn an_answer_is_followed_at_once_and_remembered() {
 fn an_approval_that_has_ended_is_not_there() {
     let stage = Stage::new();
     let host = stage.host("web");
-    Operations::park(&host, &proposal(&host, &Source::Search)).unwrap();
+    Plans::park(&host, &proposal(&host, &Source::Search)).unwrap();
     let inbox = host.inboxes(Some("dev")).unwrap().remove(0);
     let all: Vec<String> = inbox.asked.iter().map(|asked| asked.grant.clone()).collect();
     let until = |day: &str| Answer::Approve { until: Some(format!("{day}T00:00:00Z")) };
@@ -291,16 +291,16 @@ fn what_is_typed_is_approved_for_that_sandbox_and_no_file() {
     };
     let typed = proposal(&host, &document("dev"));
     assert_eq!(typed.asked, []);
-    Operations::park(&host, &typed).unwrap();
+    Plans::park(&host, &typed).unwrap();
     let known = host.store.approvals(&host.here).unwrap();
     assert!(known.definitions["dev"].is_typed());
     // The file of the same name has to ask for itself.
     let file = proposal(&host, &Source::Search);
     assert_eq!(grants(&file).len(), 2);
-    Operations::park(&host, &file).unwrap();
+    Plans::park(&host, &file).unwrap();
     assert!(!host.store.approvals(&host.here).unwrap().definitions["dev"].is_typed());
     // And what was typed goes with its sandbox.
-    Operations::park(&host, &proposal(&host, &document("mine"))).unwrap();
+    Plans::park(&host, &proposal(&host, &document("mine"))).unwrap();
     host.forget_typed(&host.here, "mine").unwrap();
     assert!(!host.store.approvals(&host.here).unwrap().definitions.contains_key("mine"));
 }
@@ -368,9 +368,9 @@ fn nothing_is_approved_that_the_trail_does_not_take() {
     stage.write("web/sandbox.yaml", WIDER);
     let host = stage.host("web");
     let open = proposal(&host, &Source::Search);
-    Operations::park(&host, &open).unwrap();
+    Plans::park(&host, &open).unwrap();
     let ids: Vec<String> = open.asked.iter().map(|asked| asked.id.clone()).collect();
-    let inbox = || Operations::inboxes(&host, Some("dev")).unwrap().remove(0);
+    let inbox = || Approvals::inboxes(&host, Some("dev")).unwrap().remove(0);
     // A file in the place of the trail's folder takes no event.
     fs::write(host.store.audit(), "").unwrap();
     assert_eq!(host.approve(&open, &ids, How::Yes).unwrap_err().code(), "audit");
@@ -446,7 +446,7 @@ fn an_end_of_what_was_typed_leaves_it_typed() {
         "apiVersion": "cofferdam.dev/v1alpha1", "kind": "Sandbox", "metadata": { "name": "mine" },
         "spec": { "agent": "shell", "network": { "rules": [{ "allow": "a.example", "why": "typed" }] } },
     })));
-    Operations::park(&host, &proposal(&host, &document)).unwrap();
+    Plans::park(&host, &proposal(&host, &document)).unwrap();
     let inbox = || host.inboxes(Some("mine")).unwrap().remove(0);
     let all: Vec<String> = inbox().approved.iter().map(|approval| approval.grant.clone()).collect();
     let answer = Answer::Approve { until: Some("2999-01-01T00:00:00Z".into()) };

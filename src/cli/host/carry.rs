@@ -120,8 +120,11 @@ impl Host {
         let records = self.records_of(owner)?;
         let mut busy = Vec::new();
         for step in plan.steps.iter().filter(|step| !step.is_suspended()) {
-            let Some(record) = records.iter().find(|record| record.name == step.name) else { continue };
             let failure = failed.iter().find(|(name, _)| *name == step.name).map(|(_, failure)| failure);
+            let Some(record) = records.iter().find(|record| record.name == step.name) else {
+                self.note_unmade(owner, &step.name, failure.and_then(obstacle))?;
+                continue;
+            };
             let waits = step.waits_for_sessions().and_then(|reason| step.words(reason));
             if let Some(words) = &waits {
                 busy.push((record.id.clone(), format!("{}: {words}", step.name)));

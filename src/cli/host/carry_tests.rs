@@ -10,7 +10,7 @@ use crate::{
     cli::{
         condition::Awaited,
         host::approval::tests::{FILE, Silent, Stage, approve_all, make, proposal},
-        ops::{Answer, Operations, Source},
+        ops::{Answer, Approvals, Machines, Plans, Source},
         tests::keeper::FakeKeeper,
     },
     model::progress::Unfinished,
@@ -52,7 +52,7 @@ impl Scene {
 
     fn apply(&self) -> Vec<SandboxStatus> {
         let proposal = proposal(&self.host, &Source::Search);
-        Operations::apply(&self.host, &proposal, &Wish::default(), &Silent).unwrap()
+        Plans::apply(&self.host, &proposal, &Wish::default(), &Silent).unwrap()
     }
 
     fn has(&self, condition: &str) -> bool {
@@ -128,7 +128,7 @@ fn a_suspended_sandbox_is_left_alone_by_files_and_not_by_people() {
     assert_eq!(scene.keeper.orders(), Vec::<String>::new());
     assert!(scene.has("Suspended"));
     // Whoever withdraws an approval means this one too, and nothing else of the file.
-    let inbox = Operations::inboxes(&scene.host, Some("dev")).unwrap().remove(0);
+    let inbox = Approvals::inboxes(&scene.host, Some("dev")).unwrap().remove(0);
     let grant = ["net * a.example:443".to_owned()];
     scene.host.answer(&inbox, &grant, &Answer::Reject, &Silent).unwrap();
     let desired = scene.record().desired;
@@ -137,6 +137,43 @@ fn a_suspended_sandbox_is_left_alone_by_files_and_not_by_people() {
     scene.host.suspend(&found, false).unwrap();
     assert!(!scene.has("Suspended"));
     assert_eq!(scene.step().action, Action::Restart);
+}
+
+/// The file with one rule more.
+fn wider() -> String {
+    FILE.replace("first}", "first}, {allow: \"new.example:443\", why: tests}")
+}
+
+#[test]
+fn a_running_sandbox_hears_what_waits_and_what_was_answered() {
+    let scene = Scene::new();
+    scene.stage.write("web/sandbox.yaml", &wider());
+    let told = || {
+        let policy = scene.host.effective(Some(&scene.record()), None).unwrap();
+        let idle: Vec<String> =
+            policy.parked.iter().map(|it| format!("{} {}", it.place(), it.idle)).collect();
+        (scene.keeper.orders().len(), idle)
+    };
+    assert_eq!(told(), (0, vec![]));
+    scene.apply();
+    let place = "sandbox.yaml:";
+    let (orders, idle) = told();
+    assert_eq!(orders, 2, "as after every change of the file: its policy and its ports");
+    assert!(
+        idle.len() == 1 && idle[0].starts_with(place) && idle[0].ends_with("waits for approval"),
+        "{idle:?}"
+    );
+    // The same again says nothing new.
+    scene.apply();
+    assert_eq!(told().0, 2);
+    let inbox = Approvals::inboxes(&scene.host, Some("dev")).unwrap().remove(0);
+    let grant = ["net * new.example:443".to_owned()];
+    scene.host.answer(&inbox, &grant, &Answer::Reject, &Silent).unwrap();
+    let (orders, idle) = told();
+    assert!(orders == 3 && idle[0].ends_with("rejected"), "{orders} {idle:?}");
+    scene.host.answer(&inbox, &grant, &Answer::Approve { until: None }, &Silent).unwrap();
+    assert_eq!(told().1, Vec::<String>::new());
+    assert_eq!(scene.record().desired.network.rules.len(), 2);
 }
 
 /// What a path leads to can change between two starts.
@@ -157,7 +194,7 @@ fn a_folder_that_became_a_secret_one_keeps_the_sandbox_down() {
     scene.host.store.update(&scene.record.id, scene.record.generation, desired).unwrap();
     scene.keeper.set("phase", json!("stopped"));
     let found = scene.host.found(&scene.record()).unwrap();
-    let refused = Operations::start(&scene.host, &found, &Silent).unwrap_err();
+    let refused = Machines::start(&scene.host, &found, &Silent).unwrap_err();
     assert_eq!((refused.exit_code(), refused.code(), refused.object().line), (4, "mount_denied", Some(7)));
     assert!(scene.has("PolicyDenied"));
 }
@@ -180,7 +217,7 @@ fn who_waits_tries_again_what_may_work_by_itself() {
         scene.keeper.refuse(refused);
         let wish = Wish { wait, ..Wish::default() };
         let proposal = proposal(&scene.host, &Source::Search);
-        let applied = Operations::apply(&scene.host, &proposal, &wish, &Silent);
+        let applied = Plans::apply(&scene.host, &proposal, &wish, &Silent);
         let left = scene.record().unfinished.is_some();
         (applied.map_err(|failure| failure.code().to_owned()).err(), left, scene.has("Failed"))
     };

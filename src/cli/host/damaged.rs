@@ -120,28 +120,7 @@ fn words(it: &Unreadable) -> String {
 /// Nothing but the id is known.
 fn unknown(it: &Unreadable) -> SandboxStatus {
     let name = it.name.as_ref().map_or_else(|| it.id.to_string(), ToString::to_string);
-    SandboxStatus {
-        name,
-        id: it.id.to_string(),
-        agent: String::new(),
-        phase: Phase::Failed,
-        conditions: Vec::new(),
-        reason: None,
-        isolation: None,
-        jail_missing: Vec::new(),
-        kernel: None,
-        workspace: None,
-        notes: Vec::new(),
-        boot_ms: None,
-        policy_hash: None,
-        file: None,
-        commit: None,
-        setup: None,
-        ports: Vec::new(),
-        sessions: Vec::new(),
-        task: None,
-        silent: false,
-    }
+    SandboxStatus::new(name, it.id.to_string(), Phase::Failed)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     cli::{
         condition::Awaited,
         host::approval::tests::{FILE, Stage, approve_all, make, proposal},
-        ops::{Operations, Source, Wish},
+        ops::{Approvals, Machines, Plans, Source, Wish},
         tests::keeper::FakeKeeper,
     },
     store::Record,
@@ -49,7 +49,7 @@ fn a_machine_whose_record_is_damaged_is_shown_and_can_be_ended() {
     let _keeper = FakeKeeper::of(&host.store, &record.id, &stage.root.join("run"));
     assert!(!host.is_damaged(id));
     cut(host.store.sandbox(&record.id).path().join("record.json"), 200);
-    let status = Operations::list(&host, true).unwrap().remove(0);
+    let status = Machines::list(&host, true).unwrap().remove(0);
     assert_eq!((status.name.as_str(), status.phase, is_damaged(&status)), ("dev", Phase::Running, true));
     let message = status.conditions[0].message.as_deref().unwrap();
     assert!(message.contains("record.json is damaged") && message.contains("EOF"), "{message}");
@@ -65,9 +65,9 @@ fn a_machine_whose_record_is_damaged_is_shown_and_can_be_ended() {
     assert_eq!(proposal(&elsewhere, &Source::Search).plan.unwrap().steps[0].id, None);
     assert!(host.is_damaged(id) && !host.is_damaged("dev"));
     host.end_damaged(id, false).unwrap();
-    assert_eq!(Operations::list(&host, true).unwrap().len(), 1);
+    assert_eq!(Machines::list(&host, true).unwrap().len(), 1);
     host.end_damaged(id, true).unwrap();
-    assert_eq!(Operations::list(&host, true).unwrap(), []);
+    assert_eq!(Machines::list(&host, true).unwrap(), []);
     assert_eq!(proposal(&host, &Source::Search).plan.unwrap().steps[0].id, None);
 }
 
@@ -75,23 +75,23 @@ fn a_machine_whose_record_is_damaged_is_shown_and_can_be_ended() {
 fn a_damaged_file_of_one_repository_stops_no_other() {
     let (stage, host, record) = scene();
     let elsewhere = stage.host("other");
-    Operations::park(&elsewhere, &proposal(&elsewhere, &Source::Search)).unwrap();
+    Plans::park(&elsewhere, &proposal(&elsewhere, &Source::Search)).unwrap();
     cut(approvals_of(&stage, "web"), 0);
-    let statuses = Operations::list(&elsewhere, false).unwrap();
+    let statuses = Machines::list(&elsewhere, false).unwrap();
     assert!(is_damaged(&statuses[0]), "{statuses:?}");
-    let waiting = Operations::inboxes(&elsewhere, None).unwrap();
+    let waiting = Approvals::inboxes(&elsewhere, None).unwrap();
     assert_eq!(waiting.iter().map(|it| it.sandbox.as_str()).collect::<Vec<_>>(), ["ci"]);
     assert_eq!(proposal(&elsewhere, &Source::Search).changes[0].sandbox, "ci");
     // Here nothing counts as approved, and a name never means the other repository's definition.
     assert_eq!(host.propose(&Source::Search, &Wish::default()).unwrap_err().code(), "state");
-    let refused = Operations::inboxes(&host, Some("ci")).unwrap_err();
+    let refused = Approvals::inboxes(&host, Some("ci")).unwrap_err();
     assert!(refused.object().causes[0].contains("EOF"), "{refused:?}");
     // What its keeper noted last is not needed to remove it.
     cut(host.store.sandbox(&record.id).path().join("status.json"), 0);
-    let status = Operations::list(&host, true).unwrap().remove(0);
+    let status = Machines::list(&host, true).unwrap().remove(0);
     assert!(status.reason.as_deref().unwrap().contains("EOF"), "{status:?}");
-    Operations::remove(&host, &host.find("dev").unwrap(), true).unwrap();
-    assert_eq!(Operations::list(&host, true).unwrap(), []);
+    Machines::remove(&host, &host.find("dev").unwrap(), true).unwrap();
+    assert_eq!(Machines::list(&host, true).unwrap(), []);
 }
 
 #[test]

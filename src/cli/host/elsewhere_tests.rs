@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     cli::{
         failure::ErrorObject,
-        ops::{LockUpdate, Operations, Source, Wish},
+        ops::{Documents, Kits, LockUpdate, Plans, Source, Wish},
     },
     remote::stage,
 };

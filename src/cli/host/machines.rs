@@ -11,7 +11,7 @@ use crate::{
     cli::{
         client::{self, Client},
         failure::{Failure, Kind},
-        ops::{Found, Operations, Progress},
+        ops::{Documents, Found, Progress},
         output,
     },
     model::{
@@ -42,7 +42,7 @@ impl Host {
         let found = crate::store::find(&records, Some(&self.here), reference);
         // A name that is defined here never means another repository's sandbox: `rm dev` is for this one's.
         if found.as_ref().map_or(true, |record| record.owner != self.here)
-            && Operations::is_defined(self, reference)
+            && Documents::is_defined(self, reference)
         {
             let not_made = || not_made(reference, found.ok());
             return Err(self.unreadable_of(reference).map_or_else(not_made, |it| refusal(&it)));

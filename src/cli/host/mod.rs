@@ -10,8 +10,10 @@ mod carry;
 mod config;
 mod damaged;
 mod documents;
+mod edit;
 mod elsewhere;
 mod hardware;
+mod inbox;
 mod kits;
 mod launch;
 mod machines;
@@ -26,6 +28,7 @@ mod suspension;
 mod trail;
 mod trust;
 mod typed;
+mod unmade;
 mod world;
 
 pub(super) use self::documents::load_failure;

@@ -14,9 +14,10 @@ use crate::{
         demo,
         failure::Failure,
         ops::{
-            Answer, BuiltTemplate, Checked, CheckedKit, Found, Inbox, KeptTemplate, LockUpdate, Operations,
-            PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, TrustedTip,
-            UpdateWish, Wish, WrittenKit,
+            Account, Answer, Approvals, BuiltTemplate, Checked, CheckedKit, Documents, Found, Inbox,
+            KeptTemplate, Kits, LockUpdate, Machines, Operations, Plans, PortEdit, Progress, Proposal,
+            RuleChange, RuleEdit, RuleScope, Rules, SecretListing, Source, Templates, TrustedTip, UpdateWish,
+            Wish, WrittenKit,
         },
     },
     kit::{self, Expansion, SchemaName, Selection},
@@ -33,6 +34,40 @@ use crate::{
 };
 
 impl Operations for Host {
+    fn documents(&self) -> &dyn Documents {
+        self
+    }
+
+    fn kits(&self) -> &dyn Kits {
+        self
+    }
+
+    fn plans(&self) -> &dyn Plans {
+        self
+    }
+
+    fn approvals(&self) -> &dyn Approvals {
+        self
+    }
+
+    fn machines(&self) -> &dyn Machines {
+        self
+    }
+
+    fn rules(&self) -> &dyn Rules {
+        self
+    }
+
+    fn templates(&self) -> &dyn Templates {
+        self
+    }
+
+    fn account(&self) -> &dyn Account {
+        self
+    }
+}
+
+impl Documents for Host {
     fn folder(&self) -> &Path {
         &self.folder
     }
@@ -50,6 +85,28 @@ impl Operations for Host {
         self.expand_set(kind, name, effect)
     }
 
+    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure> {
+        self.renew_lock(source, wish)
+    }
+
+    fn is_defined(&self, name: &str) -> bool {
+        // What is wrong with a file is told when it is used; it does not make the name another repository's.
+        let defined = kit::sandboxes_in(&Selection::Default, &self.folder);
+        defined.is_ok_and(|defined| defined.iter().any(|defined| defined == name))
+    }
+
+    fn has_agent_kit(&self, name: &str) -> bool {
+        // One of the repository's own, by name or path, is known by what comes of naming it.
+        let named = || self.load(&Source::CommandLine(Box::new(kit::export::bare(name))));
+        kit::has_agent(name) || named().is_ok()
+    }
+
+    fn schemas(&self) -> Vec<(&'static str, String)> {
+        SchemaName::ALL.iter().map(|name| (name.file_name(), kit::schema_text(*name))).collect()
+    }
+}
+
+impl Kits for Host {
     fn check_kit(&self, path: &Path) -> Result<CheckedKit, Failure> {
         self.checked_kit(path)
     }
@@ -61,11 +118,9 @@ impl Operations for Host {
     fn pack_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
         self.packed_kit(path, to)
     }
+}
 
-    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure> {
-        self.renew_lock(source, wish)
-    }
-
+impl Plans for Host {
     fn propose(&self, source: &Source, wish: &Wish) -> Result<Proposal, Failure> {
         self.propose_apply(source, wish)
     }
@@ -78,6 +133,21 @@ impl Operations for Host {
         self.remember(proposal, proposal.typed)
     }
 
+    fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure> {
+        self.propose_removal(source)
+    }
+
+    fn apply(
+        &self,
+        proposal: &Proposal,
+        wish: &Wish,
+        on: &dyn Progress,
+    ) -> Result<Vec<SandboxStatus>, Failure> {
+        self.carry_out(proposal, wish, on)
+    }
+}
+
+impl Approvals for Host {
     fn inboxes(&self, reference: Option<&str>) -> Result<Vec<Inbox>, Failure> {
         Self::inboxes(self, reference)
     }
@@ -95,20 +165,9 @@ impl Operations for Host {
     ) -> Result<(), Failure> {
         self.answer_to(inbox, grants, answer, on)
     }
+}
 
-    fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure> {
-        self.propose_removal(source)
-    }
-
-    fn apply(
-        &self,
-        proposal: &Proposal,
-        wish: &Wish,
-        on: &dyn Progress,
-    ) -> Result<Vec<SandboxStatus>, Failure> {
-        self.carry_out(proposal, wish, on)
-    }
-
+impl Machines for Host {
     fn find(&self, reference: &str) -> Result<Found, Failure> {
         self.found(&self.record(reference)?)
     }
@@ -119,6 +178,7 @@ impl Operations for Host {
         let mut statuses = self.statuses_of(&records)?;
         // Whose they are cannot be read either.
         statuses.extend(self.unreadable_statuses()?);
+        statuses.extend(self.unmade(&records, here.then_some(&self.here))?);
         Ok(statuses)
     }
 
@@ -128,18 +188,6 @@ impl Operations for Host {
 
     fn is_damaged(&self, id: &str) -> bool {
         self.unreadable_of(id).is_some_and(|it| it.id.as_str() == id)
-    }
-
-    fn is_defined(&self, name: &str) -> bool {
-        // What is wrong with a file is told when it is used; it does not make the name another repository's.
-        let defined = kit::sandboxes_in(&Selection::Default, &self.folder);
-        defined.is_ok_and(|defined| defined.iter().any(|defined| defined == name))
-    }
-
-    fn has_agent_kit(&self, name: &str) -> bool {
-        // One of the repository's own, by name or path, is known by what comes of naming it.
-        let named = || self.load(&Source::CommandLine(Box::new(kit::export::bare(name))));
-        kit::has_agent(name) || named().is_ok()
     }
 
     fn start(&self, sandbox: &Found, on: &dyn Progress) -> Result<SandboxStatus, Failure> {
@@ -174,21 +222,6 @@ impl Operations for Host {
         self.status_when(sandbox, reached, limit)
     }
 
-    fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure> {
-        let mut record = sandbox.map(|found| self.record_of(found)).transpose()?;
-        // The only sandbox here is the one that is meant.
-        if record.is_none()
-            && let Ok([only]) = <[_; 1]>::try_from(self.own_records()?)
-        {
-            record = Some(only);
-        }
-        self.effective(record.as_ref(), preset)
-    }
-
-    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
-        self.edit(scope, edit)
-    }
-
     fn ports(&self, sandbox: &Found, edit: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {
         self.edit_ports(&self.record_of(sandbox)?, edit)
     }
@@ -207,30 +240,33 @@ impl Operations for Host {
         }
     }
 
-    fn answers(&self) -> Result<Answers, Failure> {
-        self.store.answers(&self.here).map_err(state_failure)
+    fn hardware(&self) -> Hardware {
+        self.hardware_found()
     }
 
-    fn remember(&self, answers: Answers) -> Result<(), Failure> {
-        self.store.remember(&self.here, answers).map_err(state_failure)
+    fn demo(&self, name: Option<&Name>, on: &dyn Progress) -> Result<Value, Failure> {
+        demo::play(&self.places.cache, name, on)
+    }
+}
+
+impl Rules for Host {
+    fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure> {
+        let mut record = sandbox.map(|found| self.record_of(found)).transpose()?;
+        // The only sandbox here is the one that is meant.
+        if record.is_none()
+            && let Ok([only]) = <[_; 1]>::try_from(self.own_records()?)
+        {
+            record = Some(only);
+        }
+        self.effective(record.as_ref(), preset)
     }
 
-    fn has_key(&self, variable: &str) -> bool {
-        self.keys.contains(variable)
+    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
+        self.edit(scope, edit)
     }
+}
 
-    fn secrets(&self) -> Result<Vec<SecretListing>, Failure> {
-        let listing = |(name, source): (&String, &SecretSource)| {
-            let (words, present) = describe(source, &self.home);
-            SecretListing { name: name.clone(), source: words, present }
-        };
-        Ok(self.config.secret_sources.iter().map(listing).collect())
-    }
-
-    fn schemas(&self) -> Vec<(&'static str, String)> {
-        SchemaName::ALL.iter().map(|name| (name.file_name(), kit::schema_text(*name))).collect()
-    }
-
+impl Templates for Host {
     fn cache(&self) -> &Path {
         &self.places.cache
     }
@@ -249,7 +285,7 @@ impl Operations for Host {
         self.build_templates_of(source, name, yes, on)
     }
 
-    fn templates(&self) -> Result<Vec<KeptTemplate>, Failure> {
+    fn kept(&self) -> Result<Vec<KeptTemplate>, Failure> {
         self.kept_templates()
     }
 
@@ -261,13 +297,27 @@ impl Operations for Host {
     ) -> Result<Vec<KeptTemplate>, Failure> {
         self.remove_kept(keys, unused, on)
     }
+}
 
-    fn hardware(&self) -> Hardware {
-        self.hardware_found()
+impl Account for Host {
+    fn answers(&self) -> Result<Answers, Failure> {
+        self.store.answers(&self.here).map_err(state_failure)
     }
 
-    fn demo(&self, name: Option<&Name>, on: &dyn Progress) -> Result<Value, Failure> {
-        demo::play(&self.places.cache, name, on)
+    fn remember(&self, answers: Answers) -> Result<(), Failure> {
+        self.store.remember(&self.here, answers).map_err(state_failure)
+    }
+
+    fn has_key(&self, variable: &str) -> bool {
+        self.keys.contains(variable)
+    }
+
+    fn secrets(&self) -> Result<Vec<SecretListing>, Failure> {
+        let listing = |(name, source): (&String, &SecretSource)| {
+            let (words, present) = describe(source, &self.home);
+            SecretListing { name: name.clone(), source: words, present }
+        };
+        Ok(self.config.secret_sources.iter().map(listing).collect())
     }
 }
 

@@ -1,27 +1,34 @@
 //! Rules that commands add: edited in one revision, and in force in running sandboxes before the command ends.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, json};
 
-use super::{Host, machines::state_failure};
+use super::{
+    Host,
+    edit::{apply, chosen, lifts, widens},
+    machines::state_failure,
+};
 use crate::{
     cli::{
         client::{self, Client, ClientError},
         failure::{Failure, Kind},
         ops::{RuleChange, RuleEdit, RuleScope},
+        output,
     },
-    model::status::SetupState,
     model::{
         api::PolicyRevision,
         desired::{Network, Preset},
         event::{Decision, Draft, RuleRef},
         name::SandboxId,
+        parked::ParkedRule,
         rule::{Effect, HostPattern, NetworkRule, Protocol, Target},
+        status::SetupState,
     },
+    plan::grant,
     policy::{Compiled, Request, decide, layers},
-    store::{Owner, Record, RuleSet, Scope},
+    store::{Owner, Record, Scope},
 };
 
 impl Host {
@@ -41,6 +48,8 @@ impl Host {
         let file = record.and_then(|record| record.desired.provenance.file.as_ref());
         let file = file.map(|file| file.display().to_string());
         let policy = layers::compose(0, declared, file, wanted.or(added.preset), added.rules);
+        let parked = record.map(|record| self.parked(record)).transpose()?.unwrap_or_default();
+        let policy = layers::parking(policy, parked);
         let stages = !layers::setup_rules(&policy).is_empty();
         let setup = match record.filter(|_| stages) {
             Some(record) => self.status_of(record)?.setup,
@@ -48,6 +57,29 @@ impl Host {
         };
         let staged = layers::staged(policy, setup.is_some_and(|setup| setup.state == SetupState::Running));
         Ok(layers::at(staged, Timestamp::now()))
+    }
+
+    /// What stands in a sandbox's document and is not in force.
+    fn parked(&self, record: &Record) -> Result<Vec<ParkedRule>, Failure> {
+        let mut known = self.store.approvals(&record.owner).map_err(state_failure)?;
+        let Some(definition) = known.definitions.remove(record.name.as_str()) else { return Ok(Vec::new()) };
+        let Some(wanted) = definition.wanted.as_deref() else { return Ok(Vec::new()) };
+        let rejected = definition.rejected.iter().map(|rejection| rejection.grant.as_str());
+        Ok(grant::parked(wanted, &record.desired, rejected, Timestamp::now()))
+    }
+
+    /// Lets a running sandbox know what of its document is not in force now, so that its denials say so. A sandbox that
+    /// does not hear it runs on under the same rules.
+    pub(super) fn tell_parked(&self, record: &Record) -> Result<(), Failure> {
+        let client = Client::new(self.socket(&record.id)?);
+        match client::block_on(async { Ok(client.reload_policy().await) })? {
+            Ok(_) | Err(ClientError::NotRunning) => {}
+            Err(error) => output::warn(&format!(
+                "warning: {} does not know yet what waits of its rules, and its denials do not say it: {error}",
+                record.name
+            )),
+        }
+        Ok(())
     }
 
     /// Changes the rules of one scope.
@@ -75,17 +107,28 @@ impl Host {
             RuleScope::Here => "local".to_owned(),
             RuleScope::Sandbox(found) => format!("session.{}", found.desired.name),
         };
-        let (_, (added, removed)) = self
-            .store
-            .edit_rules(place, |set| {
-                // What has ended goes with the next change.
-                set.remove(|rule| rule.until.is_some_and(|until| until.is_over(Timestamp::now())));
-                Ok::<_, Infallible>(apply(set, &prefix, edit))
-            })
-            .map_err(state_failure)?
-            .unwrap_or_else(|never| match never {});
-        self.note_change(&added, &removed, &words(scope, &self.here))?;
+        let mut unnoted = None;
+        let edited = self.store.edit_rules(place, |set| {
+            // What has ended goes with the next change.
+            set.remove(|rule| rule.until.is_some_and(|until| until.is_over(Timestamp::now())));
+            let (wider, chosen) = (widens(&edit), chosen(&edit));
+            let (added, removed) = apply(set, &prefix, edit);
+            let wider = wider || removed.iter().any(|rule| rule.effect == Effect::Deny);
+            // The events first: nothing is allowed that the trail does not know of. What only tightens does not wait
+            // for room in the trail.
+            match self.note_change(&added, &removed, chosen, &words(scope, &self.here)) {
+                Err(failure) if wider => Err(failure),
+                noted => {
+                    unnoted = noted.err();
+                    Ok((added, removed))
+                }
+            }
+        });
+        let (_, (added, removed)) = edited.map_err(state_failure)??;
         let (live, closed) = self.enforce(scope, record.as_ref().map(|record| &record.id))?;
+        if let Some(failure) = unnoted {
+            return Err(failure);
+        }
         Ok(RuleChange { added, removed, scope: words(scope, &self.here), live, closed, denied_by: None })
     }
 
@@ -175,23 +218,27 @@ impl Host {
         &self,
         added: &[NetworkRule],
         removed: &[NetworkRule],
+        chosen: Option<Preset>,
         scope: &str,
     ) -> Result<(), Failure> {
-        let draft = |(verb, rule): (&str, &NetworkRule)| Draft {
+        let draft = |reason: &str, resource, rule: Option<&NetworkRule>| Draft {
             time: Timestamp::now().to_string(),
             action: "policy.change".to_owned(),
-            resource: rule.pattern(),
+            resource,
             decision: Decision::Allow,
-            rule: Some(RuleRef::from(rule)),
-            reason: verb.to_owned(),
+            rule: rule.map(RuleRef::from),
+            reason: reason.to_owned(),
             detail: Map::from_iter([
-                ("effect".to_owned(), json!(rule.effect)),
+                ("effect".to_owned(), json!(rule.map(|rule| rule.effect))),
                 ("scope".to_owned(), json!(scope)),
             ]),
         };
-        let added = added.iter().map(|rule| ("added", rule));
-        let changes = added.chain(removed.iter().map(|rule| ("removed", rule)));
-        self.note_all(changes.map(draft).collect(), None)
+        let added = added.iter().map(|rule| draft("added", rule.pattern(), Some(rule)));
+        let removed = removed.iter().map(|rule| draft("removed", rule.pattern(), Some(rule)));
+        let preset = chosen.map(|preset| {
+            draft("chosen", format!("preset {}", json!(preset).as_str().unwrap_or_default()), None)
+        });
+        self.note_all(added.chain(removed).chain(preset).collect(), None)
     }
 }
 
@@ -203,70 +250,6 @@ fn denies(policy: &Compiled, target: Target, allow: &NetworkRule) -> Option<Arc<
     decision.rule().filter(|rule| rule.effect == Effect::Deny).cloned()
 }
 
-/// Carries an edit out on one set of rules; gives what was added and removed.
-fn apply(set: &mut RuleSet, prefix: &str, edit: RuleEdit) -> (Vec<NetworkRule>, Vec<NetworkRule>) {
-    match edit {
-        RuleEdit::Add(rules) => {
-            let opposite = |mine: &NetworkRule| {
-                rules.iter().any(|new| {
-                    mine.host == new.host
-                        && match (mine.effect == new.effect, new.effect) {
-                            (true, _) => same(mine, new),
-                            (false, Effect::Allow) => lifts(new, mine),
-                            (false, _) => denies_all(new, mine),
-                        }
-                })
-            };
-            let removed = set.remove(opposite);
-            let added = rules.iter().map(|rule| set.add(prefix, rule.clone()).clone()).collect();
-            (added, removed)
-        }
-        RuleEdit::RemovePatterns(patterns) => (
-            Vec::new(),
-            set.remove(|rule| {
-                let set = rule.set.as_ref();
-                patterns.contains(&rule.pattern()) || set.is_some_and(|set| patterns.contains(set))
-            }),
-        ),
-        RuleEdit::RemoveId(id) => (Vec::new(), set.remove(|rule| rule.id == id)),
-        RuleEdit::Reset(preset) => {
-            set.preset = preset;
-            (Vec::new(), set.remove(|_| true))
-        }
-    }
-}
-
-/// Whether an allow takes a rule of the other kind with it: one that is written alike. A bare host means its usual port
-/// in an allow and all of them in a deny, and is written alike all the same.
-fn lifts(allow: &NetworkRule, other: &NetworkRule) -> bool {
-    allow.host == other.host
-        && allow.pattern() == other.pattern()
-        && (other.protocol.is_none() || other.protocol == allow.protocol)
-        && (other.http.is_empty() || other.http == allow.http)
-}
-
-/// Whether a deny leaves nothing of an allow, which is then only in the way of whoever takes the deny back.
-fn denies_all(deny: &NetworkRule, allow: &NetworkRule) -> bool {
-    deny.ports.first <= allow.ports.first
-        && allow.ports.last <= deny.ports.last
-        && (deny.protocol.is_none() || deny.protocol == allow.protocol)
-        && (deny.http.is_empty() || deny.http == allow.http)
-}
-
-/// Whether two rules say the same: adding one again changes nothing but its place.
-fn same(left: &NetworkRule, right: &NetworkRule) -> bool {
-    (left.effect, left.ports, left.protocol, &left.http, left.addresses, left.during, left.until)
-        == (
-            right.effect,
-            right.ports,
-            right.protocol,
-            &right.http,
-            right.addresses,
-            right.during,
-            right.until,
-        )
-}
-
 fn words(scope: &RuleScope, here: &Owner) -> String {
     match (scope, here) {
         (RuleScope::User, _) => "every sandbox of this user".to_owned(),
@@ -276,29 +259,6 @@ fn words(scope: &RuleScope, here: &Owner) -> String {
     }
 }
 
-#[test]
-fn an_allow_takes_only_the_deny_of_exactly_its_pattern_away() {
-    use crate::model::rule::Ports;
-    let rule = |effect: Effect, text: &str| {
-        let (host, ports) = crate::model::pattern::parse(text).unwrap();
-        let deny = effect == Effect::Deny;
-        let value = json!({
-            "id": "", "effect": effect, "host": host, "why": "test", "origin": { "layer": "user" },
-            "ports": ports.unwrap_or(if deny { Ports::ALL } else { Ports::one(443) }),
-            "protocol": (!deny).then_some(Protocol::Https), "addresses": "public",
-        });
-        serde_json::from_value::<NetworkRule>(value).unwrap()
-    };
-    let stays = |first: (Effect, &str), second: (Effect, &str)| {
-        let mut set = RuleSet::default();
-        let _ = apply(&mut set, "user", RuleEdit::Add(vec![rule(first.0, first.1)]));
-        let (_, removed) = apply(&mut set, "user", RuleEdit::Add(vec![rule(second.0, second.1)]));
-        removed.is_empty()
-    };
-    let (allow, deny) = (Effect::Allow, Effect::Deny);
-    assert!(stays((deny, "a.example"), (allow, "a.example:8443")), "one port does not open all");
-    assert!(!stays((deny, "a.example"), (allow, "a.example")));
-    assert!(!stays((deny, "a.example:8443"), (allow, "a.example:8443")));
-    assert!(stays((allow, "a.example"), (deny, "a.example:8443")));
-    assert!(!stays((allow, "a.example"), (deny, "a.example")));
-}
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

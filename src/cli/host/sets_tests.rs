@@ -4,7 +4,7 @@
 use std::{ffi::OsString, fs, path::Path};
 
 use super::*;
-use crate::cli::ops::{Operations, RuleEdit, RuleScope};
+use crate::cli::ops::{Documents, Kits, RuleEdit, RuleScope, Rules};
 
 const FILE: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n  \
                     workspace: {mode: read}\n  network:\n    rules:\n      - {allow: \"registry:npm\", why: dependencies}\n";

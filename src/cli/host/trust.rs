@@ -217,18 +217,19 @@ impl Host {
     ) -> Result<(), Failure> {
         let committed = self.committed(owner)?.definitions.remove(&wanted.name).unwrap_or_default();
         let asked = granted(wanted, ground);
-        let (mut new, mut used) = (Vec::new(), Vec::new());
-        self.edit_definition(owner, wanted.name.as_str(), |definition| {
-            for (grant, _) in not_rejected(&committed, &definition.rejected) {
-                if asked.iter().any(|asked| grant.covers(&asked.grant)) {
-                    let text = grant.to_string();
-                    used.extend(committed.iter().find(|from| from.grant == text).cloned());
-                }
+        let mut known = self.store.approvals(owner).map_err(state_failure)?;
+        let before = known.definitions.remove(wanted.name.as_str()).unwrap_or_default();
+        let mut used: Vec<FromRef> = Vec::new();
+        for (grant, _) in not_rejected(&committed, &before.rejected) {
+            if asked.iter().any(|asked| grant.covers(&asked.grant)) {
+                let text = grant.to_string();
+                used.extend(committed.iter().find(|from| from.grant == text).cloned());
             }
-            let known = |from: &&FromRef| definition.committed.iter().all(|old| old.grant != from.grant);
-            new.extend(used.iter().filter(known).cloned());
-            definition.committed.clone_from(&used);
-        })?;
+        }
+        if used == before.committed {
+            return Ok(());
+        }
+        let new = used.iter().filter(|from| before.committed.iter().all(|old| old.grant != from.grant));
         let draft = |from: &FromRef| {
             let detail = [
                 ("ref", json!(from.reference)),
@@ -238,7 +239,9 @@ impl Host {
             ];
             answered("approve", owner, &from.grant, detail)
         };
-        self.note_all(new.iter().map(draft).collect(), Some(wanted))
+        // The events first: nothing counts that the trail does not know of.
+        self.note_all(new.map(draft).collect(), Some(wanted))?;
+        self.edit_definition(owner, wanted.name.as_str(), |definition| definition.committed = used)
     }
 }
 

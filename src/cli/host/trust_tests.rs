@@ -7,7 +7,10 @@ use git2::{Oid, Repository as Git, Signature, Time};
 
 use super::*;
 use crate::{
-    cli::ops::{Operations, Source, Wish},
+    cli::{
+        ops::{Plans, Source, Wish},
+        tests::commits::commit,
+    },
     review::signing::Pair,
 };
 
@@ -46,15 +49,7 @@ impl Stage {
     }
 
     fn commit(&self, parents: &[Oid], file: &[u8], mode: i32) -> Oid {
-        let mut ours = self.git.treebuilder(None).unwrap();
-        ours.insert("approvals.yaml", self.git.blob(file).unwrap(), mode).unwrap();
-        let mut root = self.git.treebuilder(None).unwrap();
-        root.insert(".cofferdam", ours.write().unwrap(), 0o040_000).unwrap();
-        let tree = self.git.find_tree(root.write().unwrap()).unwrap();
-        let who = Signature::new("Ann", "ann@team.example", &Time::new(0, 0)).unwrap();
-        let parents: Vec<_> = parents.iter().map(|oid| self.git.find_commit(*oid).unwrap()).collect();
-        let parents: Vec<_> = parents.iter().collect();
-        self.git.commit(None, &who, &who, "a commit", &tree, &parents).unwrap()
+        commit(&self.git, "a commit", parents, &[(".cofferdam/approvals.yaml", file, mode)])
     }
 
     fn unsigned(&self, parents: &[Oid], repository: &str, dev: &str) -> Oid {
@@ -277,6 +272,31 @@ fn the_working_tree_says_nothing() {
     fs::create_dir_all(stage.root.join("web/.cofferdam")).unwrap();
     fs::write(stage.root.join("web/.cofferdam/approvals.yaml"), approvals(WEB, BROAD)).unwrap();
     assert_eq!(asked(&stage.host("")).0, ["net * a.example:443"]);
+}
+
+#[test]
+fn nothing_is_noted_that_the_trail_does_not_take() {
+    let stage = Stage::new();
+    stage.main(stage.signed(&[], WEB, "\"net * a.example:443\""));
+    let host = stage.host("");
+    let proposal = host.propose(&Source::Search, &Wish::default()).unwrap();
+    let noted = || {
+        let known = host.store.approvals(&host.here).unwrap();
+        known.definitions.get("dev").map_or(0, |definition| definition.committed.len())
+    };
+    // A file in the place of the trail's folder takes no event.
+    let trail = stage.root.join("state/audit");
+    fs::write(&trail, "").unwrap();
+    assert_eq!(host.park(&proposal).unwrap_err().code(), "audit");
+    assert_eq!(noted(), 0);
+    // The break: with a trail it is noted, once.
+    fs::remove_file(&trail).unwrap();
+    host.park(&proposal).unwrap();
+    host.park(&proposal).unwrap();
+    assert_eq!(noted(), 1);
+    let segments = fs::read_dir(&trail).unwrap().map(|it| it.unwrap().path());
+    let text: String = segments.map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
+    assert_eq!(text.matches("\"action\":\"approve\"").count(), 1, "{text}");
 }
 
 #[test]

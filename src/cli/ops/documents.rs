@@ -1,16 +1,74 @@
 //! What files say: documents, kits, the lock file, and two commits of a repository.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     cli::failure::Failure,
-    kit::LockChange,
-    model::{desired::Sandbox, name::Name},
+    kit::{Expansion, LockChange},
+    model::{desired::Sandbox, name::Name, rule::Effect},
     plan::{PlanInput, grant::GrantSet},
 };
+
+/// What files say, and what they name.
+pub trait Documents {
+    /// The working directory, absolute: where relative paths of a command line start.
+    fn folder(&self) -> &Path;
+
+    /// Reads and checks documents; changes nothing and needs no host.
+    ///
+    /// # Errors
+    /// Every finding, as one failure of kind [`crate::cli::failure::Kind::File`].
+    fn check(&self, source: &Source) -> Result<Checked, Failure>;
+
+    /// From now on registries and kits are only what `sandbox.lock` pins: what it lacks, or has otherwise, is an error.
+    fn demand_locked(&self);
+
+    /// What a named set (`registry:npm`) is on this host, for a rule of the command line.
+    ///
+    /// # Errors
+    /// Kind `Usage` when there is no such set, `HostLacks` when nothing here says where the registry is.
+    fn named_set(&self, kind: &str, name: &str, effect: Effect) -> Result<Expansion, Failure>;
+
+    /// Resolves anew what `sandbox.lock` pins, kits elsewhere among it, and writes the file when that is wished and it
+    /// differs. Where nothing may be resolved anew, it only fetches what is pinned.
+    ///
+    /// # Errors
+    /// Findings; a registry that nothing here knows; a source that cannot be fetched; a file that cannot be written.
+    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure>;
+
+    /// Whether a sandbox of this name is defined in the files that a command without `-f` would read.
+    fn is_defined(&self, name: &str) -> bool;
+
+    /// Whether there is an agent kit of this name.
+    fn has_agent_kit(&self, name: &str) -> bool;
+
+    /// The published JSON Schemas: file name and content.
+    fn schemas(&self) -> Vec<(&'static str, String)>;
+}
+
+/// Kits as folders and archives.
+pub trait Kits {
+    /// Checks a kit, ours or one of Docker Sandboxes; changes nothing.
+    ///
+    /// # Errors
+    /// Every finding.
+    fn check_kit(&self, path: &Path) -> Result<CheckedKit, Failure>;
+
+    /// Writes a kit of Docker Sandboxes as one of ours, below `to`, else `kits/NAME`.
+    ///
+    /// # Errors
+    /// Every finding; a folder that is there already.
+    fn import_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure>;
+
+    /// Puts a kit into an archive, `to`, else `NAME.tar`.
+    ///
+    /// # Errors
+    /// Every finding; a file that is there already.
+    fn pack_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure>;
+}
 
 /// Where documents come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,14 +1,54 @@
-//! What a plan would do, what it asks for, and what was answered.
+//! What a plan would do, and what it asks for.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use super::{Progress, Source, TrustedTip};
 use crate::{
-    model::{desired::Sandbox, end::End},
+    cli::failure::Failure,
+    model::{desired::Sandbox, status::SandboxStatus},
     plan::{Plan, PlanInput},
-    store::{Approval, FromRef, Owner, Rejection, approvals},
+    store::{How, Owner},
 };
+
+/// What files ask for, weighed and carried out.
+pub trait Plans {
+    /// What it would take to make the documents true.
+    ///
+    /// # Errors
+    /// Findings; a mount that policy denies.
+    fn propose(&self, source: &Source, wish: &Wish) -> Result<Proposal, Failure>;
+
+    /// What `delete -f` would remove.
+    ///
+    /// # Errors
+    /// Findings.
+    fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure>;
+
+    /// Records that the questions of these ids are answered with yes, and plans the same documents again.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    fn approve(&self, proposal: &Proposal, ids: &[String], how: How) -> Result<Proposal, Failure>;
+
+    /// Remembers what a proposal asks for, so that it can be answered later; changes no machine.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    fn park(&self, proposal: &Proposal) -> Result<(), Failure>;
+
+    /// Carries a proposal out: what is approved; the rest is parked.
+    ///
+    /// # Errors
+    /// What the first machine failed with; the others are carried on.
+    fn apply(
+        &self,
+        proposal: &Proposal,
+        wish: &Wish,
+        on: &dyn Progress,
+    ) -> Result<Vec<SandboxStatus>, Failure>;
+}
 
 /// How a proposal is made and carried out.
 #[derive(Debug, Clone, Default)]
@@ -131,111 +171,4 @@ pub struct Asked {
     /// Commit of the file that asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-}
-
-/// What waits and what was answered for one definition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Inbox {
-    /// Whose it is.
-    #[serde(skip)]
-    pub owner: Owner,
-    /// The folder that people know it by.
-    pub place: String,
-    /// The definition.
-    pub sandbox: String,
-    /// What waits.
-    pub asked: Vec<Asked>,
-    /// Texts of the approvals that count now.
-    #[serde(skip)]
-    pub in_force: Vec<String>,
-    /// Those of them that `--yes` would approve.
-    #[serde(skip)]
-    pub by_yes: Vec<String>,
-    /// What counts because a trusted ref says so.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "with_ids")]
-    pub committed: Vec<FromRef>,
-    /// What was approved.
-    #[serde(serialize_with = "with_ids")]
-    pub approved: Vec<Approval>,
-    /// What was rejected, and is not asked for again.
-    #[serde(serialize_with = "with_ids")]
-    pub rejected: Vec<Rejection>,
-}
-
-impl Inbox {
-    /// The approvals that count now, with their ends.
-    #[must_use]
-    pub fn in_force(&self) -> Vec<(String, Option<End>)> {
-        let counting = self.approved.iter().filter(|approval| self.in_force.contains(&approval.grant));
-        counting.map(|approval| (approval.grant.clone(), approval.end())).collect()
-    }
-
-    /// The ids of everything in it.
-    #[must_use]
-    pub fn ids(&self) -> Vec<String> {
-        let asked = self.asked.iter().map(|asked| asked.id.clone());
-        let committed = self.committed.iter().map(|from| &from.grant);
-        let approved = self.approved.iter().map(|approval| &approval.grant);
-        let rejected = self.rejected.iter().map(|rejection| &rejection.grant);
-        let answered = committed.chain(approved).chain(rejected);
-        asked.chain(answered.map(|grant| approvals::id(grant))).collect()
-    }
-}
-
-/// An answer with what it is called.
-#[derive(Serialize)]
-struct Numbered<'a, T> {
-    id: String,
-    #[serde(flatten)]
-    answer: &'a T,
-}
-
-fn with_ids<T: Serialize + AsRef<str>, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(list.iter().map(|answer| Numbered { id: approvals::id(answer.as_ref()), answer }))
-}
-
-/// A ref of this repository that the operator trusts, and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TrustedTip {
-    /// The ref.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// The repository.
-    pub repository: String,
-    /// Its tip, where that counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// Who signed it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub signer: Option<String>,
-    /// Why it does not count.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
-impl fmt::Display for TrustedTip {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.commit, &self.signer, &self.problem) {
-            (Some(commit), Some(signer), None) => {
-                let short = commit.get(..12).unwrap_or(commit);
-                write!(to, "approvals of {} at {short} count, signed by {signer}", self.reference)
-            }
-            (.., problem) => {
-                let why = problem.as_deref().unwrap_or("it was not looked at");
-                write!(to, "approvals of {} do not count: {why}", self.reference)
-            }
-        }
-    }
-}
-
-/// An answer about grants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// They may.
-    Approve {
-        /// Until this time, RFC 3339 in UTC.
-        until: Option<String>,
-    },
-    /// They may not; an approval is withdrawn.
-    Reject,
 }

@@ -3,7 +3,26 @@
 use serde::Serialize;
 
 use super::Found;
-use crate::model::{desired::Preset, rule::NetworkRule};
+use crate::{
+    cli::failure::Failure,
+    model::{api::PolicyRevision, desired::Preset, rule::NetworkRule},
+};
+
+/// The policy, and rules of the command line.
+pub trait Rules {
+    /// The whole policy as it is in force for `sandbox`, or for any sandbox without rules of its own; `preset` instead
+    /// of the one that is set.
+    ///
+    /// # Errors
+    /// When a layer cannot be read.
+    fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure>;
+
+    /// Changes rules, and puts them into force in running sandboxes before it returns.
+    ///
+    /// # Errors
+    /// When there is no such rule, or the state cannot be written.
+    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure>;
+}
 
 /// Which sandboxes a rule of the command line is for.
 #[derive(Debug, Clone)]

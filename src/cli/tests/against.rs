@@ -9,9 +9,9 @@ use std::{
 };
 
 use clap::Parser as _;
-use git2::{Oid, Repository, Signature, Time};
+use git2::{Oid, Repository};
 
-use super::{Sink, end};
+use super::{Sink, commits::commit, end};
 use crate::{
     cli::{
         Cli,
@@ -69,23 +69,8 @@ impl Stage {
     }
 
     fn commit(&self, reference: &str, parents: &[Oid], files: &[(&str, &str)]) -> Oid {
-        let mut root = self.repository.treebuilder(None).unwrap();
-        let mut ours = self.repository.treebuilder(None).unwrap();
-        for (name, text) in files {
-            let blob = self.repository.blob(text.as_bytes()).unwrap();
-            match name.strip_prefix(".cofferdam/") {
-                Some(name) => drop(ours.insert(name, blob, 0o100_644).unwrap()),
-                None => drop(root.insert(name, blob, 0o100_644).unwrap()),
-            }
-        }
-        if !ours.is_empty() {
-            root.insert(".cofferdam", ours.write().unwrap(), 0o040_000).unwrap();
-        }
-        let tree = self.repository.find_tree(root.write().unwrap()).unwrap();
-        let who = Signature::new("Ann", "ann@team.example", &Time::new(0, 0)).unwrap();
-        let parents: Vec<_> = parents.iter().map(|oid| self.repository.find_commit(*oid).unwrap()).collect();
-        let parents: Vec<_> = parents.iter().collect();
-        let oid = self.repository.commit(None, &who, &who, "a commit", &tree, &parents).unwrap();
+        let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_bytes(), 0o100_644)).collect();
+        let oid = commit(&self.repository, "a commit", parents, &files);
         fs::write(self.git().join(reference), format!("{oid}\n")).unwrap();
         oid
     }

@@ -9,7 +9,7 @@ use super::{
     rehearsal::{Made, Rehearsal},
 };
 use crate::{
-    cli::{Cli, context::Context, host::Host, ops::Operations as _, output::Output, prompt::Prompt},
+    cli::{Cli, context::Context, host::Host, output::Output, prompt::Prompt},
     store::How,
 };
 
@@ -68,7 +68,7 @@ fn play(case: Case) -> (u8, Vec<(String, Option<How>)>) {
     let out = Output::to(cli.output.format(), Sink::default(), talk);
     let context = Context { out, prompt, ops: &ops };
     let code = end(cli.command.run(&context), &context.out);
-    let Ok(mut inboxes) = ops.inboxes(Some("dev")) else { return (code, Vec::new()) };
+    let Ok(mut inboxes) = context.ops.approvals().inboxes(Some("dev")) else { return (code, Vec::new()) };
     let inbox = inboxes.remove(0);
     let approved = inbox.approved.into_iter().map(|approval| (approval.grant, Some(approval.how)));
     let mut all: Vec<_> = approved.chain(inbox.asked.into_iter().map(|asked| (asked.grant, None))).collect();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     audit::{
@@ -23,23 +23,19 @@ use crate::{
         host::Host,
         ops,
         ops::{
-            BuiltTemplate, Checked, CheckedKit, Found, KeptTemplate, LockUpdate, Operations, PortEdit,
-            Progress, Proposal, RuleChange, RuleEdit, RuleScope, SecretListing, Source, UpdateWish,
-            WrittenKit,
+            Account, Approvals, BuiltTemplate, Documents, Found, KeptTemplate, Kits, Machines as _,
+            Operations, Plans, PortEdit, Progress, Proposal, Rules, Source, Templates,
         },
         tests::keeper::FakeKeeper,
     },
-    kit::Expansion,
     model::{
-        api::PolicyRevision,
-        desired::{Preset, Sandbox},
+        desired::Sandbox,
         event::{Decision, Draft},
         name::Name,
-        rule::Effect,
-        status::{PublishedPort, SandboxStatus},
+        status::{Phase, PublishedPort, SandboxStatus},
     },
     plan::Plan,
-    store::{How, NewSandbox, Owner, Store, answers::Answers},
+    store::{How, NewSandbox, Owner, Store},
     template::doctor::Hardware,
 };
 
@@ -101,9 +97,8 @@ impl Rehearsal {
 }
 
 fn status(sandbox: &Sandbox) -> SandboxStatus {
-    let value =
-        json!({ "name": sandbox.name, "id": "0123456789ab", "agent": sandbox.agent.kit, "phase": "running" });
-    serde_json::from_value(value).unwrap()
+    let running = SandboxStatus::new(sandbox.name.to_string(), "0123456789ab", Phase::Running);
+    SandboxStatus { agent: sandbox.agent.kit.clone(), ..running }
 }
 
 /// What a guest does in these stories: fetches packages, and tries what nobody allowed.
@@ -117,65 +112,40 @@ fn requests() -> [(&'static str, &'static str, Decision); 4] {
 }
 
 impl Operations for Rehearsal {
-    fn folder(&self) -> &Path {
-        self.host.folder()
+    fn documents(&self) -> &dyn Documents {
+        &self.host
     }
 
-    fn check(&self, source: &Source) -> Result<Checked, Failure> {
-        self.host.check(source)
+    fn kits(&self) -> &dyn Kits {
+        &self.host
     }
 
-    fn demand_locked(&self) {
-        self.host.demand_locked();
+    fn plans(&self) -> &dyn Plans {
+        self
     }
 
-    fn named_set(&self, kind: &str, name: &str, effect: Effect) -> Result<Expansion, Failure> {
-        self.host.named_set(kind, name, effect)
+    fn approvals(&self) -> &dyn Approvals {
+        &self.host
     }
 
-    fn check_kit(&self, path: &Path) -> Result<CheckedKit, Failure> {
-        self.host.check_kit(path)
+    fn machines(&self) -> &dyn ops::Machines {
+        self
     }
 
-    fn import_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
-        self.host.import_kit(path, to)
+    fn rules(&self) -> &dyn Rules {
+        &self.host
     }
 
-    fn pack_kit(&self, path: &Path, to: Option<&Path>) -> Result<WrittenKit, Failure> {
-        self.host.pack_kit(path, to)
+    fn templates(&self) -> &dyn Templates {
+        self
     }
 
-    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure> {
-        self.host.update_lock(source, wish)
+    fn account(&self) -> &dyn Account {
+        &self.host
     }
+}
 
-    fn ports(&self, _: &Found, _: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {
-        Ok(Vec::new())
-    }
-
-    fn build_templates(
-        &self,
-        _: &Source,
-        _: Option<&str>,
-        _: bool,
-        _: &dyn Progress,
-    ) -> Result<Vec<BuiltTemplate>, Failure> {
-        Ok(Vec::new())
-    }
-
-    fn templates(&self) -> Result<Vec<KeptTemplate>, Failure> {
-        Ok(Vec::new())
-    }
-
-    fn remove_templates(
-        &self,
-        _: &[String],
-        _: bool,
-        _: &dyn Progress,
-    ) -> Result<Vec<KeptTemplate>, Failure> {
-        Ok(Vec::new())
-    }
-
+impl Plans for Rehearsal {
     fn propose(&self, source: &Source, wish: &ops::Wish) -> Result<Proposal, Failure> {
         self.host.propose(source, wish)
     }
@@ -186,24 +156,6 @@ impl Operations for Rehearsal {
 
     fn park(&self, proposal: &Proposal) -> Result<(), Failure> {
         self.host.park(proposal)
-    }
-
-    fn trusted(&self) -> Result<Vec<ops::TrustedTip>, Failure> {
-        self.host.trusted()
-    }
-
-    fn inboxes(&self, reference: Option<&str>) -> Result<Vec<ops::Inbox>, Failure> {
-        self.host.inboxes(reference)
-    }
-
-    fn answer(
-        &self,
-        inbox: &ops::Inbox,
-        grants: &[String],
-        answer: &ops::Answer,
-        on: &dyn Progress,
-    ) -> Result<(), Failure> {
-        self.host.answer(inbox, grants, answer, on)
     }
 
     fn propose_delete(&self, source: &Source) -> Result<Proposal, Failure> {
@@ -228,6 +180,12 @@ impl Operations for Rehearsal {
         made.extend(proposal.desired.iter().map(|sandbox| (sandbox.name.to_string(), sandbox.clone())));
         Ok(proposal.desired.iter().map(status).collect())
     }
+}
+
+impl ops::Machines for Rehearsal {
+    fn ports(&self, _: &Found, _: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {
+        Ok(Vec::new())
+    }
 
     fn find(&self, reference: &str) -> Result<Found, Failure> {
         match self.made.borrow().get(reference) {
@@ -241,14 +199,6 @@ impl Operations for Rehearsal {
             return self.host.list(here);
         }
         Ok(self.made.borrow().values().map(status).collect())
-    }
-
-    fn is_defined(&self, name: &str) -> bool {
-        self.host.is_defined(name)
-    }
-
-    fn has_agent_kit(&self, name: &str) -> bool {
-        self.host.has_agent_kit(name)
     }
 
     fn start(&self, sandbox: &Found, _: &dyn Progress) -> Result<SandboxStatus, Failure> {
@@ -277,28 +227,8 @@ impl Operations for Rehearsal {
         self.host.await_status(sandbox, reached, limit)
     }
 
-    fn policy(&self, sandbox: Option<&Found>, preset: Option<Preset>) -> Result<PolicyRevision, Failure> {
-        self.host.policy(sandbox, preset)
-    }
-
-    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
-        self.host.edit_rules(scope, edit)
-    }
-
     fn trails(&self, _: Option<&Found>) -> Result<Vec<PathBuf>, Failure> {
         Ok(vec![self.trails.clone()])
-    }
-
-    fn answers(&self) -> Result<Answers, Failure> {
-        self.host.answers()
-    }
-
-    fn remember(&self, answers: Answers) -> Result<(), Failure> {
-        self.host.remember(answers)
-    }
-
-    fn has_key(&self, variable: &str) -> bool {
-        self.host.has_key(variable)
     }
 
     fn session(&self, sandbox: &Found, _: Wish) -> CommandResult {
@@ -320,12 +250,37 @@ impl Operations for Rehearsal {
         Ok(Outcome::Passed(0))
     }
 
-    fn secrets(&self) -> Result<Vec<SecretListing>, Failure> {
-        self.host.secrets()
+    fn hardware(&self) -> Hardware {
+        Hardware::Usable
     }
 
-    fn schemas(&self) -> Vec<(&'static str, String)> {
-        self.host.schemas()
+    fn demo(&self, name: Option<&Name>, on: &dyn Progress) -> Result<Value, Failure> {
+        self.host.demo(name, on)
+    }
+}
+
+impl Templates for Rehearsal {
+    fn build_templates(
+        &self,
+        _: &Source,
+        _: Option<&str>,
+        _: bool,
+        _: &dyn Progress,
+    ) -> Result<Vec<BuiltTemplate>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn kept(&self) -> Result<Vec<KeptTemplate>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn remove_templates(
+        &self,
+        _: &[String],
+        _: bool,
+        _: &dyn Progress,
+    ) -> Result<Vec<KeptTemplate>, Failure> {
+        Ok(Vec::new())
     }
 
     fn cache(&self) -> &Path {
@@ -334,13 +289,5 @@ impl Operations for Rehearsal {
 
     fn prepare_cache(&self, _: &dyn Progress) -> Result<(), Failure> {
         Ok(())
-    }
-
-    fn hardware(&self) -> Hardware {
-        Hardware::Usable
-    }
-
-    fn demo(&self, name: Option<&Name>, on: &dyn Progress) -> Result<Value, Failure> {
-        self.host.demo(name, on)
     }
 }

@@ -13,9 +13,10 @@ use crate::{
         args::Publish,
         failure::{Failure, Kind},
         ops::{
-            Action, Answer, Asked, BuiltTemplate, Change, Checked, CheckedKit, Found, Inbox, KeptTemplate,
-            LockUpdate, Operations, PortEdit, Progress, Proposal, RuleChange, RuleEdit, RuleScope,
-            SecretListing, Source, TrustedTip, UpdateWish, Wish, WrittenKit,
+            Account, Action, Answer, Approvals, Asked, BuiltTemplate, Change, Checked, CheckedKit, Documents,
+            Found, Inbox, KeptTemplate, Kits, LockUpdate, Machines, Operations, Plans, PortEdit, Progress,
+            Proposal, RuleChange, RuleEdit, RuleScope, Rules, SecretListing, Source, Templates, TrustedTip,
+            UpdateWish, Wish, WrittenKit,
         },
     },
     kit::{Expansion, LockChange, Member},
@@ -78,12 +79,44 @@ fn sandbox(name: &str) -> Sandbox {
 }
 
 fn status(name: &str, phase: Phase) -> SandboxStatus {
-    let phase = serde_json::to_value(phase).unwrap();
-    serde_json::from_value(json!({ "name": name, "id": "0123456789ab", "agent": "shell", "phase": phase }))
-        .unwrap()
+    SandboxStatus { agent: "shell".into(), ..SandboxStatus::new(name, "0123456789ab", phase) }
 }
 
 impl Operations for Scripted {
+    fn documents(&self) -> &dyn Documents {
+        self
+    }
+
+    fn kits(&self) -> &dyn Kits {
+        self
+    }
+
+    fn plans(&self) -> &dyn Plans {
+        self
+    }
+
+    fn approvals(&self) -> &dyn Approvals {
+        self
+    }
+
+    fn machines(&self) -> &dyn Machines {
+        self
+    }
+
+    fn rules(&self) -> &dyn Rules {
+        self
+    }
+
+    fn templates(&self) -> &dyn Templates {
+        self
+    }
+
+    fn account(&self) -> &dyn Account {
+        self
+    }
+}
+
+impl Documents for Scripted {
     fn folder(&self) -> &Path {
         Path::new("/src/shop")
     }
@@ -112,6 +145,36 @@ impl Operations for Scripted {
         Ok(Expansion { members, set: Some(format!("registry:{name}")), complete: true, warning: None })
     }
 
+    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure> {
+        self.note(format!("update {source:?} write={}", wish.write));
+        let change = LockChange {
+            what: "registry:npm".into(),
+            before: Some("https://old.example/".into()),
+            after: Some("https://packages.example/".into()),
+        };
+        Ok(LockUpdate {
+            path: "/repo/sandbox.lock".into(),
+            changes: vec![change],
+            consequences: vec!["dev: allow GET,HEAD packages.example:443 (sandbox.yaml:9)".into()],
+            fetched: vec![],
+            written: wish.write,
+        })
+    }
+
+    fn is_defined(&self, _: &str) -> bool {
+        self.defined
+    }
+
+    fn has_agent_kit(&self, name: &str) -> bool {
+        name == "shell"
+    }
+
+    fn schemas(&self) -> Vec<(&'static str, String)> {
+        vec![("sandbox.json", "{}".into())]
+    }
+}
+
+impl Kits for Scripted {
     fn check_kit(&self, path: &Path) -> Result<CheckedKit, Failure> {
         Ok(CheckedKit {
             kind: "Agent".into(),
@@ -137,23 +200,9 @@ impl Operations for Scripted {
         let kit = self.import_kit(path, to)?;
         Ok(WrittenKit { path: "reviewer.tar".into(), digest: Some("00ff".into()), ..kit })
     }
+}
 
-    fn update_lock(&self, source: &Source, wish: &UpdateWish<'_>) -> Result<LockUpdate, Failure> {
-        self.note(format!("update {source:?} write={}", wish.write));
-        let change = LockChange {
-            what: "registry:npm".into(),
-            before: Some("https://old.example/".into()),
-            after: Some("https://packages.example/".into()),
-        };
-        Ok(LockUpdate {
-            path: "/repo/sandbox.lock".into(),
-            changes: vec![change],
-            consequences: vec!["dev: allow GET,HEAD packages.example:443 (sandbox.yaml:9)".into()],
-            fetched: vec![],
-            written: wish.write,
-        })
-    }
-
+impl Plans for Scripted {
     fn propose(&self, source: &Source, _: &Wish) -> Result<Proposal, Failure> {
         if let Source::CommandLine(document) = source {
             self.note(format!("propose {document}"));
@@ -178,6 +227,13 @@ impl Operations for Scripted {
         Ok(())
     }
 
+    fn apply(&self, _: &Proposal, wish: &Wish, _: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure> {
+        self.note(format!("apply wait={} when_idle={}", wish.wait, wish.when_idle));
+        Ok(vec![status("dev", Phase::Running)])
+    }
+}
+
+impl Approvals for Scripted {
     fn trusted(&self) -> Result<Vec<TrustedTip>, Failure> {
         Ok(Vec::new())
     }
@@ -207,12 +263,9 @@ impl Operations for Scripted {
         self.note(format!("{answer:?} {}", grants.join(" | ")));
         Ok(())
     }
+}
 
-    fn apply(&self, _: &Proposal, wish: &Wish, _: &dyn Progress) -> Result<Vec<SandboxStatus>, Failure> {
-        self.note(format!("apply wait={} when_idle={}", wish.wait, wish.when_idle));
-        Ok(vec![status("dev", Phase::Running)])
-    }
-
+impl Machines for Scripted {
     fn find(&self, reference: &str) -> Result<Found, Failure> {
         if reference != "dev" {
             let message = format!("no sandbox `{reference}`");
@@ -230,14 +283,6 @@ impl Operations for Scripted {
 
     fn list(&self, _: bool) -> Result<Vec<SandboxStatus>, Failure> {
         Ok(vec![status("dev", Phase::Stopped)])
-    }
-
-    fn is_defined(&self, _: &str) -> bool {
-        self.defined
-    }
-
-    fn has_agent_kit(&self, name: &str) -> bool {
-        name == "shell"
     }
 
     fn start(&self, sandbox: &Found, _: &dyn Progress) -> Result<SandboxStatus, Failure> {
@@ -270,20 +315,6 @@ impl Operations for Scripted {
         Ok(Some(status("dev", Phase::Stopped)).filter(reached))
     }
 
-    fn policy(&self, _: Option<&Found>, _: Option<Preset>) -> Result<PolicyRevision, Failure> {
-        Ok(self.rules.clone())
-    }
-
-    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
-        let nothing = RuleChange { scope: "all".into(), ..RuleChange::default() };
-        let RuleEdit::Add(rules) = edit else { return Ok(nothing) };
-        let global = matches!(scope, RuleScope::User);
-        for rule in &rules {
-            self.note(format!("{:?} {} {:?} global={global}", rule.effect, rule.pattern(), rule.protocol));
-        }
-        Ok(RuleChange { added: rules, scope: "all".into(), ..RuleChange::default() })
-    }
-
     fn ports(&self, _: &Found, edit: &PortEdit) -> Result<Vec<PublishedPort>, Failure> {
         self.note(format!("ports {edit:?}"));
         let open = |port: &Publish| PublishedPort {
@@ -298,18 +329,32 @@ impl Operations for Scripted {
         Ok(vec![self.trail.clone()])
     }
 
-    fn secrets(&self) -> Result<Vec<SecretListing>, Failure> {
-        Ok(vec![SecretListing {
-            name: "anthropic".into(),
-            source: "variable ANTHROPIC_API_KEY".into(),
-            present: Some(true),
-        }])
+    fn hardware(&self) -> Hardware {
+        Hardware::Usable
     }
 
-    fn schemas(&self) -> Vec<(&'static str, String)> {
-        vec![("sandbox.json", "{}".into())]
+    fn demo(&self, _: Option<&Name>, _: &dyn Progress) -> Result<Value, Failure> {
+        Ok(self.report.clone())
+    }
+}
+
+impl Rules for Scripted {
+    fn policy(&self, _: Option<&Found>, _: Option<Preset>) -> Result<PolicyRevision, Failure> {
+        Ok(self.rules.clone())
     }
 
+    fn edit_rules(&self, scope: &RuleScope, edit: RuleEdit) -> Result<RuleChange, Failure> {
+        let nothing = RuleChange { scope: "all".into(), ..RuleChange::default() };
+        let RuleEdit::Add(rules) = edit else { return Ok(nothing) };
+        let global = matches!(scope, RuleScope::User);
+        for rule in &rules {
+            self.note(format!("{:?} {} {:?} global={global}", rule.effect, rule.pattern(), rule.protocol));
+        }
+        Ok(RuleChange { added: rules, scope: "all".into(), ..RuleChange::default() })
+    }
+}
+
+impl Templates for Scripted {
     fn cache(&self) -> &Path {
         &self.trail
     }
@@ -330,7 +375,7 @@ impl Operations for Scripted {
         Ok(vec![BuiltTemplate { sandbox: "dev".into(), image: "a".repeat(64), layers }])
     }
 
-    fn templates(&self) -> Result<Vec<KeptTemplate>, Failure> {
+    fn kept(&self) -> Result<Vec<KeptTemplate>, Failure> {
         let steps = KeptTemplate {
             key: "b".repeat(64),
             kind: "steps",
@@ -357,14 +402,16 @@ impl Operations for Scripted {
         _: &dyn Progress,
     ) -> Result<Vec<KeptTemplate>, Failure> {
         self.note(format!("remove templates {keys:?} unused={unused}"));
-        Ok(self.templates()?.into_iter().filter(|kept| kept.used_by.is_empty()).collect())
+        Ok(self.kept()?.into_iter().filter(|kept| kept.used_by.is_empty()).collect())
     }
+}
 
-    fn hardware(&self) -> Hardware {
-        Hardware::Usable
-    }
-
-    fn demo(&self, _: Option<&Name>, _: &dyn Progress) -> Result<Value, Failure> {
-        Ok(self.report.clone())
+impl Account for Scripted {
+    fn secrets(&self) -> Result<Vec<SecretListing>, Failure> {
+        Ok(vec![SecretListing {
+            name: "anthropic".into(),
+            source: "variable ANTHROPIC_API_KEY".into(),
+            present: Some(true),
+        }])
     }
 }

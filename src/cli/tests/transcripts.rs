@@ -20,7 +20,7 @@ use super::{
     keeper::FakeKeeper,
     rehearsal::{Machines, Made, Rehearsal},
 };
-use crate::cli::{Cli, context::Context, host::Host, ops::Operations, output::Output, prompt::Prompt};
+use crate::cli::{Cli, context::Context, host::Host, ops::Documents, output::Output, prompt::Prompt};
 use crate::remote::stage;
 use crate::store::{Owner, Store};
 use clap::Parser as _;
@@ -89,12 +89,13 @@ impl Stage {
         if beginning.is_dir() {
             copy(beginning, &folder);
         }
-        let machines = ["busy", "task"].iter().any(|story| beginning.ends_with(story)).then(|| Machines {
-            store: Store::open(&root.join("state")).unwrap(),
-            owner: Owner::discover(&folder).unwrap(),
-            runtime: root.join("run"),
-            keepers: Default::default(),
-        });
+        let machines =
+            ["busy", "task", "waits"].iter().any(|story| beginning.ends_with(story)).then(|| Machines {
+                store: Store::open(&root.join("state")).unwrap(),
+                owner: Owner::discover(&folder).unwrap(),
+                runtime: root.join("run"),
+                keepers: Default::default(),
+            });
         let kits = beginning.with_extension("kits");
         stage::serve(&root.join("served"));
         Self { _root: directory, root, folder, kits, made: Made::default(), machines, elsewhere: false }
@@ -222,7 +223,7 @@ impl Stage {
         };
         let host = Host::with(&env, &self.folder).unwrap();
         if cli.locked {
-            Operations::demand_locked(&host);
+            Documents::demand_locked(&host);
         }
         let ops = Rehearsal {
             host,

@@ -5,10 +5,12 @@
 use std::{ffi::OsString, fmt::Write as _, fs, path::PathBuf};
 
 use clap::Parser as _;
-use git2::{Oid, Repository, Signature, Time};
+use git2::{Oid, Repository};
 
 use super::{
-    Sink, end,
+    Sink,
+    commits::commit,
+    end,
     rehearsal::{Made, Rehearsal},
 };
 use crate::{
@@ -59,15 +61,7 @@ impl Stage {
 
     fn commit(&mut self, word: &'static str, parents: &[Oid], pair: Option<&Pair>) -> Oid {
         let file = fs::read(self.root.join("web/.cofferdam/approvals.yaml")).unwrap();
-        let mut ours = self.git.treebuilder(None).unwrap();
-        ours.insert("approvals.yaml", self.git.blob(&file).unwrap(), 0o100_644).unwrap();
-        let mut root = self.git.treebuilder(None).unwrap();
-        root.insert(".cofferdam", ours.write().unwrap(), 0o040_000).unwrap();
-        let tree = self.git.find_tree(root.write().unwrap()).unwrap();
-        let who = Signature::new("Ann", "ann@team.example", &Time::new(0, 0)).unwrap();
-        let parents: Vec<_> = parents.iter().map(|oid| self.git.find_commit(*oid).unwrap()).collect();
-        let parents: Vec<_> = parents.iter().collect();
-        let plain = self.git.commit(None, &who, &who, word, &tree, &parents).unwrap();
+        let plain = commit(&self.git, word, parents, &[(".cofferdam/approvals.yaml", &file, 0o100_644)]);
         let oid = pair.map_or(plain, |pair| pair.resign(&self.git, plain));
         self.words.push((oid.to_string(), word));
         self.words.push((oid.to_string()[..12].to_owned(), word));

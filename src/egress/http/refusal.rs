@@ -20,9 +20,10 @@ use crate::{
     },
     model::{
         event::Draft,
+        parked::Idle,
         rule::{Layer, NetworkRule, Target},
     },
-    policy::{Decision, Reason, Verdict, explain::sentence},
+    policy::{Decision, Near, Reason, Verdict, explain::sentence},
 };
 
 use super::{
@@ -87,7 +88,8 @@ pub(super) fn denied(front: &Front, asked: &Asked, decision: &Decision) -> Refus
         Verdict::Deny { reason: Reason::RuleDenies, .. } => {
             "Only removing that rule changes this.".to_owned()
         }
-        Verdict::Deny { near_miss: Some(near), .. } => {
+        Verdict::Deny { reason: Reason::Parked(idle), .. } => parked(*idle, &asked.place()),
+        Verdict::Deny { near_miss: Some(Near::Grant(near)), .. } => {
             format!("The nearest rule is {} ({}).\n{}", near.id, near.pattern(), propose(&asked.place()))
         }
         _ => propose(&asked.place()),
@@ -96,6 +98,19 @@ pub(super) fn denied(front: &Front, asked: &Asked, decision: &Decision) -> Refus
         Refusal::blocked(StatusCode::FORBIDDEN, &code, sentence(decision, &place)).advised(advice);
     refusal.rule = rule;
     refusal
+}
+
+/// What to do about a rule that is not in force.
+fn parked(idle: Idle, place: &str) -> String {
+    match idle {
+        Idle::Waits => {
+            "The line is there already: do not propose it again. A person decides with `cofferdam pending` \
+                        and `cofferdam approve` on the host; the next request after that passes."
+                .to_owned()
+        }
+        Idle::Rejected => "A person has decided against it: do not propose it again.".to_owned(),
+        Idle::Ended(_) => propose(place),
+    }
 }
 
 /// What a credential in the request denies.

@@ -9,7 +9,9 @@ use super::{
     rig::{Rig, ask, drained},
 };
 use crate::model::{
+    api::PolicyRevision,
     event::Decision,
+    parked::{Idle, ParkedRule},
     rule::{Effect, Protocol},
 };
 
@@ -43,6 +45,56 @@ async fn the_one_denial_shape() {
     let body: serde_json::Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!(body["error"]["reason"], "no_rule");
     assert_eq!(rig.dials(), 0);
+}
+
+#[tokio::test]
+async fn what_waits_is_told_as_what_waits() {
+    let rig = Rig::new(plan(None)).await;
+    let parked = |idle| ParkedRule::of(&allow("api.stripe.test"), idle);
+    let policy = |parked: Option<ParkedRule>, revision| PolicyRevision {
+        revision,
+        rules: vec![allow("api.test")],
+        parked: parked.into_iter().collect(),
+        ..PolicyRevision::default()
+    };
+    rig.order(policy(parked(Idle::Waits), 2));
+    rig.applied(2).await;
+    let text = rig.get("api.stripe.test", "/v1", "").await;
+    let id = text.lines().find_map(|line| line.strip_prefix("cofferdam-request: ")).unwrap().to_owned();
+    insta::assert_snapshot!(text.replace(&id, "r-ID").lines().filter(|line| !line.starts_with("date:")).collect::<Vec<_>>().join("\n"), @r"
+    HTTP/1.1 403 Blocked by sandbox policy: sandbox.yaml:7 allows api.stripe.test:443 and waits for approval: cofferdam pending
+    content-type: text/plain; charset=utf-8
+    cache-control: no-store
+    cofferdam-decision: deny
+    cofferdam-rule: waits_for_approval
+    cofferdam-request: r-ID
+    content-length: 453
+
+    Blocked by sandbox policy: sandbox.yaml:7 allows api.stripe.test:443 and waits for approval: cofferdam pending.
+    This is deliberate. Every route out of this sandbox is judged the same way, so do not retry and do not look for another one.
+    The line is there already: do not propose it again. A person decides with `cofferdam pending` and `cofferdam approve` on the host; the next request after that passes.
+    Request r-ID (waits_for_approval).
+    ");
+    let event = rig.denial().await;
+    assert_eq!((event.reason.as_str(), &event.rule), ("waits_for_approval", &None));
+    assert_eq!(event.detail["parked"], "sandbox.yaml:7");
+    // A person says no.
+    rig.order(policy(parked(Idle::Rejected), 3));
+    rig.applied(3).await;
+    let text = rig.get("api.stripe.test", "/v1", "").await;
+    assert!(
+        text.contains(
+            "403 Blocked by sandbox policy: sandbox.yaml:7 allows api.stripe.test:443 and a person"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("do not propose it again"), "{text}");
+    assert_eq!((rig.events().await.pop().unwrap().reason.as_str(), rig.dials()), ("rejected", 0));
+    // A person says yes: the next request passes. Handed over as a rule, what waits would do this by itself.
+    rig.order(PolicyRevision { rules: vec![allow("api.stripe.test")], ..policy(None, 4) });
+    rig.applied(4).await;
+    rig.get("api.stripe.test", "/v1", "").await;
+    assert_eq!(rig.dials(), 1);
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ impl Rig {
                 hash: "h1".into(),
                 rules: plan.rules,
                 host_services: plan.services,
-                setup: false,
+                ..PolicyRevision::default()
             },
         };
         let (streams, far) = handoff::pair().unwrap();
@@ -180,8 +180,13 @@ impl Rig {
         self.order_stage(revision, rules, false);
     }
 
+    /// A policy as it is, what is not in force included.
+    pub fn order(&self, policy: PolicyRevision) {
+        self.orders.send(EgressOrder::Policy(policy)).unwrap();
+    }
+
     pub fn order_stage(&self, revision: u64, rules: Vec<NetworkRule>, setup: bool) {
-        let policy = PolicyRevision { revision, hash: "h".into(), rules, host_services: Vec::new(), setup };
+        let policy = PolicyRevision { revision, hash: "h".into(), rules, setup, ..PolicyRevision::default() };
         self.orders.send(EgressOrder::Policy(policy)).unwrap();
     }
 

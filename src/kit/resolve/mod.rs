@@ -13,6 +13,7 @@ mod network;
 mod org;
 mod part;
 mod reach;
+mod rule;
 mod sandbox;
 mod secret;
 mod setup;

@@ -23,6 +23,7 @@ mod derive;
 mod except;
 mod held;
 mod meet;
+mod parked;
 mod place;
 mod reach;
 mod read;
@@ -41,6 +42,7 @@ use crate::model::{
 
 pub use derive::{Granted, Ground, granted};
 pub use held::{Held, Source};
+pub use parked::parked;
 pub use place::Place;
 pub use reach::{Methods, PathPattern, Reach, Scope, SetName};
 pub use read::{GRANT_MAX, GrantError};

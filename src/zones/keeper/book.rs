@@ -1,5 +1,5 @@
-//! What the keeper writes: the audit trail, the table of names, the status. It owns the sandbox's folder while the
-//! keeper lives.
+//! What the keeper writes: the table of names, the status, and (in [`super::trail`]) the audit trail. It owns the
+//! sandbox's folder while the keeper lives.
 
 use std::{
     cell::RefCell,
@@ -9,32 +9,27 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     rc::Rc,
-    time::Instant,
 };
 
 use jiff::Timestamp;
-use serde_json::{Map, json};
 use tokio::{net::UnixListener, sync::Notify};
 
 use super::{
     output::{BoundedFile, Log},
+    trail::open_trail,
     upstream,
 };
 use crate::{
-    audit::{
-        TrailError,
-        chain::Context,
-        trail::{Limits, Trail},
-    },
-    lifecycle::Lifecycle,
+    audit::{chain::Context, trail::Trail},
     model::{
         api::{PolicyRevision, Upstream},
         desired::Port,
-        event::{Decision, Draft, EventProvenance, EventSandbox},
+        event::{EventProvenance, EventSandbox},
         launch::{CONTROL_SOCKET, KeeperConfig},
-        rule::NetworkRule,
-        status::{Phase, PublishedPort, SandboxStatus},
+        parked::ParkedRule,
+        status::{Phase, SandboxStatus},
     },
+    plan::grant,
     policy::{fs as floor, layers},
     secret,
     store::{Lock, NameTable, Record, SandboxDir, Scope, Store},
@@ -47,17 +42,17 @@ const SYNTHETIC: &str = "198.18.0.0/15";
 
 /// The keeper's books.
 pub(super) struct Book {
-    config: KeeperConfig,
+    pub(super) config: KeeperConfig,
     store: Store,
-    dir: SandboxDir,
-    record: Record,
+    pub(super) dir: SandboxDir,
+    pub(super) record: Record,
     sockets: PathBuf,
     life: Lock,
-    trail: RefCell<Trail>,
-    context: RefCell<Context>,
+    pub(super) trail: RefCell<Trail>,
+    pub(super) context: RefCell<Context>,
     names: RefCell<NameTable>,
     log: Rc<Log>,
-    written: Notify,
+    pub(super) written: Notify,
 }
 
 impl Book {
@@ -150,8 +145,21 @@ impl Book {
         let desired = &record.desired;
         let file = desired.provenance.file.as_ref().map(|file| file.display().to_string());
         let policy = layers::compose(revision, &desired.network, file, added.preset, added.rules);
+        let policy = layers::parking(policy, self.parked(&record));
         // A machine for a build step has no agent: all that it runs comes before one.
         Ok(layers::at(layers::staged(policy, self.config.throwaway), Timestamp::now()))
+    }
+
+    /// What stands in the document and is not in force. These are words for denials: where they cannot be read, the
+    /// policy holds without them.
+    fn parked(&self, record: &Record) -> Vec<ParkedRule> {
+        let known = self.store.approvals(&record.owner);
+        let known = known.inspect_err(|error| self.complain(&format!("what waits: {error}")));
+        let definition = known.ok().and_then(|mut known| known.definitions.remove(record.name.as_str()));
+        let Some(definition) = definition else { return Vec::new() };
+        let Some(wanted) = definition.wanted.as_deref() else { return Vec::new() };
+        let rejected = definition.rejected.iter().map(|rejection| rejection.grant.as_str());
+        grant::parked(wanted, &record.desired, rejected, Timestamp::now())
     }
 
     /// The ports to publish as they stand in the files now.
@@ -159,26 +167,6 @@ impl Book {
         let record = self.store.load(&self.config.id).map_err(io::Error::other)?;
         let commands = self.store.ports(&self.config.id).map_err(io::Error::other)?;
         Ok(commands.over(&record.desired.ports))
-    }
-
-    /// Notes which ports were opened and which closed.
-    pub(super) fn note_ports(&self, before: &[PublishedPort], after: &[PublishedPort]) {
-        let opened = after.iter().filter(|port| !before.contains(port)).map(|port| ("published", port));
-        let closed = before.iter().filter(|port| !after.contains(port)).map(|port| ("withdrawn", port));
-        for (reason, port) in closed.chain(opened) {
-            let resource = format!("{}:{} → {}", port.address, port.host, port.guest);
-            self.note_about("port.publish", resource, reason, Map::new());
-        }
-    }
-
-    /// Notes that a rule says nothing from now on.
-    pub(super) fn note_ended(&self, rule: &NetworkRule) {
-        let detail = Map::from_iter([
-            ("rule".to_owned(), json!(rule.id)),
-            ("effect".to_owned(), json!(rule.effect)),
-            ("until".to_owned(), json!(rule.until)),
-        ]);
-        self.note_about("policy.change", rule.pattern(), "ended", detail);
     }
 
     /// From now on, events and status name this policy, and the files as they were recorded last.
@@ -267,47 +255,6 @@ impl Book {
         floor::Places::of(&self.config.homes, &self.config.places, canonical)
     }
 
-    /// Writes a decision to the trail. It is outside egress when this returns, and on the disk within 100 ms.
-    pub(super) fn record_event(&self, draft: Draft) -> io::Result<()> {
-        let mut trail = self.trail.borrow_mut();
-        trail.append(draft, &self.context.borrow(), Instant::now()).map_err(io::Error::other)?;
-        if self.config.sync_each {
-            trail.sync().map_err(io::Error::other)?;
-        }
-        drop(trail);
-        self.written.notify_one();
-        Ok(())
-    }
-
-    /// Brings the trail to the disk and seals its segments when that is due, for as long as the keeper lives.
-    pub(super) async fn keep_synced(self: Rc<Self>) {
-        loop {
-            let due = {
-                let trail = self.trail.borrow();
-                [trail.sync_due(), trail.seal_due()].into_iter().flatten().min()
-            };
-            match due {
-                Some(instant) => {
-                    tokio::select! {
-                        () = tokio::time::sleep_until(instant.into()) => self.sync_now(),
-                        () = self.written.notified() => {}
-                    }
-                }
-                None => self.written.notified().await,
-            }
-        }
-    }
-
-    fn sync_now(&self) {
-        let now = Instant::now();
-        let mut trail = self.trail.borrow_mut();
-        let seal = trail.seal_due().is_some_and(|due| due <= now);
-        let done = if seal { trail.seal(now) } else { trail.sync().map(drop) };
-        if let Err(error) = done {
-            self.complain(&format!("audit: {error}"));
-        }
-    }
-
     pub(super) fn first_status(&self) -> SandboxStatus {
         let mut status = self.record.status(Phase::Starting);
         // What became of its last task outlives the machine that it ran in.
@@ -324,55 +271,6 @@ impl Book {
         }
         if let Err(error) = self.dir.write_status(status, &self.life) {
             self.complain(&format!("status: {error}"));
-        }
-    }
-
-    /// The guest has answered.
-    pub(super) fn started(&self, status: &SandboxStatus) {
-        let mut detail = Map::new();
-        detail.insert("kernel".to_owned(), json!(status.kernel));
-        detail.insert("boot_ms".to_owned(), json!(status.boot_ms));
-        detail.insert("jail_missing".to_owned(), json!(self.missing_layers()));
-        self.note("sandbox.start", "started", detail);
-    }
-
-    /// The sandbox is down: last words, and the end of the control socket.
-    pub(super) fn close(&self, lifecycle: &Lifecycle) {
-        let mut detail = Map::new();
-        detail.insert("phase".to_owned(), json!(lifecycle.phase()));
-        detail.insert("why".to_owned(), json!(lifecycle.reason()));
-        self.note("sandbox.stop", "stopped", detail);
-        let now = Instant::now();
-        if let Err(error) = self.trail.borrow_mut().seal(now) {
-            self.complain(&format!("audit: {error}"));
-        }
-        if let Err(error) = self.dir.remove_sockets() {
-            self.complain(&format!("sockets: {error}"));
-        }
-    }
-
-    pub(super) fn note(&self, action: &str, reason: &str, detail: Map<String, serde_json::Value>) {
-        self.note_about(action, self.record.name.to_string(), reason, detail);
-    }
-
-    fn note_about(
-        &self,
-        action: &str,
-        resource: String,
-        reason: &str,
-        detail: Map<String, serde_json::Value>,
-    ) {
-        let draft = Draft {
-            time: Timestamp::now().to_string(),
-            action: action.to_owned(),
-            resource,
-            decision: Decision::Allow,
-            rule: None,
-            reason: reason.to_owned(),
-            detail,
-        };
-        if let Err(error) = self.record_event(draft) {
-            self.complain(&format!("audit: {error}"));
         }
     }
 }
@@ -395,18 +293,6 @@ fn context(config: &KeeperConfig, record: &Record) -> Context {
             approved_by: None,
         },
         isolation: None,
-    }
-}
-
-/// A trail whose end is broken is moved aside and a new chain begins with an event that says so: refusing to start
-/// would let whoever broke the file keep the sandbox down.
-fn open_trail(dir: &Path, context: &Context) -> Result<Trail, TrailError> {
-    match Trail::open(dir, Limits::default(), Instant::now()) {
-        Ok((trail, _)) => Ok(trail),
-        Err(error) if error.bad().is_some() => {
-            Trail::recover(dir, Limits::default(), Timestamp::now().to_string(), context, Instant::now())
-        }
-        Err(error) => Err(error),
     }
 }
 

@@ -8,10 +8,11 @@ use crate::{
     model::{
         desired::{File, FileMerge, Sandbox},
         launch::{self, PlacesConfig, RootConfig},
-        rule::{Addresses, During, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol},
+        rule::{Addresses, During, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol, Target},
         secret::SecretBinding,
     },
-    store::{NewSandbox, Owner},
+    policy::{Compiled, Request, decide},
+    store::{Definition, NewSandbox, Owner, Rejection},
 };
 
 struct Desk {
@@ -93,6 +94,65 @@ fn secret(form: &str) -> SecretBinding {
     }
 }
 
+fn allow(name: &str) -> NetworkRule {
+    NetworkRule {
+        until: None,
+        id: format!("dev/{name}"),
+        effect: Effect::Allow,
+        host: HostPattern::Exact(name.to_owned()),
+        ports: Ports::one(443),
+        protocol: Some(Protocol::Https),
+        http: Vec::new(),
+        addresses: Addresses::Public,
+        during: During::Always,
+        set: None,
+        why: "the service".to_owned(),
+        origin: origin(),
+    }
+}
+
+/// Whether a request for that name passes, and why not.
+fn asked(policy: &PolicyRevision, name: &str) -> String {
+    let target = Target::Name(name.to_owned());
+    let request = Request { target: &target, port: 443, protocol: Protocol::Https, http: None };
+    decide(&Compiled::new(policy), &request).code()
+}
+
+#[test]
+fn what_waits_reaches_egress_as_words_and_opens_nothing() {
+    let desk = Desk::new(Sandbox::smallest("dev"));
+    desk.record(|it| it.network.rules.push(allow("api.example")));
+    let mut wanted = desk.store.load(&desk.book.config.id).unwrap().desired;
+    wanted.network.rules.extend([allow("new.example"), allow("no.example")]);
+    let rejection = Rejection { grant: "net * no.example:443".into(), by: "ann".into(), at: String::new() };
+    let owner = desk.book.record().owner.clone();
+    let known = |definition: &mut Definition| {
+        definition.wanted = Some(Box::new(wanted.clone()));
+        definition.reject([rejection.clone()]);
+    };
+    desk.store.edit_approvals(&owner, "dev", known).unwrap();
+    let policy = desk.book.policy(2).unwrap();
+    let words =
+        ["api.example", "new.example", "no.example", "other.example"].map(|name| asked(&policy, name));
+    assert_eq!(words, ["rule_allows", "waits_for_approval", "rejected", "no_rule"]);
+    // The break: handed over as what it would be, it would be in force.
+    let mut broken = policy.clone();
+    broken.rules.extend(broken.parked.drain(..).map(|parked| allow(&parked.host.to_string())));
+    assert_eq!(asked(&broken, "new.example"), "rule_allows");
+    // Approved, and carried out: the next policy allows it, and says nothing of it.
+    desk.record(|it| it.network.rules.push(allow("new.example")));
+    let policy = desk.book.policy(3).unwrap();
+    assert_eq!((asked(&policy, "new.example").as_str(), policy.parked.len()), ("rule_allows", 1));
+    // What cannot be read takes nothing away from the policy.
+    let files = std::fs::read_dir(desk.book.config.places.state.join("policy")).unwrap();
+    let mut files = files.map(|entry| entry.unwrap().path());
+    let approvals = files.find(|path| path.to_string_lossy().contains("approvals-")).unwrap();
+    std::fs::write(approvals, "{").unwrap();
+    let policy = desk.book.policy(4).unwrap();
+    assert_eq!((asked(&policy, "new.example").as_str(), policy.parked.len()), ("rule_allows", 0));
+    assert_eq!(asked(&policy, "no.example"), "no_rule");
+}
+
 #[test]
 fn what_is_live_is_taken_up_and_what_is_not_waits_for_the_next_start() {
     let desk = Desk::new(Sandbox::smallest("dev"));
@@ -101,20 +161,7 @@ fn what_is_live_is_taken_up_and_what_is_not_waits_for_the_next_start() {
     desk.book.policy_applied(&first, &mut status);
     assert_eq!(status.policy_hash.as_ref(), Some(&first.hash), "the first policy is named, too");
     desk.record(|it| {
-        it.network.rules.push(NetworkRule {
-            until: None,
-            id: "dev/1".to_owned(),
-            effect: Effect::Allow,
-            host: HostPattern::Exact("api.example".to_owned()),
-            ports: Ports::one(443),
-            protocol: Some(Protocol::Https),
-            http: Vec::new(),
-            addresses: Addresses::Public,
-            during: During::Always,
-            set: None,
-            why: "the service".to_owned(),
-            origin: origin(),
-        });
+        it.network.rules.push(allow("api.example"));
         it.ports.push(Port { guest: 3000, host: None, fixed: false, origin: origin() });
         it.provenance.file = Some("/src/web/sandbox.yaml".into());
         it.provenance.commit = Some("c0ffee".to_owned());

@@ -30,6 +30,7 @@ mod relay;
 mod sessions;
 mod setup;
 mod shares;
+mod trail;
 mod upstream;
 
 use std::{

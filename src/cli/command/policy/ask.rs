@@ -54,7 +54,7 @@ pub fn run(args: &Args, trace: bool, context: &Context<'_>) -> CommandResult {
     let Plane::Network = args.plane;
     let questions = questions(args, context)?;
     let sandbox = super::super::find_named(args.sandbox.as_ref(), context)?;
-    let policy = Compiled::new(&context.ops.policy(sandbox.as_ref(), None)?);
+    let policy = Compiled::new(&context.ops.rules().policy(sandbox.as_ref(), None)?);
     let method = args.method.to_ascii_uppercase();
     let answers: Vec<Answer> =
         questions.iter().map(|question| answer(question, &method, &policy, trace)).collect();
@@ -94,6 +94,7 @@ fn answer(question: &Question, method: &str, policy: &Compiled, trace: bool) -> 
         "message": sentence,
         "rule": decision.rule().map(|rule| RuleRef::from(&**rule)),
         "trace": rules,
+        "parked": explanation.parked,
     });
     let word = if decision.allowed() { "allowed" } else { "denied" };
     let text = if trace {
@@ -110,7 +111,7 @@ fn questions(args: &Args, context: &Context<'_>) -> Result<Vec<Question>, Failur
     let Some((kind, name)) = pattern::named_set(&args.target) else {
         return Ok(vec![question(&args.target, protocol)?]);
     };
-    let set = context.ops.named_set(kind, name, Effect::Allow)?;
+    let set = context.ops.documents().named_set(kind, name, Effect::Allow)?;
     let ask = |member: Member| {
         let target = match member.host {
             HostPattern::Exact(name) => Target::Name(name),

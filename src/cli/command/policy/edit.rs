@@ -126,7 +126,7 @@ pub fn add(args: &AddArgs, effect: Effect, context: &Context<'_>) -> CommandResu
     }
     let rules = super::super::for_each(&args.patterns, |pattern| rules(args, effect, pattern, context))?;
     let rules: Vec<NetworkRule> = rules.into_iter().flatten().collect();
-    let change = context.ops.edit_rules(&scope(&args.scope, context)?, RuleEdit::Add(rules))?;
+    let change = context.ops.rules().edit_rules(&scope(&args.scope, context)?, RuleEdit::Add(rules))?;
     if let Some(rule) = &change.denied_by {
         let message = format!("rule {} still denies {}; nothing was changed", rule.id, rule.pattern());
         return Err(Failure::new(Kind::Denied, "denied_elsewhere", message).hint(format!(
@@ -148,7 +148,7 @@ pub fn remove(args: &RemoveArgs, context: &Context<'_>) -> CommandResult {
         Some(id) => RuleEdit::RemoveId(id.clone()),
         None => RuleEdit::RemovePatterns(args.patterns.clone()),
     };
-    let change = context.ops.edit_rules(&scope(&args.scope, context)?, edit)?;
+    let change = context.ops.rules().edit_rules(&scope(&args.scope, context)?, edit)?;
     if change.removed.is_empty() {
         let what = args.id.clone().unwrap_or_else(|| args.patterns.join(","));
         let message = format!("no rule of a command is `{what}` for {}", change.scope);
@@ -167,12 +167,12 @@ pub fn reset(args: &ResetArgs, context: &Context<'_>) -> CommandResult {
     if !args.yes {
         super::super::confirm_loss(context, "Remove every rule that commands have added here?", "--yes")?;
     }
-    show(&context.ops.edit_rules(&scope, RuleEdit::Reset(args.preset.map(Preset::from)))?, context)
+    show(&context.ops.rules().edit_rules(&scope, RuleEdit::Reset(args.preset.map(Preset::from)))?, context)
 }
 
 fn scope(args: &ScopeArgs, context: &Context<'_>) -> Result<RuleScope, Failure> {
     Ok(match &args.sandbox {
-        Some(name) => RuleScope::Sandbox(Box::new(context.ops.find(name)?)),
+        Some(name) => RuleScope::Sandbox(Box::new(context.ops.machines().find(name)?)),
         None if args.global => RuleScope::User,
         None => RuleScope::Here,
     })
@@ -224,7 +224,7 @@ fn rules(
         return Err(wrong("a service of this repository means nothing to all sandboxes of this user")
             .hint("leave --global out, or name its hosts"));
     }
-    let set = context.ops.named_set(kind, name, effect)?;
+    let set = context.ops.documents().named_set(kind, name, effect)?;
     let narrowed = !args.method.is_empty() || !args.path.is_empty();
     let says_protocol = set.members.iter().any(|member| member.protocol.is_some());
     if (set.complete && narrowed) || ((set.complete || says_protocol) && args.protocol.is_some()) {

@@ -47,7 +47,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     // Of several sandboxes each row says whose it is.
     let mut summary = if sandbox.is_none() { Summary::of_several() } else { Summary::default() };
     let mut failures: Vec<Failure> = Vec::new();
-    for trail in context.ops.trails(sandbox.as_ref())? {
+    for trail in context.ops.machines().trails(sandbox.as_ref())? {
         for event in events(&trail, crate::audit::query::Filter::default())? {
             match event {
                 Ok(event) if wanted(&event) => summary.add(event),

@@ -52,7 +52,7 @@ impl From<PresetWord> for Preset {
 /// A name that nothing has; a layer that cannot be read.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let sandbox = super::super::find_named(args.name.as_ref().or(args.sandbox.as_ref()), context)?;
-    let policy = context.ops.policy(sandbox.as_ref(), args.preset.map(Preset::from))?;
+    let policy = context.ops.rules().policy(sandbox.as_ref(), args.preset.map(Preset::from))?;
     let mut value = json!(policy);
     for (value, rule) in value["rules"].as_array_mut().into_iter().flatten().zip(&policy.rules) {
         if let Some(why) = explain::inactive(rule, policy.setup) {

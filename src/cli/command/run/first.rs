@@ -34,19 +34,19 @@ pub(super) fn ask(
     if !nothing_is_configured(context) {
         return Ok(());
     }
-    let known = context.ops.answers()?;
+    let known = context.ops.account().answers()?;
     let mut new = Answers::default();
     registries(launch, &known, &mut new, document, context)?;
     keys(agent, launch, &known, &mut new, context)?;
     if new != Answers::default() {
-        context.ops.remember(new)?;
+        context.ops.account().remember(new)?;
     }
     Ok(())
 }
 
 /// Whether no file here says how agents run. A wrong file does; what is wrong with it is another command's to say.
 fn nothing_is_configured(context: &Context<'_>) -> bool {
-    context.ops.check(&Source::Search).is_err_and(|failure| failure.code() == "no_file")
+    context.ops.documents().check(&Source::Search).is_err_and(|failure| failure.code() == "no_file")
 }
 
 fn registries(
@@ -56,7 +56,7 @@ fn registries(
     document: &mut Value,
     context: &Context<'_>,
 ) -> Result<(), Failure> {
-    let Ok(checkout) = Checkout::of(context.ops.folder()) else { return Ok(()) };
+    let Ok(checkout) = Checkout::of(context.ops.documents().folder()) else { return Ok(()) };
     let found: Vec<Ecosystem> = Ecosystem::found(|name| checkout.has(name))
         .into_iter()
         .filter(|one| !launch.allow.contains(&set(one)) && !launch.deny.contains(&set(one)))
@@ -95,7 +95,7 @@ fn set(one: &Ecosystem) -> String {
 fn is_known(one: &Ecosystem, context: &Context<'_>) -> bool {
     let mut document = export::bare("shell");
     allow(&mut document, &set(one));
-    context.ops.check(&Source::Text(document.to_string())).is_ok()
+    context.ops.documents().check(&Source::Text(document.to_string())).is_ok()
 }
 
 fn allow(document: &mut Value, pattern: &str) {
@@ -114,16 +114,17 @@ fn keys(
     new: &mut Answers,
     context: &Context<'_>,
 ) -> Result<(), Failure> {
-    let bare = context.ops.check(&Source::CommandLine(Box::new(export::bare(agent))));
+    let bare = context.ops.documents().check(&Source::CommandLine(Box::new(export::bare(agent))));
     let needed = bare.ok().and_then(|checked| checked.sandboxes.into_iter().next());
-    let sources = context.ops.secrets()?;
+    let sources = context.ops.account().secrets()?;
     for secret in needed.iter().flat_map(|sandbox| &sandbox.secrets) {
         let has_source = sources.iter().any(|source| source.name == secret.name);
         if has_source || known.keys.contains_key(&secret.name) || !secret.required {
             continue;
         }
         // Of a built-in service alone: what a repository calls a service may send the key anywhere.
-        let Some(variable) = kit::service_variable(secret).filter(|name| context.ops.has_key(name)) else {
+        let Some(variable) = kit::service_variable(secret).filter(|name| context.ops.account().has_key(name))
+        else {
             context.out.say(format!(
                 "no key for `{}`: {} is not set here, and the operator's `secrets.sources` do not have it",
                 secret.name,

@@ -42,7 +42,7 @@ pub(super) struct Missing {
 pub(super) fn look(args: &Args, asked: &Asked, context: &Context<'_>) -> Result<Looked, Failure> {
     let named = args.launch.name.as_ref().map(ToString::to_string);
     let reference = named.as_deref().unwrap_or(&args.what);
-    match context.ops.find(reference) {
+    match context.ops.machines().find(reference) {
         Ok(sandbox) => {
             // Without a session nothing would have the variables.
             let shapes = args.launch.shapes_a_new_one() || (args.detach && args.launch.has_session_flags());
@@ -58,7 +58,7 @@ pub(super) fn look(args: &Args, asked: &Asked, context: &Context<'_>) -> Result<
         Err(failure) if failure.kind() != Kind::NotFound => return Err(failure),
         Err(_) => {}
     }
-    if context.ops.is_defined(&args.what) {
+    if context.ops.documents().is_defined(&args.what) {
         let flags = args.launch.shapes_a_new_one() || args.launch.name.is_some();
         if flags || !args.paths.is_empty() || (args.detach && args.launch.has_session_flags()) {
             let message =
@@ -80,10 +80,10 @@ pub(super) fn look(args: &Args, asked: &Asked, context: &Context<'_>) -> Result<
 fn of_kit(args: &Args, asked: &Asked, context: &Context<'_>) -> Result<Looked, Failure> {
     let here = [PathBuf::from(".")];
     let paths = if args.paths.is_empty() { &here[..] } else { &args.paths[..] };
-    let document = args.launch.document_from(&args.what, paths, context.ops.folder())?;
+    let document = args.launch.document_from(&args.what, paths, context.ops.documents().folder())?;
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     if name != args.what
-        && let Ok(sandbox) = context.ops.find(&name)
+        && let Ok(sandbox) = context.ops.machines().find(&name)
         && !args.launch.shapes_a_new_one()
     {
         context.out.say(format!("{name} is there already"));
@@ -101,7 +101,7 @@ fn refuse_task(source: &Source, name: &str, asked: &Asked, context: &Context<'_>
     if *asked == Asked::Nothing {
         return Ok(());
     }
-    let Ok(checked) = context.ops.check(source) else { return Ok(()) };
+    let Ok(checked) = context.ops.documents().check(source) else { return Ok(()) };
     let Some(meant) = checked.sandboxes.iter().find(|sandbox| sandbox.name.as_str() == name) else {
         return Ok(());
     };
@@ -119,7 +119,7 @@ fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
             .hint("git+https://HOST/PATH#ref=REF&dir=DIR names one in git"));
     }
     let path = word.contains('/') || word.starts_with('.') || crate::kit::is_archive(Path::new(word));
-    match (context.ops.has_agent_kit(word), path) {
+    match (context.ops.documents().has_agent_kit(word), path) {
         (true, false) if crate::kit::has_agent(word) && lies_here(word, context) => {
             Ok("the repository's own agent kit, not the built-in one")
         }
@@ -148,7 +148,7 @@ fn kit(word: &str, context: &Context<'_>) -> Result<&'static str, Failure> {
 
 /// Whether a kit of a built-in one's name lies in this repository: the nearer one counts.
 fn lies_here(word: &str, context: &Context<'_>) -> bool {
-    let folder = context.ops.folder();
+    let folder = context.ops.documents().folder();
     let Ok(checkout) = Checkout::of(folder) else { return false };
     let below = folder.strip_prefix(checkout.root()).unwrap_or(Path::new(""));
     below.ancestors().any(|above| {

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fs, path::Path};
 
 use super::*;
 use crate::{
-    cli::{host::root::steps::machine, ops::Operations},
+    cli::{host::root::steps::machine, ops::Rules},
     model::rule::{Addresses, During, Effect, HostPattern, Layer, NetworkRule, Origin, Ports},
     store::NewSandbox,
 };
