@@ -1,6 +1,10 @@
-//! Time to check many documents, from their bytes to their model: `cargo bench --bench check`.
+//! Time to check many documents, from their bytes to their model: `cargo bench --bench check`. Demanded: at most a second
+//! for 10,000.
+//!
+//! The processor's time: nothing of this waits for anything but files that are in memory, and a clock on the wall says
+//! how busy the machine is.
 
-use std::{path::Path, time::Instant};
+use std::{path::Path, time::Duration};
 
 use cofferdam::{
     kit::{Context, Elsewhere, LockUse, Selection, load},
@@ -63,7 +67,7 @@ fn kit(root: &Path) {
     }
 }
 
-/// Milliseconds of the best of three.
+/// Milliseconds of the processor's time, the least of five.
 fn time(root: &Path, selection: Selection, count: usize) -> u128 {
     let context = Context {
         folder: root.to_owned(),
@@ -76,10 +80,16 @@ fn time(root: &Path, selection: Selection, count: usize) -> u128 {
         tree: None,
     };
     let once = || {
-        let begun = Instant::now();
+        let begun = cpu();
         let loaded = load(selection.clone(), &context).expect("the documents are right");
         assert_eq!(loaded.sandboxes.len(), count);
-        begun.elapsed().as_millis()
+        (cpu() - begun).as_millis()
     };
-    (0..3).map(|_| once()).min().unwrap_or_default()
+    (0..5).map(|_| once()).min().unwrap_or_default()
+}
+
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let part = |number: i64| u64::try_from(number).unwrap_or_default();
+    Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
 }
