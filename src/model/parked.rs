@@ -28,7 +28,7 @@ impl Idle {
         match self {
             Self::Waits => "waits_for_approval",
             Self::Rejected => "rejected",
-            Self::Ended(_) => "ended",
+            Self::Ended(_) => "rule_ended",
         }
     }
 }

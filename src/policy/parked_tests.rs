@@ -120,7 +120,7 @@ fn a_denial_says_what_stands_in_the_file() {
             "sandbox.yaml:11 allows new.test:443 and waits for approval: cofferdam pending",
         ),
         ("no.test", 443, "rejected", "sandbox.yaml:12 allows no.test:443 and a person has rejected that"),
-        ("old.test", 443, "ended", "sandbox.yaml:13 allowed old.test:443 and has ended (2026-06-30)"),
+        ("old.test", 443, "rule_ended", "sandbox.yaml:13 allowed old.test:443 and has ended (2026-06-30)"),
         (
             "x.deep.test",
             443,
@@ -196,7 +196,7 @@ fn what_has_ended_is_parked_and_a_deny_never_is() {
     assert_eq!(before, policy);
     let after = layers::at(policy, "2026-07-01T00:00:00Z".parse().unwrap());
     assert_eq!((after.rules.len(), after.parked.len()), (0, 1));
-    assert_eq!(connect(&after, "open.test", 443).code(), "ended");
+    assert_eq!(connect(&after, "open.test", 443).code(), "rule_ended");
 }
 
 #[test]
