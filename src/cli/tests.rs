@@ -3,6 +3,7 @@
 mod against;
 mod answers;
 pub(super) mod commits;
+mod init;
 pub(super) mod keeper;
 mod rehearsal;
 mod scripted;

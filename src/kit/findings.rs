@@ -57,7 +57,7 @@ impl Findings {
             PER_FILE_MAX => {
                 let message =
                     format!("more than {PER_FILE_MAX} findings; those after this place are not shown");
-                kept.push(Problem { label: None, help: None, message, ..problem });
+                kept.push(Problem { code: Code::TooLarge, label: None, help: None, message, ..problem });
             }
             _ => {}
         }

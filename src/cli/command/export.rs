@@ -1,5 +1,7 @@
 //! `export`: a sandbox as the `sandbox.yaml` that says all of it, whatever it was made of.
 
+mod explain;
+
 use serde_json::json;
 
 use crate::{
@@ -21,6 +23,9 @@ use crate::{
 pub struct Args {
     /// Sandbox here, else definition here; default: all of both
     name: Option<String>,
+    /// Show each value beside the file and line, the kit or the command line that says it
+    #[arg(long)]
+    explain: bool,
 }
 
 /// Runs the command.
@@ -32,6 +37,10 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         Some(name) => vec![named(name, context)?],
         None => everything(context)?,
     };
+    if args.explain {
+        context.out.data(&explain::json(&sandboxes), || explain::text(&sandboxes))?;
+        return Ok(Outcome::Done);
+    }
     let exported = sandboxes.iter().map(|sandbox| one(sandbox, context)).collect::<Result<Vec<_>, _>>()?;
     for one in &exported {
         one.lost.iter().for_each(|lost| context.out.say(format!("warning: {lost}")));

@@ -3,6 +3,8 @@
 mod github;
 mod survey;
 
+use std::path::{Path, PathBuf};
+
 use serde_json::json;
 
 use crate::{
@@ -54,6 +56,12 @@ enum Ci {
 }
 
 const FILE: &str = "sandbox.yaml";
+/// What is read where that file is not.
+const FOLDER: &str = ".cofferdam";
+/// Of the files there the one that defines no sandbox.
+const APPROVALS: &str = "approvals.yaml";
+/// Most names in that folder that are looked at.
+const NAMES_MAX: usize = 10_000;
 const SCHEMA: &str = ".cofferdam/schemas/sandbox.json";
 const WORKFLOW: &str = ".github/workflows/cofferdam.yml";
 
@@ -71,17 +79,18 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
         });
     }
     let checkout = Checkout::of(context.ops.documents().folder()).map_err(|error| unreadable(&error))?;
-    let there = checkout.has(FILE) && !args.force;
-    if there && (args.ci.is_none() || args.from.is_some()) {
-        let path = checkout.root().join(FILE);
-        return Err(Failure::usage("exists_already", format!("{} is there already", path.display()))
-            .hint("--force replaces it; `cofferdam check` looks at the one that is there"));
+    refuse_no_folder(checkout.root())?;
+    let second = if args.force { Ok(()) } else { refuse_second(checkout.root()) };
+    let has_one = second.is_err();
+    // A workflow may be added to what is there.
+    if args.ci.is_none() || args.from.is_some() {
+        second?;
     }
     let (source, mut imported) = match args.from {
         Some(tool) => read(tool, &checkout, args, context)?,
         None => (String::new(), Imported { draft: Draft::new("dev", &args.agent), unmapped: Vec::new() }),
     };
-    let seen = survey::add(&checkout, &mut imported.draft)?;
+    let seen = survey::add(&checkout, &mut imported.draft);
     settle(&mut imported, context)?;
     let mut report =
         Report { source, seen, unmapped: imported.unmapped, written: Vec::new(), kept: Vec::new() };
@@ -90,15 +99,64 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let mut files = vec![(FILE, text)];
     files.extend(schema.map(|(_, text)| (SCHEMA, text)));
     files.extend(args.ci.map(|Ci::Github| (WORKFLOW, github::WORKFLOW.to_owned())));
-    for (path, text) in &files {
+    // The file itself comes last: where something is in the way of another, nothing counts as done.
+    for (path, text) in files.iter().rev() {
+        if *path == FILE && has_one {
+            if checkout.has(FILE) {
+                report.kept.insert(0, FILE);
+            }
+            continue;
+        }
         match place::write(checkout.root(), path, text.as_bytes(), args.force)
-            .map_err(|error| not_written(path, &error))?
+            .map_err(|error| not_written(&checkout.root().join(path), &error))?
         {
-            Written::New => report.written.push(path),
-            Written::Same | Written::Kept => report.kept.push(path),
+            Written::New => report.written.insert(0, path),
+            Written::Same | Written::Kept => report.kept.insert(0, path),
         }
     }
+    if context.ops.documents().folder().canonicalize().is_ok_and(|folder| folder != checkout.root()) {
+        context.out.say(format!("in {}, where the repository begins", checkout.root().display()));
+    }
     report.show(args, context, &imported.draft)
+}
+
+/// Fails where a link or a file lies in the place of our folder: what is written below it would go elsewhere, or nowhere.
+fn refuse_no_folder(root: &Path) -> Result<(), Failure> {
+    let folder = root.join(FOLDER);
+    match folder.symlink_metadata() {
+        Ok(found) if !found.is_dir() => {
+            let sort = if found.is_symlink() { "a link" } else { "a file" };
+            let message = format!("{} is {sort}, and has to be a folder", folder.display());
+            Err(Failure::new(Kind::Failed, "no_folder", message).hint("move it away"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails where something says already how agents run here: a second file would hide it, and what lies in the place of
+/// the first one, a link as well, is somebody's.
+fn refuse_second(root: &Path) -> Result<(), Failure> {
+    let there = |path: PathBuf| {
+        Err(Failure::usage("exists_already", format!("{} is there already", path.display()))
+            .hint("--force replaces it; `cofferdam check` looks at the one that is there"))
+    };
+    let (file, folder) = (root.join(FILE), root.join(FOLDER));
+    if file.symlink_metadata().is_ok() {
+        return there(file);
+    }
+    if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
+    let names = folder.read_dir().into_iter().flatten().flatten().take(NAMES_MAX);
+    let mut names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    match names.find(|name| name.ends_with(".yaml") && name != APPROVALS) {
+        Some(name) => Err(Failure::usage(
+            "exists_already",
+            format!("{} is there already, and {FILE} would hide it", folder.join(name).display()),
+        )
+        .hint("--force writes it all the same; `cofferdam check` looks at what is there")),
+        None => Ok(()),
+    }
 }
 
 fn read(
@@ -129,19 +187,22 @@ fn read(
     ))
 }
 
-/// Turns what this version or this host does not carry out into comments, until the rest passes the check. Each
-/// round makes at least one line a comment, so it ends.
+/// Most rounds of [`settle`]; each finds up to a hundred lines. What is worse than that is no file to go on with.
+const ROUNDS_MAX: usize = 20;
+
+/// Turns what this version or this host does not carry out into comments, until the rest passes the check.
 fn settle(imported: &mut Imported, context: &Context<'_>) -> Result<(), Failure> {
-    loop {
+    for _ in 0..ROUNDS_MAX {
         let text = imported.draft.render();
         let Err(failure) = context.ops.documents().check(&Source::Text(text)) else { return Ok(()) };
         let before = imported.draft.clone();
         let first = failure.object();
-        for found in std::iter::once(first).chain(&first.problems) {
-            let Some(line) = found.line else { continue };
-            imported.draft.refuse(line, reason(found));
-        }
-        if imported.draft == before {
+        // That there are more findings is a finding, too, and says nothing of its line.
+        let problems =
+            std::iter::once(first).chain(&first.problems).filter(|found| found.code != "too_large");
+        let places: Vec<(u32, &str)> =
+            problems.filter_map(|found| Some((found.line?, reason(found)))).collect();
+        if !imported.draft.refuse(&places) {
             return Err(failure);
         }
         let newly = imported.draft.entries.iter().zip(&before.entries);
@@ -153,6 +214,9 @@ fn settle(imported: &mut Imported, context: &Context<'_>) -> Result<(), Failure>
         }
         imported.unmapped.sort_by_key(|one| (one.line, one.column));
     }
+    let message = "more of it is wrong than can be told: thousands of lines";
+    Err(Failure::new(Kind::File, "too_much_wrong", message)
+        .hint("take out what is not needed, and try again"))
 }
 
 fn reason(found: &ErrorObject) -> &str {
@@ -163,8 +227,8 @@ fn unreadable(error: &DiscoverError) -> Failure {
     Failure::from_error(Kind::File, "unreadable", error)
 }
 
-fn not_written(path: &str, error: &std::io::Error) -> Failure {
-    Failure::new(Kind::Failed, "not_written", format!("cannot write {path}")).caused_by(error)
+fn not_written(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Kind::Failed, "not_written", format!("cannot write {}", path.display())).caused_by(error)
 }
 
 /// What was done, for a person and for a program.
@@ -190,12 +254,8 @@ impl Report {
         }
         let ours = |entry: &&Entry| entry.from.is_none() && entry.refused.is_some();
         let comments: Vec<&Entry> = draft.entries.iter().filter(ours).collect();
-        for entry in &comments {
-            out.say(format!(
-                "a comment for now: {}: {}",
-                entry.text,
-                entry.refused.as_deref().unwrap_or_default()
-            ));
+        for (texts, reason) in together(&comments) {
+            out.say(format!("a comment for now: {}: {reason}", texts.join(" and ")));
         }
         for path in &self.kept {
             out.say(format!("{path} is kept as it is"));
@@ -211,4 +271,19 @@ impl Report {
         out.say(format!("next: look at {FILE}, then `cofferdam check` and `cofferdam run {}`", draft.name));
         Ok(Outcome::Done)
     }
+}
+
+/// What became a comment for one reason, because one is of no use without the other, is told once.
+fn together<'a>(comments: &[&'a Entry]) -> Vec<(Vec<&'a str>, &'a str)> {
+    let mut told: Vec<(&Entry, Vec<&str>)> = Vec::new();
+    for entry in comments.iter().copied() {
+        let same = |(first, _): &&mut (&Entry, _)| {
+            first.group.is_some() && first.group == entry.group && first.refused == entry.refused
+        };
+        match told.iter_mut().find(same) {
+            Some((_, texts)) => texts.push(&entry.text),
+            None => told.push((entry, vec![&entry.text])),
+        }
+    }
+    told.into_iter().map(|(first, texts)| (texts, first.refused.as_deref().unwrap_or_default())).collect()
 }

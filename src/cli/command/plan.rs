@@ -9,7 +9,7 @@ use crate::{
         args::FileArg,
         compare::compare,
         context::Context,
-        failure::{CommandResult, Failure, Kind, Outcome},
+        failure::{CommandResult, ErrorObject, Failure, Kind, Outcome},
         ops::{Comparison, Wish},
         output::{Form, Output, json_text},
         place,
@@ -18,7 +18,7 @@ use crate::{
     plan::{
         self, Noted, Plan, PlanInput,
         grant::GrantSet,
-        render::{self, View},
+        render::{self, View, wrong::Wrong},
     },
 };
 
@@ -135,11 +135,7 @@ pub(in crate::cli) fn run_alone(
 fn show(args: &Args, planned: Result<Planned, Failure>, out: &Output) -> CommandResult {
     let planned = match planned {
         Ok(planned) => planned,
-        Err(failure) if failure.kind() == Kind::File && args.fail_on == FailOn::None => {
-            out.fail(&failure);
-            return Ok(Outcome::Done);
-        }
-        Err(failure) => return Err(failure),
+        Err(failure) => return without(args, failure, out),
     };
     let view = View { plan: &planned.plan, against: args.against.as_deref(), warnings: &planned.warnings };
     for warning in &planned.warnings {
@@ -153,6 +149,47 @@ fn show(args: &Args, planned: Result<Planned, Failure>, out: &Output) -> Command
     }
     out.raw(text(args.form, &view).as_bytes())?;
     Ok(outcome(args, &planned))
+}
+
+/// There is no plan. Whoever waits for one in a form of a report gets why in that form: a comment that stays as it was
+/// would tell of an older change. Text and JSON of a failure are the business of every command.
+fn without(args: &Args, failure: Failure, out: &Output) -> CommandResult {
+    if failure.kind() == Kind::Usage {
+        return Err(failure);
+    }
+    for report in &args.write {
+        save(&report.file, &told(report.form, &failure))?;
+    }
+    if !args.form.is_common() {
+        out.raw(told(args.form, &failure).as_bytes())?;
+    }
+    if failure.kind() == Kind::File && args.fail_on == FailOn::None {
+        out.fail(&failure);
+        return Ok(Outcome::Done);
+    }
+    Err(failure)
+}
+
+fn told(form: Form, failure: &Failure) -> String {
+    let object = failure.object();
+    let all: Vec<Wrong<'_>> = std::iter::once(object).chain(&object.problems).map(wrong).collect();
+    match form {
+        Form::Text | Form::Json => failure.render(form.format()).unwrap_or_default(),
+        Form::Md => render::wrong::markdown(&all),
+        Form::Sarif => json_text(&render::wrong::sarif(&all), true),
+        Form::Github => render::wrong::github(&all),
+    }
+}
+
+fn wrong(object: &ErrorObject) -> Wrong<'_> {
+    Wrong {
+        code: &object.code,
+        message: &object.message,
+        hint: object.hint.as_deref(),
+        file: object.file.as_deref(),
+        line: object.line,
+        column: object.column,
+    }
 }
 
 fn outcome(args: &Args, planned: &Planned) -> Outcome {

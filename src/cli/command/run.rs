@@ -115,9 +115,12 @@ impl Run<'_> {
             leftover.rest();
         }
         let ended = session(args, task, sandbox, context);
-        if first && !args.rm {
-            last::tell(sandbox, self.since, context);
-        }
+        let after = match leftover {
+            Some(_) => last::After::Removed,
+            None if first && !args.rm => last::After::New,
+            None => last::After::Known,
+        };
+        last::tell(sandbox, self.since, after, context);
         ended
     }
 

@@ -299,6 +299,46 @@ fn a_branch_that_widens() {
     stage.ends("against.txt");
 }
 
+/// Whoever waits for a report gets it, whatever form it has: else the comment of an older change goes on standing there.
+#[test]
+fn what_is_wrong_is_told_in_the_form_that_was_asked_for() {
+    let mut stage = Stage::new();
+    let base = stage.commit("refs/heads/main", &[], &[("sandbox.yaml", BASE)]);
+    stage.head("agent");
+    let wrong = BASE.replace("agent: shell", "agnt: shell").replace(
+        "  workspace:",
+        "  \"@all [x](https://evil.example) <img>\\n::warning::\\u2028##[group]\": 1\n  workspace:",
+    );
+    stage.commit("refs/heads/agent", &[base], &[("sandbox.yaml", &wrong)]);
+    stage.types("cofferdam plan --against main");
+    stage.types("cofferdam plan --against main -o md");
+    stage.types("cofferdam plan --against main -o github");
+    stage.types("cofferdam plan --against main -o sarif");
+    stage.types("cofferdam plan --against main -o json");
+    stage.note("in every form at once, as a workflow asks for it");
+    let reports = stage.root.join("tree");
+    fs::create_dir_all(&reports).unwrap();
+    let forms = ["md", "sarif", "json", "github", "text"];
+    let write: Vec<String> =
+        forms.iter().map(|form| format!("{form}={}", reports.join(form).display())).collect();
+    stage.types(&format!("cofferdam plan --against main --fail-on none --write {}", write.join(" ")));
+    for form in forms {
+        let written = fs::read_to_string(reports.join(form)).unwrap();
+        let asked = ["md", "sarif", "github"].contains(&form);
+        // What is written is what would have been shown.
+        assert!(!written.is_empty() && (!asked || stage.shown.contains(&written)), "{form}: {written}");
+    }
+    stage.note("a clone that does not reach the base");
+    fs::write(stage.git().join("shallow"), format!("{base}\n")).unwrap();
+    let object = base.to_string();
+    fs::remove_file(stage.git().join("objects").join(&object[..2]).join(&object[2..])).unwrap();
+    stage.types("cofferdam plan --against main -o md");
+    stage.types("cofferdam plan --against main -o sarif");
+    stage.note("a word of the command line is no report");
+    stage.types("cofferdam plan --against ~ -o md");
+    stage.ends("wrong.txt");
+}
+
 #[test]
 fn a_local_file_that_is_committed_is_compared_like_any_other() {
     let mut stage = Stage::new();

@@ -62,10 +62,10 @@ secrets:
 ";
 
 /// A home, and a repository that the person stands in.
-struct Stage {
+pub(super) struct Stage {
     _root: tempfile::TempDir,
     root: PathBuf,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// What others publish.
     kits: PathBuf,
     made: Made,
@@ -76,7 +76,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(beginning: &Path) -> Self {
+    pub(super) fn new(beginning: &Path) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         let folder = root.join("src/shop");
@@ -118,7 +118,7 @@ impl Stage {
         played
     }
 
-    fn run(&mut self, typed: &str, answers: Vec<String>) -> String {
+    pub(super) fn run(&mut self, typed: &str, answers: Vec<String>) -> String {
         let mut words = words(typed);
         let variables: Vec<(String, String)> = words
             .iter()

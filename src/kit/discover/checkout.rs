@@ -1,6 +1,10 @@
 //! What lies in a repository besides our files: whether a file is there, and bounded reads of single ones.
 
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{Read, Seek as _, SeekFrom},
+    path::Path,
+};
 
 use rustix::{
     fs::{FileType, OFlags, fstat},
@@ -8,6 +12,12 @@ use rustix::{
 };
 
 use super::{DiscoverError, FILE_MAX, Root};
+use crate::kit::draft::{Ends, Files};
+
+/// How much of the beginning of a lock file is looked at, and of its end. What a client has to know of the format
+/// stands in the first or the last lines; of what lies between a part is seen, however long the file.
+const HEAD_MAX: u64 = 256 << 10;
+const TAIL_MAX: u64 = 64 << 10;
 
 /// A repository's working tree, or a folder outside of any; nothing in it is reached over a link.
 pub struct Checkout(Root);
@@ -53,6 +63,26 @@ impl Checkout {
     }
 }
 
+impl Files for Checkout {
+    fn has(&self, name: &str) -> bool {
+        Self::has(self, name)
+    }
+
+    fn ends(&self, name: &str) -> Option<Ends> {
+        let mut file = File::from(self.0.open(&self.0.path.join(name), OFlags::empty()).ok()?);
+        let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let mut read = |from: u64, most: u64| {
+            let mut bytes = Vec::new();
+            file.seek(SeekFrom::Start(from)).ok()?;
+            Read::by_ref(&mut file).take(most).read_to_end(&mut bytes).ok()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let head = read(0, HEAD_MAX)?;
+        let tail = read(found.len().saturating_sub(TAIL_MAX), TAIL_MAX)?;
+        Some(Ends { head, tail })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::symlink};
@@ -89,7 +119,34 @@ mod tests {
         for refused in ["link", "folder/secret", "in"] {
             assert!(checkout.read(refused).is_err(), "{refused}");
         }
+        assert_eq!(
+            (checkout.ends("link"), checkout.ends("folder/secret"), checkout.ends("in")),
+            (None, None, None)
+        );
         // The break: the file behind the link is readable otherwise.
         assert_eq!(fs::read(root.join("link")).unwrap(), b"s");
+    }
+
+    #[test]
+    fn of_a_file_both_ends_are_seen_whatever_its_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = fs::File::create(dir.path().join("long")).unwrap();
+        file.set_len(100 << 20).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.path().join("fifo"),
+            FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        fs::write(dir.path().join("short"), "\u{e9}\n").unwrap();
+        let checkout = Checkout::of(dir.path()).unwrap();
+        let long = checkout.ends("long").unwrap();
+        assert_eq!((long.head.len() as u64, long.tail.len() as u64), (HEAD_MAX, TAIL_MAX));
+        let short = checkout.ends("short").unwrap();
+        assert_eq!((short.head.as_str(), short.tail.as_str()), ("\u{e9}\n", "\u{e9}\n"));
+        assert!(!checkout.has("fifo") && checkout.ends("fifo").is_none());
+        assert!(checkout.ends("none").is_none());
     }
 }

@@ -5,11 +5,12 @@
 //! it: what is not available yet, or not right here, stays visible and harmless.
 
 mod ecosystem;
+mod fitness;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
-pub use ecosystem::{ECOSYSTEMS, Ecosystem};
+pub use ecosystem::{Ends, Files, Proposal};
 pub use scalar::scalar;
 
 use super::wire::envelope::API_VERSION;
@@ -40,6 +41,8 @@ pub struct Entry {
     pub from: Option<From>,
     /// Why it is only a comment.
     pub refused: Option<String>,
+    /// Entries that are of no use without one another have the same word here: where one is a comment, all are.
+    pub group: Option<&'static str>,
 }
 
 /// A place in another tool's file.
@@ -62,6 +65,8 @@ pub enum Place {
     Spec,
     /// A key of `template`.
     Template,
+    /// `template.run`.
+    Run,
     /// `mounts`.
     Mounts,
     /// `env`.
@@ -81,10 +86,11 @@ pub enum Place {
 }
 
 impl Place {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Kits,
         Self::Spec,
         Self::Template,
+        Self::Run,
         Self::Mounts,
         Self::Env,
         Self::Create,
@@ -101,6 +107,7 @@ impl Place {
             Self::Kits => (&["kits"], true),
             Self::Spec => (&[], false),
             Self::Template => (&["template"], false),
+            Self::Run => (&["template", "run"], true),
             Self::Mounts => (&["mounts"], true),
             Self::Env => (&["env"], false),
             Self::Create => (&["setup", "create"], true),
@@ -128,7 +135,7 @@ impl Draft {
 
     /// Adds an entry without anything beside it.
     pub fn add(&mut self, place: Place, text: impl Into<String>) -> &mut Entry {
-        let entry = Entry { place, text: text.into(), note: None, from: None, refused: None };
+        let entry = Entry { place, text: text.into(), note: None, from: None, refused: None, group: None };
         self.entries.push(entry);
         let last = self.entries.len() - 1;
         &mut self.entries[last]
@@ -140,20 +147,32 @@ impl Draft {
         self.lines().iter().map(|line| format!("{}\n", line.text)).collect()
     }
 
-    /// Turns what stands on a line of the text into comments, because of `reason`; for a key, all below it. False
-    /// where nothing of the kind stands there.
-    pub fn refuse(&mut self, line: u32, reason: &str) -> bool {
-        let at = usize::try_from(line).unwrap_or(usize::MAX).wrapping_sub(1);
-        let Some(found) = self.lines().into_iter().nth(at) else { return false };
+    /// Turns what stands on these lines of the text into comments, each for its reason; for a key, all below it; and
+    /// what is of no use without it. False where nothing of the kind stands there.
+    pub fn refuse(&mut self, found: &[(u32, &str)]) -> bool {
+        let lines = self.lines();
         let mut changed = false;
-        for index in found.entries {
-            let entry = &mut self.entries[index];
-            if entry.refused.is_none() {
-                entry.refused = Some(reason.to_owned());
-                changed = true;
+        for (line, reason) in found {
+            let at = usize::try_from(*line).unwrap_or(usize::MAX).wrapping_sub(1);
+            let Some(meant) = lines.get(at) else { continue };
+            for index in &meant.entries {
+                changed |= self.comment(*index, reason);
             }
         }
         changed
+    }
+
+    /// Makes one entry a comment, and what is of no use without it.
+    fn comment(&mut self, at: usize, reason: &str) -> bool {
+        if self.entries[at].refused.is_some() {
+            return false;
+        }
+        self.entries[at].refused = Some(reason.to_owned());
+        let Some(group) = self.entries[at].group else { return true };
+        for entry in self.entries.iter_mut().filter(|entry| entry.group == Some(group)) {
+            entry.refused.get_or_insert_with(|| reason.to_owned());
+        }
+        true
     }
 
     fn lines(&self) -> Vec<Line> {

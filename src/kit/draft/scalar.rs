@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::kit::{
-    problem::is_unprintable,
-    scalar::{Plain, plain},
-    tree::Kind,
+use crate::{
+    kit::{
+        scalar::{Plain, plain},
+        tree::Kind,
+    },
+    model::text::drives,
 };
 
 /// `text` as it may stand in flow and block style: bare where nothing can misread it, else in double quotes.
@@ -39,11 +41,13 @@ fn quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
-            // Line breaks to YAML, and what a file may not hold as it is.
-            sign if is_unprintable(sign)
-                || matches!(sign, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}') =>
-            {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(sign));
+            // Line breaks to YAML, what a file may not hold as it is, and what hides or reorders the rest.
+            sign if drives(sign) => {
+                let number = u32::from(sign);
+                let _ = match number {
+                    0..=0xffff => write!(quoted, "\\u{number:04x}"),
+                    _ => write!(quoted, "\\U{number:08x}"),
+                };
             }
             sign => quoted.push(sign),
         }

@@ -1,7 +1,7 @@
 //! `devcontainer.json` (containers.dev). Its commands that run in the container run in the sandbox; the one that runs
 //! on the host never does.
 
-use super::{Import, Imported, UNKNOWN, entries, items, jsonc, port, size, slug};
+use super::{Import, Imported, UNKNOWN, cpus, entries, items, jsonc, port, size};
 use crate::kit::{
     draft::{Place, scalar},
     problem::{Code, Problem, Span, escaped},
@@ -23,7 +23,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("dockerComposeFile", "one sandbox is one machine; start further services in `setup.start`"),
     ("service", "one sandbox is one machine"),
     ("runServices", "one sandbox is one machine; start further services in `setup.start`"),
-    ("features", "install the tools with `template.packages` and `template.run`"),
     ("overrideFeatureInstallOrder", "there are no features; `template.run` goes in order"),
     ("customizations", "settings of an editor, which does not run in the sandbox"),
     ("initializeCommand", "it would run on the host, which a repository's file never does here"),
@@ -59,8 +58,7 @@ pub fn devcontainer(name: &str, bytes: &[u8], agent: &str) -> Result<Imported, V
         let message = format!("a devcontainer.json holds an object, not {}", root.kind.word());
         return Err(vec![findings.at(Code::WrongType, root.span, message)]);
     }
-    let title = root.get("name").and_then(Node::text).map_or_else(|| "dev".to_owned(), slug);
-    let mut import = Import::new(&title, agent);
+    let mut import = Import::new(&Import::title(&root), agent);
     for key in CREATE {
         if let Some((key, value)) = root.entry(key) {
             commands(key, value, Place::Create, &mut import);
@@ -74,7 +72,9 @@ pub fn devcontainer(name: &str, bytes: &[u8], agent: &str) -> Result<Imported, V
 
 fn read_key(key: &Key, value: &Node, root: &Node, import: &mut Import) {
     match key.text.as_str() {
-        "$schema" | "name" => {}
+        "$schema" => {}
+        "name" => import.named(key, value),
+        "features" => features(key, value, import),
         known if CREATE.contains(&known) => {}
         "postStartCommand" => commands(key, value, Place::Start, import),
         "containerEnv" | "remoteEnv" => {
@@ -92,6 +92,14 @@ fn read_key(key: &Key, value: &Node, root: &Node, import: &mut Import) {
             let reason = known.map_or(UNKNOWN, |(_, reason)| reason);
             import.skip(other, key.span, reason);
         }
+    }
+}
+
+/// Each feature is told by itself: each is a tool that somebody has to install.
+fn features(key: &Key, value: &Node, import: &mut Import) {
+    for (name, _) in import.mapping(key, value) {
+        let path = format!("{}.{}", key.text, name.text);
+        import.skip(&path, name.span, "install the tool with `template.packages` and `template.run`");
     }
 }
 
@@ -125,7 +133,7 @@ fn command(path: &str, span: Span, value: &Node, place: Place, import: &mut Impo
     if text.trim().is_empty() {
         return import.skip(path, span, "an empty command");
     }
-    if ["${localEnv:", "${localWorkspace", "${containerWorkspace", "${devcontainerId"]
+    if ["${localEnv:", "${containerEnv:", "${localWorkspace", "${containerWorkspace", "${devcontainerId"]
         .iter()
         .any(|foreign| text.contains(foreign))
     {
@@ -148,25 +156,30 @@ fn shell_word(word: &str) -> String {
     }
 }
 
+/// The port on the host and the one in the sandbox that an item of `forwardPorts` or `appPort` means.
+fn mapped(key: &str, item: &Node) -> Result<(u16, u16), &'static str> {
+    if let Some(port) = port(item) {
+        return Ok((port, port));
+    }
+    let (first, second) = item.text().and_then(|text| text.split_once(':')).ok_or("not a port")?;
+    let number = |text: &str| text.parse().ok().filter(|port| *port > 0);
+    match (number(first), number(second)) {
+        // `appPort` alone maps: host, then container.
+        (Some(host), Some(guest)) if key == "appPort" => Ok((host, guest)),
+        (None, Some(port)) if matches!(first, "localhost" | "127.0.0.1") => Ok((port, port)),
+        (None, Some(_)) if key == "forwardPorts" => {
+            Err("a port of another container; one sandbox is one machine")
+        }
+        _ => Err("not a port, nor two"),
+    }
+}
+
 fn ports(key: &Key, value: &Node, root: &Node, import: &mut Import) {
     for item in items(value) {
-        let text = item.text().unwrap_or_default();
-        let (host, guest) = match (port(item), text.split_once(':')) {
-            (Some(port), _) => (port, port),
-            // `appPort` alone maps: host, then container.
-            (None, Some((host, guest))) if key.text == "appPort" => match (host.parse(), guest.parse()) {
-                (Ok(host), Ok(guest)) if host > 0 && guest > 0 => (host, guest),
-                _ => {
-                    import.skip(&key.text, item.span, "not a port, nor two");
-                    continue;
-                }
-            },
-            (None, Some(_)) => {
-                import.skip(&key.text, item.span, "a port of another container; one sandbox is one machine");
-                continue;
-            }
-            (None, None) => {
-                import.skip(&key.text, item.span, "not a port");
+        let (host, guest) = match mapped(&key.text, item) {
+            Ok(ports) => ports,
+            Err(reason) => {
+                import.skip(&key.text, item.span, reason);
                 continue;
             }
         };
@@ -186,16 +199,27 @@ fn ports(key: &Key, value: &Node, root: &Node, import: &mut Import) {
 
 /// Attributes of ports are used with the ports; what else they say is told.
 fn attributes(key: &Key, value: &Node, root: &Node, import: &mut Import) {
-    let forwarded = ["forwardPorts", "appPort"].iter().filter_map(|key| root.get(key)).flat_map(items);
-    let forwarded: Vec<String> = forwarded.filter_map(port).map(|port| port.to_string()).collect();
+    let of = |key: &'static str| {
+        items(root.get(key).unwrap_or(&NOTHING)).iter().map(move |item| mapped(key, item))
+    };
+    let forwarded: Vec<String> =
+        of("forwardPorts").chain(of("appPort")).flatten().map(|(_, guest)| guest.to_string()).collect();
     for (name, of) in import.mapping(key, value) {
         let path = format!("{}.{}", key.text, name.text);
         if !forwarded.contains(&name.text) {
             import.skip(&path, name.span, "`forwardPorts` does not name it; add it under `ports`");
             continue;
         }
-        for (attribute, _) in entries(of) {
-            if !matches!(attribute.text.as_str(), "label" | "requireLocalPort") {
+        import.switch(&path, of, "requireLocalPort");
+        if !matches!(of.kind, Kind::Map(_)) {
+            import.skip(&path, name.span, format!("a mapping is needed here, not {}", of.kind.word()));
+        }
+        for (attribute, value) in entries(of) {
+            let is_used = match attribute.text.as_str() {
+                "label" => value.text().is_some(),
+                other => other == "requireLocalPort",
+            };
+            if !is_used {
                 let path = format!("{path}.{}", attribute.text);
                 import.skip(&path, attribute.span, "a port is published and nothing opens by itself");
             }
@@ -207,7 +231,7 @@ fn requirements(key: &Key, value: &Node, import: &mut Import) {
     for (name, value) in import.mapping(key, value) {
         let path = format!("{}.{}", key.text, name.text);
         let ours = match (name.text.as_str(), &value.kind) {
-            ("cpus", Kind::Int(cpus @ 1..=64)) => Some(format!("cpus: {cpus}")),
+            ("cpus", _) => cpus(value).map(|cpus| format!("cpus: {cpus}")),
             ("memory", _) => size(value).map(|size| format!("memory: {size}")),
             ("storage", _) => size(value).map(|size| format!("disk: {size}")),
             ("gpu", _) => {
@@ -233,11 +257,12 @@ fn bind(key: &Key, mount: &Node, import: &mut Import) {
             .map(|part| part.split_once('=').unwrap_or((part, "true")))
             .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
             .collect(),
-        _ => entries(mount)
-            .iter()
-            .filter_map(|(name, value)| Some((name.text.clone(), value.text()?.to_owned())))
-            .collect(),
+        _ => entries(mount).iter().map(|(name, value)| (name.text.clone(), word(value))).collect(),
     };
+    let known = ["type", "target", "destination", "dst", "source", "src", "readonly", "ro"];
+    for (name, _) in fields.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+        import.skip(&format!("{}.{name}", key.text), mount.span, "an option of a container engine");
+    }
     let field = |names: &[&str]| {
         fields.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, value)| value.as_str())
     };
@@ -245,15 +270,18 @@ fn bind(key: &Key, mount: &Node, import: &mut Import) {
     let (Some(source), Some(target)) = (field(&["source", "src"]), target) else {
         return import.skip(&key.text, mount.span, "a mount without source or target");
     };
-    if field(&["type"]).is_some_and(|sort| sort != "bind") {
+    // On Windows the home has another variable, and files name both, of which one is empty.
+    let home = source.replace("${localEnv:HOME}", "~").replace("${localEnv:USERPROFILE}", "");
+    // Without a type a container engine takes a name for a volume.
+    let is_path = home.starts_with(['/', '~', '.', '$']);
+    if field(&["type"]).map_or(!is_path, |sort| sort != "bind") {
         let reason = format!(
             "a volume for {}: what lies in the home folder is kept anyway; see `caches`",
             escaped(target)
         );
         return import.skip(&key.text, mount.span, reason);
     }
-    let home = source.replace("${localEnv:HOME}", "~");
-    if home.contains("${") {
+    if home.contains("${") || target.contains("${") {
         return import.skip(&key.text, mount.span, FOREIGN);
     }
     let read = field(&["readonly", "ro"]).is_some_and(|value| value != "false");
@@ -288,3 +316,16 @@ fn folder(key: &Key, value: &Node, import: &mut Import) {
         }
     }
 }
+
+/// A value of an option of a mount as text; of a list or a mapping nothing that counts as one.
+fn word(value: &Node) -> String {
+    match &value.kind {
+        Kind::Text(text) => text.clone(),
+        Kind::Bool(value) => value.to_string(),
+        Kind::Int(number) => number.to_string(),
+        other => other.word().to_owned(),
+    }
+}
+
+/// Where a key is missing.
+static NOTHING: Node = Node { span: Span { start: 0, end: 0, line: 1, column: 1 }, kind: Kind::Null };

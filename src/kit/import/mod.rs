@@ -5,6 +5,8 @@
 //! would have run on the host has no place in a draft.
 
 mod devcontainer;
+#[cfg(test)]
+mod hostile;
 mod jsonc;
 mod sbxenv;
 #[cfg(test)]
@@ -17,7 +19,7 @@ use serde::Serialize;
 
 use super::{
     draft::{Draft, Entry, From, Place},
-    problem::{Code, Problem, Span, escaped},
+    problem::{Code, Problem, Span, escaped, quoted},
     tree::{Key, Kind, Node},
 };
 
@@ -96,7 +98,32 @@ impl Import {
         }
     }
 
-    /// A variable, unless its value asks for something of another tool's.
+    /// The file's own name for itself as a sandbox's.
+    fn title(root: &Node) -> String {
+        root.get("name").and_then(Node::text).map_or_else(|| "dev".to_owned(), slug)
+    }
+
+    /// Tells of a name that is no text.
+    fn named(&mut self, key: &Key, value: &Node) {
+        if value.text().is_none() {
+            self.skip(&key.text, key.span, format!("a name is text, not {}", value.kind.word()));
+        }
+    }
+
+    /// Whether a switch is on; anything but true and false is told, and none.
+    fn switch(&mut self, path: &str, of: &Node, name: &str) -> Option<bool> {
+        let (key, value) = of.entry(name)?;
+        match value.kind {
+            Kind::Bool(value) => Some(value),
+            _ => {
+                let reason = format!("it is true or false, not {}", value.kind.word());
+                self.skip(&format!("{path}.{name}"), key.span, reason);
+                None
+            }
+        }
+    }
+
+    /// A variable, unless its value asks for something of another tool's, or is a secret.
     fn variable(&mut self, key: &str, name: &Key, value: &Node, foreign: &str) {
         let path = format!("{key}.{}", name.text);
         let text = match &value.kind {
@@ -116,6 +143,9 @@ impl Import {
         };
         if text.contains("${") {
             return self.skip(&path, name.span, foreign);
+        }
+        if is_secret(&name.text, &text) {
+            return self.skip(&path, name.span, SECRET);
         }
         let line = format!("{}: {}", super::draft::scalar(&name.text), super::draft::scalar(&text));
         self.add(Place::Env, &path, name.span, line);
@@ -137,6 +167,38 @@ impl Import {
         unmapped.sort_by_key(|one| (one.line, one.column));
         Imported { draft: self.draft, unmapped }
     }
+}
+
+/// Why a value that looks like a credential is left out; it is repeated nowhere.
+const SECRET: &str = "it looks like a secret, which has no place in a file: `cofferdam secret set` stores it, \
+`secrets` names it; renew it, for this file has told it already";
+
+/// Whether a variable seems to hold a credential, by its name or by the form that issuers give their keys.
+fn is_secret(name: &str, value: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "TOKEN",
+        "SECRET",
+        "PASSWORD",
+        "PASSWD",
+        "APIKEY",
+        "API_KEY",
+        "ACCESS_KEY",
+        "PRIVATE_KEY",
+        "CREDENTIAL",
+    ];
+    const FORMS: [&str; 11] =
+        ["sk-", "sk_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox", "AKIA", "AIza", "-----BEGIN"];
+    // A path to the thing, a number or a switch is not the thing.
+    let is_harmless = value.is_empty()
+        || value.starts_with(['/', '~', '.'])
+        || value.bytes().all(|byte| byte.is_ascii_digit())
+        || matches!(value, "true" | "false");
+    let name = name.to_ascii_uppercase();
+    let holds_one =
+        value.contains("://") && value.split('@').next().is_some_and(|user| user.matches(':').count() > 1);
+    !is_harmless && NAMES.iter().any(|word| name.contains(word))
+        || FORMS.iter().any(|form| value.starts_with(form) && value.len() > form.len() + 8)
+        || (holds_one && value.contains('@'))
 }
 
 /// Keys and values of a mapping; none of anything else.
@@ -162,6 +224,16 @@ fn port(node: &Node) -> Option<u16> {
         Kind::Text(text) => text.parse().ok().filter(|port| *port > 0),
         _ => None,
     }
+}
+
+/// A number of processors that a sandbox may have.
+fn cpus(node: &Node) -> Option<u8> {
+    let number = match &node.kind {
+        Kind::Int(number) => u8::try_from(*number).ok(),
+        Kind::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    number.filter(|number| (1..=64).contains(number))
 }
 
 /// A size with somebody's unit as ours: their `gb`, `g` and `GiB` are all 1,024 MiB.

@@ -1,7 +1,7 @@
 //! `sbxenv.yaml` of Docker Sandboxes. Its commands and tool servers run on the host, and its secrets may stand in the
 //! file: neither has a place in ours, and no value of a secret is ever repeated.
 
-use super::{Import, Imported, UNKNOWN, entries, items, port, size, slug};
+use super::{Import, Imported, UNKNOWN, cpus, entries, items, port, size};
 use crate::kit::{
     draft::{Place, scalar},
     parse,
@@ -54,8 +54,11 @@ pub fn sbxenv(
     let Some(root) = documents.pop().filter(|root| matches!(root.kind, Kind::Map(_))) else {
         return one(Span { line: 1, column: 1, ..Span::default() }, "an sbxenv.yaml holds a mapping");
     };
-    let title = root.get("name").and_then(Node::text).map_or_else(|| "dev".to_owned(), slug);
-    let mut import = Import::new(&title, agent);
+    let mut import = Import::new(&Import::title(&root), agent);
+    if root.get("workspace").is_none_or(|value| value.kind == Kind::Null) {
+        import.draft.add(Place::Spec, "workspace: {mode: read}").note =
+            Some("none is named there; it enters, and nothing of it is written".to_owned());
+    }
     for (key, value) in entries(&root) {
         match key.text.as_str() {
             "agent" => match value.text().filter(|agent| knows_agent(agent)) {
@@ -75,13 +78,14 @@ pub fn sbxenv(
 
 fn read_key(key: &Key, value: &Node, import: &mut Import) {
     match key.text.as_str() {
-        "name" => {}
+        "name" => import.named(key, value),
         "schemaVersion" => {
             let one = matches!(&value.kind, Kind::Text(text) if text == "1") || value.kind == Kind::Int(1);
             if !one {
                 import.skip("schemaVersion", key.span, "not version 1, which this was read as");
             }
         }
+        "workspace" if value.kind == Kind::Null => {}
         "workspace" => workspace(key, value, import),
         "additionalWorkspaces" => items(value).iter().for_each(|item| folder(key, item, import)),
         "env" => {
@@ -103,40 +107,62 @@ fn read_key(key: &Key, value: &Node, import: &mut Import) {
 
 fn workspace(key: &Key, value: &Node, import: &mut Import) {
     import.rest("workspace", value, &["path", "clone"]);
-    let path = value.text().or_else(|| value.get("path").and_then(Node::text)).unwrap_or(".");
-    if path.contains("${{") {
-        return import.skip("workspace", key.span, FOREIGN);
+    let written = match (&value.kind, value.get("path")) {
+        (Kind::Map(_), None) => Some("."),
+        (Kind::Map(_), Some(path)) => path.text(),
+        _ => value.text(),
+    };
+    let Some((path, read)) = written.and_then(|written| access("workspace", key.span, written, import))
+    else {
+        if written.is_none() {
+            import.skip("workspace", key.span, format!("a path is text, not {}", value.kind.word()));
+        }
+        import.draft.add(Place::Spec, "workspace: {mode: read}");
+        return;
+    };
+    let clone = import.switch("workspace", value, "clone");
+    if clone == Some(true) {
+        let reason = "branch mode is not available yet; the folder enters read-only";
+        import.skip("workspace.clone", value.entry("clone").map_or(key.span, |(key, _)| key.span), reason);
     }
-    if let Some((clone, _)) = value.entry("clone").filter(|(_, clone)| clone.kind == Kind::Bool(true)) {
-        import.skip(
-            "workspace.clone",
-            clone.span,
-            "branch mode is not available yet; the folder enters read-only",
-        );
-        import.add(
-            Place::Spec,
-            "workspace",
-            key.span,
-            format!("workspace: {{path: {}, mode: read}}", scalar(path)),
-        );
-    } else {
-        import.add(
-            Place::Spec,
-            "workspace",
-            key.span,
-            format!("workspace: {{path: {}, mode: direct}}", scalar(path)),
-        );
+    let unsure = clone.is_none() && value.get("clone").is_some();
+    let mode = if read || clone == Some(true) || unsure { "read" } else { "direct" };
+    let text = format!("workspace: {{path: {}, mode: {mode}}}", scalar(path));
+    import.add(Place::Spec, "workspace", key.span, text);
+}
+
+/// A path and whether it may only be read: that is what `:ro` behind it says. What else stands behind a colon is told,
+/// and so is a path that this tool does not resolve.
+fn access<'a>(key: &str, span: Span, written: &'a str, import: &mut Import) -> Option<(&'a str, bool)> {
+    if written.contains("${{") {
+        import.skip(key, span, FOREIGN);
+        return None;
+    }
+    match written.rsplit_once(':') {
+        None => Some((written, false)),
+        Some((path, "ro")) if !path.contains(':') && !path.is_empty() => Some((path, true)),
+        Some((_, behind)) => {
+            let behind = super::quoted(behind);
+            import.skip(
+                key,
+                span,
+                format!("{behind} behind a colon: a path may end in `:ro` and in nothing else"),
+            );
+            None
+        }
     }
 }
 
 /// A further folder opens a part of the host: proposed, never written as if it were agreed.
 fn folder(key: &Key, item: &Node, import: &mut Import) {
     import.rest(&key.text, item, &["path", "readOnly"]);
-    let Some(path) = item.text().or_else(|| item.get("path").and_then(Node::text)) else {
+    let Some(written) = item.text().or_else(|| item.get("path").and_then(Node::text)) else {
         return import.skip(&key.text, item.head(), "a folder without a path");
     };
-    let read = item.get("readOnly").is_some_and(|only| only.kind == Kind::Bool(true));
-    let access = if read { "read" } else { "write" };
+    let Some((path, read)) = access(&key.text, item.head(), written, import) else { return };
+    let read_only = import.switch(&key.text, item, "readOnly");
+    let unsure = read_only.is_none() && item.get("readOnly").is_some();
+    let access = if read || read_only == Some(true) || unsure { "read" } else { "write" };
     let text = format!("{{source: {}, access: {access}, why: imported}}", scalar(path));
     import.add(Place::Mounts, &key.text, item.head(), text).refused =
         Some("a folder of the host: your decision".to_owned());
@@ -158,7 +184,7 @@ fn options(key: &Key, value: &Node, import: &mut Import) {
     for (name, value) in import.mapping(key, value) {
         let path = format!("sandboxOptions.{}", name.text);
         let entry = match (name.text.as_str(), &value.kind) {
-            ("cpus", Kind::Int(cpus @ 1..=64)) => Some((Place::Resources, format!("cpus: {cpus}"))),
+            ("cpus", _) => cpus(value).map(|cpus| (Place::Resources, format!("cpus: {cpus}"))),
             ("memory", _) => size(value).map(|size| (Place::Resources, format!("memory: {size}"))),
             ("template", Kind::Text(image)) => Some((Place::Template, format!("image: {}", scalar(image)))),
             (other, _) => {
@@ -172,7 +198,7 @@ fn options(key: &Key, value: &Node, import: &mut Import) {
             Some((place, text)) => {
                 import.add(place, &path, name.span, text);
             }
-            None => import.skip(&path, name.span, "not a size that this understands"),
+            None => import.skip(&path, name.span, "not a size or number that this understands"),
         }
     }
 }
@@ -210,7 +236,14 @@ fn published(key: &Key, item: &Node, import: &mut Import) {
     if let Some((address, _)) = item.entry("hostIP").filter(|(_, it)| it.text() != Some("127.0.0.1")) {
         import.skip("ports.hostIP", address.span, "ports are published on 127.0.0.1 alone");
     }
-    let host = item.get("host").and_then(port).map_or_else(String::new, |host| format!(", host: {host}"));
+    let host = match item.entry("host") {
+        Some((name, host)) if port(host).is_none() => {
+            import.skip("ports.host", name.span, "not a port; any free one is taken");
+            None
+        }
+        host => host.and_then(|(_, host)| port(host)),
+    };
+    let host = host.map_or_else(String::new, |host| format!(", host: {host}"));
     import.add(Place::Ports, &key.text, item.head(), format!("{{guest: {guest}{host}}}"));
 }
 

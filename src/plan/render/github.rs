@@ -20,7 +20,8 @@ pub fn github(view: &View<'_>) -> String {
             to.extend(all.iter().map(|noted| {
                 let why = if noted.why.is_empty() { String::new() } else { format!(" ({})", noted.why) };
                 let title = format!("{} {words}", step.name);
-                annotation(level, noted.file.as_deref(), noted.line, &title, &format!("{}{why}", noted.grant))
+                let place = (noted.file.as_deref(), noted.line, None);
+                annotation(level, place, &title, &format!("{}{why}", noted.grant))
             }));
         };
         add(&mut loud, "warning", "may now", &step.grants);
@@ -29,7 +30,7 @@ pub fn github(view: &View<'_>) -> String {
         for reason in &step.reasons {
             if let Reason::CreateOnly { field } = reason {
                 let text = format!("{field} is fixed when the sandbox is made");
-                loud.push(annotation("error", None, None, step.name.as_str(), &text));
+                loud.push(annotation("error", NOWHERE, step.name.as_str(), &text));
             }
         }
     }
@@ -37,18 +38,25 @@ pub fn github(view: &View<'_>) -> String {
     let more = loud.len().saturating_sub(ANNOTATIONS_MAX);
     loud.truncate(ANNOTATIONS_MAX);
     if more > 0 {
-        loud.push(annotation("warning", None, None, "cofferdam", &format!("{more} more are not shown")));
+        loud.push(annotation("warning", NOWHERE, "cofferdam", &format!("{more} more are not shown")));
     }
-    loud.push(annotation("notice", None, None, "cofferdam plan", &view.summary()));
+    loud.push(annotation("notice", NOWHERE, "cofferdam plan", &view.summary()));
     loud.concat()
 }
 
-fn annotation(level: &str, file: Option<&str>, line: Option<u32>, title: &str, text: &str) -> String {
+/// Where in a file: its path, line and column.
+pub(super) type Place<'a> = (Option<&'a str>, Option<u32>, Option<u32>);
+/// Nowhere.
+const NOWHERE: Place<'_> = (None, None, None);
+
+pub(super) fn annotation(level: &str, (file, line, column): Place<'_>, title: &str, text: &str) -> String {
     let mut out = format!("::{level} ");
     if let Some(file) = file {
         let _ = write!(out, "file={},", property(file));
-        if let Some(line) = line {
-            let _ = write!(out, "line={line},");
+        for (name, number) in [("line", line), ("col", column)] {
+            if let Some(number) = number {
+                let _ = write!(out, "{name}={number},");
+            }
         }
     }
     let _ = writeln!(out, "title={}::{}", property(title), data(text));

@@ -9,6 +9,7 @@ mod github;
 mod markdown;
 mod sarif;
 mod text;
+pub mod wrong;
 
 pub use github::github;
 pub use markdown::{MARKDOWN_MAX, MARKER, markdown};

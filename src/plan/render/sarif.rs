@@ -16,6 +16,17 @@ const SCHEMA: &str =
 pub fn sarif(view: &View<'_>) -> Value {
     let results: Vec<Value> = view.loud().into_iter().flat_map(results).collect();
     let rule = |id: &str, text: &str| json!({ "id": id, "shortDescription": { "text": text } });
+    let rules = [
+        rule("grant", "The sandbox may do more than before"),
+        rule("parked", "The file asks for more than is approved"),
+        rule("narrow", "The sandbox may do less than before"),
+        rule("create-only", "The field is fixed when a sandbox is made"),
+    ];
+    log(&rules, results)
+}
+
+/// A log of one run.
+pub(super) fn log(rules: &[Value], results: Vec<Value>) -> Value {
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -23,12 +34,7 @@ pub fn sarif(view: &View<'_>) -> Value {
             "tool": { "driver": {
                 "name": "cofferdam",
                 "version": env!("CARGO_PKG_VERSION"),
-                "rules": [
-                    rule("grant", "The sandbox may do more than before"),
-                    rule("parked", "The file asks for more than is approved"),
-                    rule("narrow", "The sandbox may do less than before"),
-                    rule("create-only", "The field is fixed when a sandbox is made"),
-                ],
+                "rules": rules,
             } },
             "columnKind": "unicodeCodePoints",
             "results": results,
@@ -48,7 +54,7 @@ fn results(step: &Planned) -> Vec<Value> {
                 "partialFingerprints": { "grant/v1": format!("{}: {}", step.name, visible(&noted.grant.to_string())) },
             });
             if let Some(file) = &noted.file {
-                result["locations"] = location(file, noted.line);
+                result["locations"] = location(file, noted.line, None);
             }
             result
         };
@@ -68,10 +74,17 @@ fn results(step: &Planned) -> Vec<Value> {
     results
 }
 
-fn location(file: &str, line: Option<u32>) -> Value {
-    let mut place = json!({ "artifactLocation": { "uri": uri(file), "uriBaseId": "%SRCROOT%" } });
+/// A place in a file: of the repository, or, where the path is absolute, elsewhere on this host.
+pub(super) fn location(file: &str, line: Option<u32>, column: Option<u32>) -> Value {
+    let mut place = match file.starts_with('/') {
+        true => json!({ "artifactLocation": { "uri": format!("file://{}", uri(file)) } }),
+        false => json!({ "artifactLocation": { "uri": uri(file), "uriBaseId": "%SRCROOT%" } }),
+    };
     if let Some(line) = line {
         place["region"] = json!({ "startLine": line });
+        if let Some(column) = column {
+            place["region"]["startColumn"] = column.into();
+        }
     }
     json!([{ "physicalLocation": place }])
 }

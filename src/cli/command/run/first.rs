@@ -14,7 +14,7 @@ use crate::{
         failure::{Failure, Kind},
         ops::Source,
     },
-    kit::{self, Checkout, draft::Ecosystem, export},
+    kit::{self, Checkout, draft::Proposal, export},
     store::answers::Answers,
 };
 
@@ -57,12 +57,12 @@ fn registries(
     context: &Context<'_>,
 ) -> Result<(), Failure> {
     let Ok(checkout) = Checkout::of(context.ops.documents().folder()) else { return Ok(()) };
-    let found: Vec<Ecosystem> = Ecosystem::found(|name| checkout.has(name))
+    let found: Vec<Proposal> = Proposal::all(&checkout)
         .into_iter()
         .filter(|one| !launch.allow.contains(&set(one)) && !launch.deny.contains(&set(one)))
         .filter(|one| is_known(one, context))
         .collect();
-    let open: Vec<&Ecosystem> =
+    let open: Vec<&Proposal> =
         found.iter().filter(|one| !known.registries.contains_key(one.registry)).collect();
     if !open.is_empty() {
         let files: Vec<&str> = open.iter().map(|one| one.lock).collect();
@@ -87,12 +87,12 @@ fn registries(
     Ok(())
 }
 
-fn set(one: &Ecosystem) -> String {
+fn set(one: &Proposal) -> String {
     format!("registry:{}", one.registry)
 }
 
 /// Whether this host says where the registry is; a question about one that it does not know helps nobody.
-fn is_known(one: &Ecosystem, context: &Context<'_>) -> bool {
+fn is_known(one: &Proposal, context: &Context<'_>) -> bool {
     let mut document = export::bare("shell");
     allow(&mut document, &set(one));
     context.ops.documents().check(&Source::Text(document.to_string())).is_ok()
