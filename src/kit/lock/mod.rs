@@ -109,10 +109,13 @@ impl Lock {
         let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
         names.sort();
         names.dedup();
-        let change = |name: &String| LockChange {
-            what: name.clone(),
-            before: before.get(name).cloned(),
-            after: after.get(name).cloned(),
+        let change = |name: &String| {
+            let (mut was, mut is) = (before.get(name).cloned(), after.get(name).cloned());
+            // Of what stands for a base only that which differs.
+            if let (true, Some(was), Some(is)) = (name.starts_with("image "), &mut was, &mut is) {
+                (*was, *is) = (without(was, is), without(is, was));
+            }
+            LockChange { what: name.clone(), before: was, after: is }
         };
         names.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(change).collect()
     }
@@ -138,6 +141,12 @@ impl Lock {
         let sources = self.sources.iter().map(|(source, it)| (source.to_string(), pinned(it)));
         registries.chain(kits).chain(packages).chain(sources).collect()
     }
+}
+
+/// The parts of one list that are not in the other.
+fn without(list: &str, other: &str) -> String {
+    let other: BTreeSet<&str> = other.split(", ").collect();
+    list.split(", ").filter(|part| !other.contains(part)).collect::<Vec<_>>().join(", ")
 }
 
 /// The kits of all uses, by name. A kit's digest is of what it became with its arguments: where one is used with

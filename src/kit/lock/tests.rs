@@ -164,3 +164,27 @@ fn a_lock_that_was_written_by_somebody_else_is_refused_with_its_line() {
     let many: String = (0..1_001).map(|n| format!("  a{n}: [\"https://a.example/\"]\n")).collect();
     assert!(read("l", format!("version: 1\nregistries:\n{many}").as_bytes()).is_err());
 }
+
+#[test]
+fn of_another_base_what_differs_is_shown() {
+    let base = |bash: &str| {
+        let package = |version: &str| LockedPackage { version: version.into(), line: 0 };
+        let packages = [("bash", bash), ("base-files", "12.4"), ("jq", "1.6-2.1")];
+        let packages = packages.map(|(name, version)| (name.to_owned(), package(version)));
+        Lock { packages: [("debian-12".to_owned(), packages.into())].into(), ..Lock::default() }
+    };
+    let shown = |before: &Lock, after: &Lock| -> Vec<String> {
+        let words = |text: Option<String>| text.unwrap_or_else(|| "nothing".to_owned());
+        let changes = before.changes(after).into_iter();
+        changes.map(|it| format!("{}: {} → {}", it.what, words(it.before), words(it.after))).collect()
+    };
+    assert_eq!(
+        shown(&Lock::default(), &base("5.2-2")),
+        [
+            "image debian-12: nothing → base-files 12.4, bash 5.2-2",
+            "package jq on debian-12: nothing → 1.6-2.1"
+        ]
+    );
+    assert_eq!(shown(&base("5.2-2"), &base("5.2-3")), ["image debian-12: bash 5.2-2 → bash 5.2-3"]);
+    assert_eq!(shown(&base("5.2-2"), &base("5.2-2")), Vec::<String>::new());
+}
