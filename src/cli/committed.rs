@@ -114,8 +114,10 @@ pub fn with(
         };
         let grants = held.sources().flat_map(|(end, set)| set.grants().iter().map(move |it| (end, it)));
         let lines: String = grants.map(line).collect();
-        if !lines.is_empty() {
-            text.push_str(&format!("  {name}:\n{lines}"));
+        match lines.is_empty() {
+            // It was looked at, and needs nothing.
+            true => text.push_str(&format!("  {name}: []\n")),
+            false => text.push_str(&format!("  {name}:\n{lines}")),
         }
     }
     read(text.as_bytes())?;

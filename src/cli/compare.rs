@@ -17,14 +17,15 @@ use super::{
 };
 use crate::{
     kit::{
-        self, Context, DiscoverError, Elsewhere, LoadError, Loaded, LockUse, Problem, Repository, Selection,
-        Snapshot, Wanted,
+        self, Checkout, Context, DiscoverError, Elsewhere, LoadError, Loaded, LockUse, Problem, Repository,
+        Selection, Snapshot, Wanted,
     },
     model::{
         desired::Sandbox,
         name::SandboxId,
         registry::{Lookup, Registries, RegistryUrl},
         status::Phase,
+        text::counted,
         unit::Bytes,
     },
     plan::{
@@ -66,7 +67,11 @@ pub(super) fn compare(
     let compared = Compared { folder, path, repository, history, reference, elsewhere };
     let head = compared.resolve("HEAD")?;
     let with = compared.resolve(reference)?;
-    let base = compared.history.merge_base(&head, &with).map_err(|error| compared.unread(&error))?;
+    let base = match split(reference) {
+        // What HEAD comes from is where it parts from it, however little of history is here.
+        Some(("HEAD", _)) => with,
+        _ => compared.history.merge_base(&head, &with).map_err(|error| compared.unread(&error))?,
+    };
     let new = compared.files(&head)?;
     let approved = new.approvals()?;
     let after = new.load(if locked { LockUse::Only } else { LockUse::Prefer })?.map_err(load_failure)?;
@@ -87,7 +92,8 @@ pub(super) fn compare(
         Err(error) => return Err(Failure::from_error(Kind::File, "no_file", &error)),
     };
     let ground = Ground { root: compared.repository.root.clone(), home: HOME.into() };
-    Ok(Comparison { input: difference(ground, &before, after.sandboxes), warnings, approved })
+    let edited = new.edited();
+    Ok(Comparison { input: difference(ground, &before, after.sandboxes), warnings, approved, edited })
 }
 
 /// The repository that the files lie in.
@@ -141,12 +147,51 @@ impl Compared<'_> {
                 .hint("name a branch, a tag or a commit; ~N and ^ go back")
         })?;
         let Some(id) = self.repository.resolve(name) else {
-            return Err(if name == "HEAD" { no_commit() } else { missing(written) });
+            return Err(if name == "HEAD" { no_commit() } else { self.missing(name) });
         };
         self.history.commit(&id, back).map_err(|error| match error {
-            HistoryError::Missing(_) => self.incomplete().unwrap_or_else(|| missing(written)),
+            HistoryError::Missing(_) => self.before_history(name, back),
             error => self.unread(&error),
         })
+    }
+
+    /// That there is no such reference, with the command that brings it: in a clone of one branch the short form of
+    /// `git fetch` keeps no reference to what it fetched.
+    fn missing(&self, name: &str) -> Failure {
+        let fetch = if self.repository.is_shallow() { "git fetch --unshallow" } else { "git fetch" };
+        let short = name.strip_prefix("refs/remotes/").unwrap_or(name);
+        let remote = short.split_once('/').filter(|(remote, _)| self.repository.remote(remote).is_some());
+        let hint = match remote {
+            Some((remote, branch)) => format!("{fetch} {remote} {branch}:refs/remotes/{remote}/{branch}"),
+            None if name.starts_with("refs/") => format!("{fetch} origin {name}:{name}"),
+            None => {
+                format!("{fetch} origin {name}:refs/remotes/origin/{name}, and compare with origin/{name}")
+            }
+        };
+        Failure::new(Kind::NotFound, "no_reference", format!("there is no `{name}` in this repository"))
+            .hint(format!("fetch it: {hint}"))
+    }
+
+    /// That so many steps back from what `name` names lead to nothing that is here.
+    fn before_history(&self, name: &str, back: usize) -> Failure {
+        let shallow = self.repository.is_shallow();
+        if back == 0 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            // A whole id is taken for one whether it is here or not.
+            let fetch = if shallow { "git fetch --unshallow" } else { "git fetch" };
+            let message = format!("there is no commit `{name}` in this repository");
+            return Failure::new(Kind::NotFound, "no_reference", message)
+                .hint(format!("fetch it: {fetch} origin {name}"));
+        }
+        if back == 0 {
+            return self.incomplete().unwrap_or_else(|| lost(name));
+        }
+        let message = format!("history goes back less than {} from {name} here", counted(back, "step"));
+        let failure = Failure::new(Kind::NotFound, "no_reference", message);
+        match (shallow, name) {
+            (false, _) => failure,
+            (true, "HEAD") => failure.hint(format!("this clone is shallow: git fetch --deepen={back}")),
+            (true, _) => failure.hint("this clone is shallow: git fetch --unshallow"),
+        }
     }
 
     fn files(&self, commit: &str) -> Result<Files<'_>, Failure> {
@@ -241,6 +286,16 @@ impl Files<'_> {
         Ok(written.definitions.into_iter().map(|(name, held)| (name, held.whole())).collect())
     }
 
+    /// The files that were read and say something else in the working tree: what is not committed is not compared.
+    fn edited(&self) -> Vec<String> {
+        let Ok(checkout) = Checkout::of(&self.of.repository.root) else { return Vec::new() };
+        let differs = |path: &String| {
+            let there = checkout.read(path).ok().flatten();
+            there.is_some_and(|there| !self.tree.has(path, &there))
+        };
+        self.tree.seen().into_iter().filter(differs).collect()
+    }
+
     /// Fails where an object was wanted that is not here.
     fn complete(&self) -> Result<(), Failure> {
         let Some(id) = self.tree.missing() else { return Ok(()) };
@@ -315,7 +370,9 @@ fn difference(ground: Ground, before: &[Sandbox], after: Vec<Sandbox>) -> PlanIn
         sessions: BTreeMap::new(),
         silent: BTreeSet::new(),
         suspended: BTreeSet::new(),
-        approvals: Approvals { baseline: GrantSet::default(), definitions },
+        approvals: Approvals { definitions, ..Approvals::default() },
+        // No host is looked at.
+        facts: BTreeMap::new(),
         now: true,
         prune: false,
         // What commits say is compared, not what of it has ended by now.
@@ -340,14 +397,13 @@ fn split(written: &str) -> Option<(&str, usize)> {
     }
 }
 
-fn missing(reference: &str) -> Failure {
-    Failure::new(Kind::NotFound, "no_reference", format!("there is no `{reference}` in this repository"))
-        .hint(format!("fetch it: git fetch origin {}", reference.trim_start_matches("origin/")))
-}
-
-fn lost(id: &str) -> Failure {
-    Failure::new(Kind::NotFound, "missing_object", format!("the object {id} of this repository is not here"))
-        .hint("git fsck says what else is missing; fetch it, or compare in a whole clone")
+fn lost(object: &str) -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        "missing_object",
+        format!("the object {object} of this repository is not here"),
+    )
+    .hint("git fsck says what else is missing; fetch it, or compare in a whole clone")
 }
 
 fn no_commit() -> Failure {

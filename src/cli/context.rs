@@ -8,8 +8,10 @@ use super::{
     progress::Bars,
     prompt::Prompt,
 };
-use crate::model::status::{Phase, SandboxStatus};
-use crate::store::How;
+use crate::{
+    model::status::{Phase, SandboxStatus},
+    store::How,
+};
 
 /// Streams, somebody to ask, and the rest of the program.
 pub struct Context<'a> {
@@ -124,8 +126,7 @@ impl Context<'_> {
             (covered.map(|asked| asked.id.clone()).collect(), How::Yes)
         } else if self.prompt.is_interactive() {
             self.out.say(super::render::asked(&proposal.asked));
-            let question = "Approve all of this? Without it the rest starts, and this waits.";
-            if !self.prompt.confirm(question, || pending("there is nobody to ask"))? {
+            if !self.prompt.confirm(&question(&proposal), || pending("there is nobody to ask"))? {
                 return Ok(proposal);
             }
             (proposal.asked.iter().map(|asked| asked.id.clone()).collect(), How::Asked)
@@ -153,6 +154,20 @@ fn waiting(status: &SandboxStatus) -> String {
             format!("waiting for the set-up of {name}: step {} of {}, {step}", setup.index, setup.total)
         }
         None => format!("waiting for {name}"),
+    }
+}
+
+/// What to ask, and what comes of a no.
+fn question(proposal: &Proposal) -> String {
+    let blocked: Vec<String> = proposal
+        .plan
+        .iter()
+        .flat_map(|plan| plan.blocked())
+        .map(|(name, grant)| format!("{name} does not start without {grant}"))
+        .collect();
+    match blocked.is_empty() {
+        true => "Approve all of this? Without it the rest starts, and this waits.".to_owned(),
+        false => format!("Approve all of this? {}.", blocked.join("; ")),
     }
 }
 

@@ -39,12 +39,6 @@ pub enum Form {
     Github,
 }
 
-/// `1 problem`, `2 problems`.
-#[must_use]
-pub fn counted(number: usize, word: &str) -> String {
-    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
-}
-
 impl Form {
     /// The form of talk and errors beside it.
     #[must_use]

@@ -112,7 +112,7 @@ fn ports(status: &SandboxStatus) -> String {
 #[must_use]
 pub fn proposal(proposal: &Proposal) -> String {
     if let Some(plan) = &proposal.plan {
-        let text = plan_render::text(&View { plan, against: None, warnings: &[] });
+        let text = plan_render::text(&View { plan, against: None, warnings: &[], covered: false });
         return text.trim_end().to_owned();
     }
     let mut text = String::new();
@@ -165,6 +165,24 @@ pub fn parked(asked: &[Asked]) -> String {
         "{count} {word} for an approval: `cofferdam pending` shows what, {} (or --yes) approves",
         commands.join(", ")
     )
+}
+
+/// The next command, where something waits: `approve` knows what an `apply` has asked for.
+#[must_use]
+pub fn next(asked: &[Asked]) -> Option<String> {
+    let first = asked.first()?;
+    let waits = match asked.len() {
+        1 => "1 grant waits".to_owned(),
+        many => format!("{many} grants wait"),
+    };
+    let mut names: Vec<&str> = asked.iter().map(|asked| asked.sandbox.as_str()).collect();
+    names.dedup();
+    let next = match asked.iter().all(|asked| asked.since.is_some()) {
+        true if names.len() == 1 => format!("`cofferdam approve {}` approves", first.sandbox),
+        true => "`cofferdam pending` shows them with their ids".to_owned(),
+        false => "`cofferdam apply` asks".to_owned(),
+    };
+    Some(format!("{waits} for an approval: {next}"))
 }
 
 /// What waits, and what was answered.

@@ -15,6 +15,12 @@ pub const fn drives(sign: char) -> bool {
         | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// `1 problem`, `2 problems`.
+#[must_use]
+pub fn counted(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
 /// On one line, with every such character written as `\n`, `\t`, `\u{…}`.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {

@@ -56,6 +56,12 @@ pub(super) fn changes(from: &Sandbox, to: &Sandbox) -> Vec<Change> {
     differing.map(|(field, class, _)| Change { field: Cow::Borrowed(*field), class: *class }).collect()
 }
 
+/// The fields that are fixed when a sandbox is made, and differ.
+pub(super) fn fixed(from: &Sandbox, to: &Sandbox) -> Vec<&'static str> {
+    let differing = |(_, class, differs): &&Field| *class == Class::CreateOnly && differs(from, to);
+    FIELDS.iter().filter(differing).map(|(field, ..)| *field).collect()
+}
+
 /// Whether anything but the fields with a class of their own differs.
 fn elsewhere(from: &Sandbox, to: &Sandbox) -> bool {
     let mut like = to.clone();

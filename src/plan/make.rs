@@ -3,11 +3,14 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
 };
 
 use super::{
-    Action, Class, Observed, fields,
-    grant::{Grant, GrantSet, Granted, Ground, Held, Restricted, Source, granted, restrict_by},
+    Action, Class, Observed,
+    facts::{Rejected, Unbuilt},
+    fields,
+    grant::{Grant, GrantSet, Granted, Ground, Held, Restricted, Source, Waits, granted, restrict_by},
     snapshot::{Noted, Plan, PlanInput, Planned, Reason},
 };
 use crate::model::{
@@ -34,9 +37,15 @@ pub fn make(input: &PlanInput) -> Plan {
         .map(|observed| planner.orphan(observed))
         .collect();
     gone.sort_unstable_by(|left, right| left.name.cmp(&right.name));
-    let others = desired.values().map(|wanted| match observed.get(&wanted.name) {
-        Some(observed) => planner.existing(wanted, observed),
-        None => planner.new_one(wanted),
+    let others = desired.values().map(|wanted| {
+        let mut planned = match observed.get(&wanted.name) {
+            Some(observed) => planner.existing(wanted, observed),
+            None => planner.new_one(wanted),
+        };
+        if let Some(facts) = input.facts.get(&wanted.name) {
+            planned.meet(facts);
+        }
+        planned
     });
     let mut steps = gone;
     steps.extend(others);
@@ -104,17 +113,15 @@ impl Planner<'_> {
         let Restricted { sandbox, parked, waits } = self.restricted(wanted);
         let mut planned = bare(wanted.name.clone(), Action::Create);
         planned.reasons = ended;
-        planned.parked = self.noted(&parked, wanted);
+        self.leave_out(&mut planned, &parked, wanted);
         if wanted.start == Start::OnDemand {
             planned.action = Action::Nothing;
             planned.reasons.push(Reason::StartOnDemand);
         } else if let Some(waits) = waits {
             planned.action = Action::Nothing;
-            planned.reasons.push(Reason::WaitingForApproval { waits });
+            planned.reasons.push(self.blocked(&wanted.name, &parked, waits));
         } else {
-            if !parked.is_empty() {
-                planned.reasons.push(Reason::Parked);
-            }
+            planned.reasons.extend(left_out(&planned));
             planned.grants = self.noted(&self.set(&sandbox), &sandbox);
             planned.wanted = Some(Box::new(sandbox.into_owned()));
         }
@@ -130,36 +137,63 @@ impl Planner<'_> {
             planned.reasons.push(Reason::Suspended);
             return planned;
         }
-        let (wanted, ended) = self.current(wanted);
-        let wanted = wanted.as_ref();
-        planned.reasons = ended;
-        let Restricted { mut sandbox, parked, waits } = self.restricted(wanted);
-        if !parked.is_empty() {
-            planned.parked = self.noted(&parked, wanted);
+        planned.reasons.extend(self.moved(&observed.recorded, wanted));
+        let (mut wanted, ended) = self.current(wanted);
+        planned.reasons.extend(ended);
+        // Nobody is asked about what cannot change: it stays as it is, and that has to be approved.
+        let fixed = fields::fixed(&observed.recorded, &wanted);
+        for field in &fixed {
+            fields::take(wanted.to_mut(), &observed.recorded, field);
         }
-        if let Some(waits) = waits {
+        let Restricted { mut sandbox, parked, waits } = self.restricted(&wanted);
+        self.leave_out(&mut planned, &parked, &wanted);
+        let mut still = None;
+        if waits.is_some() {
             // What cannot be left out stays as it is, where that is approved.
-            fields::take(sandbox.to_mut(), &observed.recorded, "workspace");
             fields::take(sandbox.to_mut(), &observed.recorded, "isolation");
-            if let Some(still) = self.restricted(&sandbox).waits {
-                planned.reasons.push(Reason::WaitingForApproval { waits: still });
-                return planned;
-            }
-            planned.reasons.push(Reason::WaitingForApproval { waits });
-        } else if !parked.is_empty() {
-            planned.reasons.push(Reason::Parked);
+            let kept = self.restricted(&sandbox);
+            still = kept.waits.map(|waits| self.blocked(&wanted.name, &kept.parked, waits));
         }
-        self.settle(planned, sandbox, observed)
+        let waits = still.is_some();
+        planned.reasons.extend(still.or_else(|| left_out(&planned)));
+        let stays = |field: &str| Reason::CreateOnly { field: field.to_owned() };
+        planned.reasons.extend(fixed.into_iter().map(stays));
+        if waits { planned } else { self.settle(planned, sandbox, observed) }
+    }
+
+    /// Sorts what is left out into what waits and what was refused.
+    fn leave_out(&self, planned: &mut Planned, parked: &GrantSet, wanted: &Sandbox) {
+        for asked in self.noted(parked, wanted) {
+            match self.input.refusal(&planned.name, &asked.grant) {
+                Some(answer) => planned.rejected.push(Rejected { asked, answer: answer.clone() }),
+                None => planned.parked.push(asked),
+            }
+        }
+    }
+
+    /// Why nothing of it is done: what was refused keeps it longer than what waits.
+    fn blocked(&self, name: &Name, parked: &GrantSet, waits: Waits) -> Reason {
+        let refused = |waits: &Waits| self.input.refusal(name, waits.grant()).is_some();
+        match parked.grants().iter().filter_map(Waits::of).find(refused) {
+            Some(waits) => Reason::Refused { waits },
+            None => Reason::WaitingForApproval { waits },
+        }
+    }
+
+    /// That another file defines it now.
+    fn moved(&self, recorded: &Sandbox, wanted: &Sandbox) -> Option<Reason> {
+        let (from, to) = (&recorded.provenance.file, &wanted.provenance.file);
+        let shown = |file: &PathBuf| {
+            file.strip_prefix(&self.ground().root).unwrap_or(file).to_string_lossy().into_owned()
+        };
+        let reason =
+            || Reason::DefinitionMoved { from: from.as_ref().map(shown), to: to.as_ref().map(shown) };
+        (from != to).then(reason)
     }
 
     /// What is done now, and what of it waits.
     fn settle(&self, mut planned: Planned, mut sandbox: Cow<'_, Sandbox>, observed: &Observed) -> Planned {
         let mut changes = fields::changes(&observed.recorded, &sandbox);
-        for change in changes.iter().filter(|change| change.class == Class::CreateOnly) {
-            fields::take(sandbox.to_mut(), &observed.recorded, &change.field);
-            planned.reasons.push(Reason::CreateOnly { field: change.field.to_string() });
-        }
-        changes.retain(|change| change.class != Class::CreateOnly);
         let runs = matches!(observed.phase, Phase::Starting | Phase::Running);
         if !runs && sandbox.start == Start::OnDemand && observed.unfinished.is_none() {
             planned.changes = changes;
@@ -240,6 +274,15 @@ impl Planner<'_> {
     }
 }
 
+/// That the rest is done without what waits or was refused.
+fn left_out(planned: &Planned) -> Option<Reason> {
+    match (planned.parked.is_empty(), planned.rejected.is_empty()) {
+        (false, _) => Some(Reason::Parked),
+        (true, false) => Some(Reason::Rejected),
+        (true, true) => None,
+    }
+}
+
 /// Grants with their reason and place.
 pub(super) fn noted(grants: &GrantSet, sources: &[Granted<'_>]) -> Vec<Noted> {
     let source = |grant: &Grant| {
@@ -271,6 +314,9 @@ fn bare(name: Name, action: Action) -> Planned {
         grants: Vec::new(),
         narrows: Vec::new(),
         parked: Vec::new(),
+        rejected: Vec::new(),
+        lacks: Vec::new(),
+        builds: Unbuilt::default(),
         reasons: Vec::new(),
         sessions: 0,
     }

@@ -3,6 +3,7 @@
 //! Pure: the planner reads no file, no clock and no random number. Every field of a sandbox has a class: **live**
 //! fields are put in force while it runs, **restart** fields when it is started anew, **create-only** fields never.
 
+pub mod facts;
 mod fields;
 mod file;
 pub mod grant;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Action, Change, Observed, Step,
+    facts::{Facts, Lack, Refusals, Rejected, Unbuilt},
     grant::{Grant, GrantSet, Ground, Held, Waits},
 };
 use crate::model::{
@@ -57,9 +58,12 @@ pub struct PlanInput {
     /// When: a rule that has ended by then asks for nothing and is left out. None: rules are taken as they stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// What starts of these sandboxes meet on this host; nothing where no host is looked at.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<Name, Facts>,
 }
 
-/// What was approved.
+/// What was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Approvals {
@@ -69,6 +73,9 @@ pub struct Approvals {
     /// For one definition each.
     #[serde(default)]
     pub definitions: BTreeMap<Name, Held>,
+    /// What was refused, for one definition each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejected: BTreeMap<Name, Refusals>,
 }
 
 /// What is to be done. Leaves no choice to whoever carries it out.
@@ -107,9 +114,18 @@ pub struct Planned {
     /// What it may do now and may not afterwards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub narrows: Vec<Noted>,
-    /// What its file asks for and nobody approved.
+    /// What its file asks for and nobody has answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parked: Vec<Noted>,
+    /// What its file asks for and a person refused: it is left out, and nobody is asked again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejected>,
+    /// What this host does not have and a start needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Lack>,
+    /// What of its template is built first.
+    #[serde(default, skip_serializing_if = "Unbuilt::is_empty")]
+    pub builds: Unbuilt,
     /// Why nothing is done, or not all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
@@ -140,6 +156,15 @@ pub struct Noted {
     pub line: Option<u32>,
 }
 
+impl Noted {
+    /// `file:line`, or the file.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        Some(self.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")))
+    }
+}
+
 /// Why nothing is done for a sandbox, or not all that its file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "reason", deny_unknown_fields)]
@@ -152,10 +177,26 @@ pub enum Reason {
     Suspended,
     /// Some of what its file asks for waits for an approval; the rest is done.
     Parked,
+    /// Some of what its file asks for was refused; the rest is done.
+    Rejected,
     /// All of it waits: what is not approved cannot be left out.
     WaitingForApproval {
         /// What it is.
         waits: Waits,
+    },
+    /// Nothing of it is done: what was refused cannot be left out.
+    Refused {
+        /// What it is.
+        waits: Waits,
+    },
+    /// Another file defines it than the one that it was made from.
+    DefinitionMoved {
+        /// Where it stood; none: in no file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// Where it stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
     },
     /// Sessions are open, so what needs another start waits.
     Busy {
@@ -243,12 +284,29 @@ impl Plan {
             matches!(
                 reason,
                 Reason::Suspended
+                    | Reason::Refused { .. }
                     | Reason::Busy { .. }
                     | Reason::SessionsUnknown { .. }
                     | Reason::CreateOnly { .. }
             )
         };
         self.steps.iter().any(|planned| planned.reasons.iter().any(leaves))
+    }
+
+    /// What cannot be left out and is not approved, with the sandbox that does not start without it.
+    pub fn blocked(&self) -> impl Iterator<Item = (&Name, &Grant)> {
+        self.steps.iter().flat_map(|planned| {
+            planned.reasons.iter().filter_map(|reason| match reason {
+                Reason::WaitingForApproval { waits } => Some((&planned.name, waits.grant())),
+                _ => None,
+            })
+        })
+    }
+
+    /// The steps without what a host lacks or has to build for them: whether two plans do the same.
+    pub fn deeds(&self) -> impl Iterator<Item = Planned> {
+        let bare = |step: Planned| Planned { lacks: Vec::new(), builds: Unbuilt::default(), ..step };
+        self.steps.iter().cloned().map(bare)
     }
 
     /// Whether something waits for an approval.

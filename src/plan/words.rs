@@ -3,9 +3,10 @@
 
 use super::{
     Action, Class,
-    grant::Waits,
-    snapshot::{Planned, Reason},
+    facts::{Refusal, Rejected},
+    snapshot::{Noted, Planned, Reason},
 };
+use crate::model::text::counted;
 
 impl Planned {
     /// What is done, in one line without the name: `restarts: 2 sessions are open`.
@@ -22,27 +23,41 @@ impl Planned {
             ),
             Action::Orphan => "is stopped, because its document is gone; its disks stay".to_owned(),
             Action::Remove => "is removed with its disks, because its document is gone".to_owned(),
-            Action::Nothing if self.waits_for_approval() => "waits for approval".to_owned(),
-            Action::Nothing => "stays as it is".to_owned(),
+            Action::Nothing => self
+                .reasons
+                .iter()
+                .find_map(|reason| self.held(reason))
+                .unwrap_or_else(|| "stays as it is".to_owned()),
         }
     }
 
-    fn waits_for_approval(&self) -> bool {
-        self.reasons.iter().any(|reason| matches!(reason, Reason::WaitingForApproval { .. }))
+    /// What keeps all of it from being done.
+    fn held(&self, reason: &Reason) -> Option<String> {
+        let stays = if self.id.is_some() { "stays as it is" } else { "does not start" };
+        match reason {
+            Reason::WaitingForApproval { waits } => {
+                Some(format!("{stays} before its {} is approved", waits.field()))
+            }
+            Reason::Refused { waits } => Some(format!("{stays}, because its {} was rejected", waits.field())),
+            _ => None,
+        }
     }
 
     fn interrupted(&self) -> String {
         match self.sessions {
             0 => String::new(),
-            1 => ": 1 session is open and ends".to_owned(),
-            many => format!(": {many} sessions are open and end"),
+            1 => format!(": {} open and ends", open(1)),
+            many => format!(": {} open and end", open(many)),
         }
     }
 
     /// What follows, and what waits: a line each.
     #[must_use]
     pub fn consequences(&self) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines: Vec<String> = self.rejected.iter().map(|rejected| self.refused(rejected)).collect();
+        if !self.builds.is_empty() {
+            lines.push(format!("builds a template: {}", self.builds.words()));
+        }
         for (class, when) in [
             (Class::Live, "at once"),
             (Class::Restart, "with the restart"),
@@ -65,7 +80,18 @@ impl Planned {
             lines.push("at once: the places and reasons that events name".to_owned());
         }
         lines.extend(self.reasons.iter().filter_map(|reason| self.words(reason)));
+        lines.extend(self.lacks.iter().map(|lack| format!("warning: {}", lack.words())));
         lines
+    }
+
+    /// What a person refused, and how that is taken back.
+    fn refused(&self, rejected: &Rejected) -> String {
+        let (Noted { grant, .. }, Refusal { id, by, at }) = (&rejected.asked, &rejected.answer);
+        let place = rejected.asked.place().map_or_else(String::new, |place| format!("  {place}"));
+        format!(
+            "rejected: {grant}{place}  by {by} at {at}: `cofferdam approve {} {id}` takes that back",
+            self.name
+        )
     }
 
     /// A reason in words; none for those that the headline has said.
@@ -73,24 +99,23 @@ impl Planned {
     pub fn words(&self, reason: &Reason) -> Option<String> {
         let name = &self.name;
         Some(match reason {
-            Reason::InSync | Reason::Orphaned | Reason::Parked => return None,
+            Reason::InSync
+            | Reason::Orphaned
+            | Reason::Parked
+            | Reason::Rejected
+            | Reason::WaitingForApproval { .. }
+            | Reason::Refused { .. } => return None,
             Reason::StartOnDemand => format!("starts on demand: cofferdam run {name}"),
             Reason::Suspended => format!("is suspended: cofferdam resume {name}"),
-            Reason::WaitingForApproval { waits: Waits::Workspace(grant) } => {
-                format!("waits: its workspace is not approved ({grant})")
-            }
-            Reason::WaitingForApproval { waits: Waits::Isolation(grant) } => {
-                format!("waits: a machine without hardware virtualisation is not approved ({grant})")
+            Reason::DefinitionMoved { from, to } => {
+                let file = |file: &Option<String>| file.clone().unwrap_or_else(|| "no file".to_owned());
+                format!("its definition is in {} now, and was in {}", file(to), file(from))
             }
             Reason::Busy { sessions, then } => {
-                let open = if *sessions == 1 {
-                    "1 session is".to_owned()
-                } else {
-                    format!("{sessions} sessions are")
-                };
                 format!(
-                    "{} waits: {open} open (--when-idle waits for their end, --now does not)",
-                    awaited(*then)
+                    "{} waits: {} open (--when-idle waits for their end, --now does not)",
+                    awaited(*then),
+                    open(*sessions)
                 )
             }
             Reason::SessionsUnknown { then } => format!(
@@ -116,9 +141,16 @@ impl Planned {
     pub fn is_quiet(&self) -> bool {
         self.action == Action::Nothing
             && self.parked.is_empty()
+            && self.rejected.is_empty()
             && matches!(self.reasons.as_slice(), [Reason::InSync | Reason::StartOnDemand])
             && self.changes.is_empty()
     }
+}
+
+/// `1 session is`, `2 sessions are`.
+fn open(sessions: u32) -> String {
+    let verb = if sessions == 1 { "is" } else { "are" };
+    format!("{} {verb}", counted(usize::try_from(sessions).unwrap_or(usize::MAX), "session"))
 }
 
 /// What waits for the end of sessions.

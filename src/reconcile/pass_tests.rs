@@ -9,7 +9,8 @@ use crate::{
     },
     plan::{
         self, Approvals, Plan, PlanInput,
-        grant::{GrantSet, Ground, granted},
+        facts::{Facts, Lack, Refusal, Refusals, Unbuilt},
+        grant::{Grant, GrantSet, Ground, Held, granted},
     },
     reconcile::simulated::{Break, Fault, Luck, Simulated},
 };
@@ -48,14 +49,39 @@ fn documents(random: &mut crate::reconcile::simulated::Random) -> Vec<Sandbox> {
     sandboxes
 }
 
-/// The plan that everything is approved for.
+/// Whose presets a person refuses.
+fn refusals(random: &mut crate::reconcile::simulated::Random) -> BTreeSet<Name> {
+    NAMES.iter().filter(|_| random.below(3) == 0).map(|name| name.parse().expect("a name")).collect()
+}
+
+/// The documents as far as nobody has refused what they ask for.
+fn granted_of(world: &Simulated, desired: &[Sandbox]) -> Vec<Sandbox> {
+    let mut all = desired.to_vec();
+    for it in all.iter_mut().filter(|it| world.refused.contains(&it.name)) {
+        it.network.preset = Preset::LockedDown;
+    }
+    all
+}
+
+/// The plan that everything is approved for that was not refused.
 fn planned(world: &mut Simulated, desired: &[Sandbox], observed: &[Observed]) -> Plan {
     let ground = Ground { root: "/repo".into(), home: "/home".into() };
-    let approve = |sandbox: &Sandbox| {
-        let set: GrantSet = granted(sandbox, &ground).into_iter().map(|it| it.grant).collect();
-        (sandbox.name.clone(), set.into())
+    let grants = |sandbox: &Sandbox| -> Vec<Grant> {
+        granted(sandbox, &ground).into_iter().map(|it| it.grant).collect()
     };
-    let definitions = desired.iter().map(approve).collect();
+    let approve =
+        |sandbox: &Sandbox| (sandbox.name.clone(), grants(sandbox).into_iter().collect::<GrantSet>().into());
+    let definitions: BTreeMap<Name, Held> = granted_of(world, desired).iter().map(approve).collect();
+    let refuse = |sandbox: &Sandbox| {
+        let presets = grants(sandbox).into_iter().filter(|grant| matches!(grant, Grant::Preset { .. }));
+        let answer = Refusal { id: "0".into(), by: "ann".into(), at: "2026-01-01T00:00:00Z".into() };
+        (sandbox.name.clone(), presets.map(|grant| (grant.to_string(), answer.clone())).collect())
+    };
+    let refused = desired.iter().filter(|it| world.refused.contains(&it.name));
+    let rejected: BTreeMap<Name, Refusals> = refused.map(refuse).collect();
+    // What a host lacks is told, and keeps nothing from being tried.
+    let lack = Lack::Isolation { message: "this host has no /dev/kvm".into(), hint: None };
+    let facts = Facts { lacks: vec![lack], unbuilt: Unbuilt { packages: 1, steps: 1 } };
     plan::make(&PlanInput {
         desired: desired.to_vec(),
         scope: vec!["/repo".into()],
@@ -66,7 +92,8 @@ fn planned(world: &mut Simulated, desired: &[Sandbox], observed: &[Observed]) ->
         },
         silent: BTreeSet::new(),
         suspended: BTreeSet::new(),
-        approvals: Approvals { baseline: GrantSet::default(), definitions },
+        approvals: Approvals { definitions, rejected, ..Approvals::default() },
+        facts: desired.iter().map(|it| (it.name.clone(), facts.clone())).collect(),
         now: false,
         prune: world.prune,
         at: None,
@@ -149,7 +176,10 @@ fn live(seed: u64, broken: Break, order: &[Half]) -> Vec<String> {
         wrong.extend(lost(&world));
         // Between two passes: a new document, a machine that dies, somebody who comes to work or leaves, nothing.
         match world.random.below(5) {
-            0 => desired = documents(&mut world.random),
+            0 => {
+                desired = documents(&mut world.random);
+                world.refused = refusals(&mut world.random);
+            }
             1 => {
                 if let Some((id, it)) = world.boxes.iter_mut().next() {
                     it.machine = None;
@@ -175,7 +205,7 @@ fn live(seed: u64, broken: Break, order: &[Half]) -> Vec<String> {
     if verdict != Verdict::Done {
         wrong.push(format!("the last verdict is {verdict:?}"));
     }
-    wrong.extend(complaints(&world, &desired));
+    wrong.extend(complaints(&world, &granted_of(&world, &desired)));
     // Planning the planned state is empty.
     let observed = world.observe().expect("the simulated state is readable");
     let rest = planned(&mut world, &desired, &observed).executable();

@@ -7,7 +7,7 @@ use super::{Outlook, World};
 use crate::{
     model::{
         desired::{Network, Sandbox},
-        name::SandboxId,
+        name::{Name, SandboxId},
         progress::Unfinished,
         status::Phase,
     },
@@ -91,6 +91,8 @@ pub(super) struct Simulated {
     pub(super) broken: Break,
     /// Whether sandboxes without a document shall go.
     pub(super) prune: bool,
+    /// Definitions whose preset a person refused.
+    pub(super) refused: BTreeSet<Name>,
     dead: bool,
     next: u64,
 }
@@ -108,6 +110,7 @@ impl Simulated {
             next_luck: None,
             broken: Break::None,
             prune: false,
+            refused: BTreeSet::new(),
             dead: false,
             next: 0,
         }

@@ -1,7 +1,8 @@
 //! The files of one commit, within bounds and over no link.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -28,17 +29,32 @@ pub struct CommitTree {
     root: PathBuf,
     /// An object that was wanted and is not here.
     missing: Cell<Option<Oid>>,
+    /// Files that were read.
+    seen: RefCell<BTreeMap<String, Oid>>,
 }
 
 impl CommitTree {
     pub(super) fn new(repository: Rc<Repository>, commit: String, tree: Oid, root: PathBuf) -> Self {
-        Self { repository, commit, tree, root, missing: Cell::new(None) }
+        Self { repository, commit, tree, root, missing: Cell::new(None), seen: RefCell::default() }
     }
 
     /// An object that was wanted since this was made and is not in the repository, hexadecimal.
     #[must_use]
     pub fn missing(&self) -> Option<String> {
         self.missing.get().map(|oid| oid.to_string())
+    }
+
+    /// The files that were read since this was made, by their paths from the root.
+    #[must_use]
+    pub fn seen(&self) -> Vec<String> {
+        self.seen.borrow().keys().cloned().collect()
+    }
+
+    /// Whether a file that was read has exactly this content.
+    #[must_use]
+    pub fn has(&self, path: &str, content: &[u8]) -> bool {
+        let name = Oid::hash_object(ObjectType::Blob, content).ok();
+        name.is_some() && self.seen.borrow().get(path).copied() == name
     }
 
     fn folder(&self, oid: Oid) -> Result<Tree<'_>, String> {
@@ -124,6 +140,7 @@ impl kit::Tree for CommitTree {
         let Some((oid, _)) = self.blob(path)? else { return Ok(None) };
         self.size(oid, max)?;
         let blob = self.repository.find_blob(oid).map_err(|error| error.message().to_owned())?;
+        self.seen.borrow_mut().insert(path.to_owned(), oid);
         Ok(Some(blob.content().to_vec()))
     }
 

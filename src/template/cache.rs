@@ -148,6 +148,12 @@ impl Cache {
         Ok(cache)
     }
 
+    /// The cache below `folder`, to look into: nothing is made, and what is not there is not found.
+    #[must_use]
+    pub fn unopened(folder: &Path) -> Self {
+        Self { root: folder.join(FORMAT) }
+    }
+
     /// The folder of this format.
     #[must_use]
     pub fn root(&self) -> &Path {

@@ -99,6 +99,20 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T
 }
 
 impl Cache {
+    /// The base with these packages and those of `pins`, when it is there. Where not all are pinned, apt is asked which versions there are.
+    ///
+    /// # Errors
+    /// A name that is none, or that the lists do not know.
+    pub fn find_image(
+        &self,
+        host: &Host,
+        names: &[String],
+        pins: &Pins,
+    ) -> Result<Option<Image>, EnsureError> {
+        let names: Vec<String> = names.iter().chain(pins.keys()).cloned().collect();
+        Ok(Image::find(self, &image_key(host, &wanted(host, &names, pins)?)?))
+    }
+
     /// The base with these packages and those of `pins`, built when it is missing; the latter in exactly their versions.
     /// The base itself has to be there: [`Cache::ensure`].
     ///

@@ -73,12 +73,8 @@ pub enum KvmState {
 /// lies in `folder`; it is meant to be a child process that calls [`probe_within`].
 #[must_use]
 pub fn kvm_state(device: &Path, folder: &Path, probe: impl FnOnce() -> ProbeResult) -> KvmState {
-    if let Err(error) = fs::File::options().read(true).write(true).open(device) {
-        return match (error.kind(), error.raw_os_error()) {
-            (io::ErrorKind::PermissionDenied, _) => denied(device),
-            (io::ErrorKind::NotFound, _) | (_, Some(libc::ENXIO | libc::ENODEV)) => KvmState::Absent,
-            _ => KvmState::Unusable { reason: format!("{} cannot be opened: {error}", device.display()) },
-        };
+    if let Some(state) = kvm_closed(device) {
+        return state;
     }
     let boot = boot_id();
     let known = boot.as_deref().and_then(|boot| Verdict::read(folder, boot));
@@ -94,6 +90,17 @@ pub fn kvm_state(device: &Path, folder: &Path, probe: impl FnOnce() -> ProbeResu
         ProbeResult::Passed => KvmState::Usable,
         ProbeResult::Failed { reason } => KvmState::Unusable { reason },
     }
+}
+
+/// Why `device` does not open; none where it does, which says nothing yet of what it can run.
+#[must_use]
+pub fn kvm_closed(device: &Path) -> Option<KvmState> {
+    let error = fs::File::options().read(true).write(true).open(device).err()?;
+    Some(match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::PermissionDenied, _) => denied(device),
+        (io::ErrorKind::NotFound, _) | (_, Some(libc::ENXIO | libc::ENODEV)) => KvmState::Absent,
+        _ => KvmState::Unusable { reason: format!("{} cannot be opened: {error}", device.display()) },
+    })
 }
 
 /// Runs the probe, but no longer than `limit`. See the module's head for where to call it.

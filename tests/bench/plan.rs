@@ -72,6 +72,7 @@ fn input(count: u32, changed: bool) -> PlanInput {
         approvals: Approvals { definitions, ..Approvals::default() },
         now: false,
         at: None,
+        facts: BTreeMap::new(),
         prune: false,
         ground,
         desired,

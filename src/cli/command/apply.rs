@@ -119,11 +119,11 @@ fn refuse_another(path: &std::path::Path, proposal: &Proposal) -> Result<(), Fai
         failure.hint(format!("files are named with -f: `cofferdam apply -f {}`", path.display()))
     })?;
     let Some(now) = &proposal.plan else { return Ok(()) };
-    if saved == *now {
+    if saved.ground == now.ground && saved.deeds().eq(now.deeds()) {
         return Ok(());
     }
     let names = saved.steps.iter().chain(&now.steps).map(|step| &step.name);
-    let step = |plan: &plan::Plan, name: &Name| plan.steps.iter().find(|step| step.name == *name).cloned();
+    let step = |plan: &plan::Plan, name: &Name| plan.deeds().find(|step| step.name == *name);
     let differs = names.into_iter().find(|name| step(&saved, name) != step(now, name));
     let what = differs.map_or_else(|| "the repository".to_owned(), |name| format!("sandbox {name}"));
     let message = format!(

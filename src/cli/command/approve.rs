@@ -92,12 +92,20 @@ fn write_down(inbox: &Inbox, grants: &[(String, Option<End>)], context: &Context
     let there = checkout.read(path).map_err(unreadable)?;
     let origin = Repository::find(folder).ok().flatten().and_then(|found| found.remote("origin"));
     let name: Option<RemoteName> = origin.and_then(|url| url.parse().ok());
-    let text = committed::with(there.as_deref(), &inbox.sandbox, grants, name)?;
+    let (left, grants): (Vec<_>, Vec<_>) =
+        grants.iter().cloned().partition(|(grant, _)| inbox.by_default.contains(grant));
+    let text = committed::with(there.as_deref(), &inbox.sandbox, &grants, name)?;
     place::write(checkout.root(), path, text.as_bytes(), true)
         .map_err(|error| failed(format!("cannot be written: {error}")))?;
     context.out.say(format!(
         "{path}: commit it with the change; `cofferdam plan --against` heeds it, and so do hosts that trust the signed ref it is merged to"
     ));
+    for (grant, _) in left {
+        context.out.say(format!(
+            "{path}: {} is not in it: no file asks for it, so each host answers that for itself",
+            render::line(&grant)
+        ));
+    }
     Ok(())
 }
 

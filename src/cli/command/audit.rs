@@ -15,9 +15,12 @@ use crate::{
         context::Context,
         failure::{CommandResult, Failure, Kind, Outcome},
         ops::Found,
-        output::{counted, visible},
+        output::visible,
     },
-    model::event::{Decision, Event},
+    model::{
+        event::{Decision, Event},
+        text::counted,
+    },
 };
 
 /// Arguments of `audit`.

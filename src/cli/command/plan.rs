@@ -12,12 +12,12 @@ use crate::{
         failure::{CommandResult, ErrorObject, Failure, Kind, Outcome},
         ops::{Comparison, Wish},
         output::{Form, Output, json_text},
-        place,
+        place, render as lines,
     },
     kit::{self, Elsewhere},
     plan::{
         self, Noted, Plan, PlanInput,
-        grant::GrantSet,
+        grant::{Grant, GrantSet},
         render::{self, View, wrong::Wrong},
     },
 };
@@ -100,6 +100,8 @@ struct Planned {
     warnings: Vec<String>,
     /// Whether what widens has been approved in the files themselves.
     approved: bool,
+    /// What else whoever typed the command should know.
+    talk: Vec<String>,
 }
 
 impl Args {
@@ -137,7 +139,12 @@ fn show(args: &Args, planned: Result<Planned, Failure>, out: &Output) -> Command
         Ok(planned) => planned,
         Err(failure) => return without(args, failure, out),
     };
-    let view = View { plan: &planned.plan, against: args.against.as_deref(), warnings: &planned.warnings };
+    let view = View {
+        plan: &planned.plan,
+        against: args.against.as_deref(),
+        warnings: &planned.warnings,
+        covered: planned.approved && planned.plan.widens(),
+    };
     for warning in &planned.warnings {
         out.say(format!("warning: {warning}"));
     }
@@ -148,6 +155,9 @@ fn show(args: &Args, planned: Result<Planned, Failure>, out: &Output) -> Command
         save(&report.file, &text(report.form, &view))?;
     }
     out.raw(text(args.form, &view).as_bytes())?;
+    for line in &planned.talk {
+        out.say(line);
+    }
     Ok(outcome(args, &planned))
 }
 
@@ -214,30 +224,37 @@ fn here(args: &Args, context: &Context<'_>) -> Result<Planned, Failure> {
     if let Some(file) = &args.save_input {
         save(file, &plan::input_text(&input))?;
     }
-    Ok(Planned { plan: plan::make(&input), warnings: proposal.warnings, approved: false })
+    let talk = lines::next(&proposal.asked).into_iter().collect();
+    Ok(Planned { plan: plan::make(&input), warnings: proposal.warnings, approved: false, talk })
 }
 
 fn alone(args: &Args, folder: &Path, locked: bool, elsewhere: Elsewhere) -> Result<Planned, Failure> {
     if let Some(file) = &args.replay {
-        return Ok(Planned { plan: plan::make(&read(file)?), warnings: Vec::new(), approved: false });
+        let plan = plan::make(&read(file)?);
+        return Ok(Planned { plan, warnings: Vec::new(), approved: false, talk: Vec::new() });
     }
     let reference = args.against.as_deref().unwrap_or("HEAD");
     let compared = compare(folder, &args.files.source(), reference, locked, elsewhere)?;
     let plan = plan::make(&compared.input);
     let approved = covers(&compared, &plan);
-    Ok(Planned { plan, warnings: compared.warnings, approved })
+    let edited = |file: &String| {
+        format!("{}: what the working tree has of it is not committed, and not compared", lines::line(file))
+    };
+    let talk = compared.edited.iter().map(edited).collect();
+    Ok(Planned { plan, warnings: compared.warnings, approved, talk })
 }
 
 /// Whether the later commit's own file of approvals covers everything that is new. What it says of a whole set covers
-/// no host of it: the lock file that names one is written by the same hand.
+/// no host of it: the lock file that names one is written by the same hand. A definition that the file does not name is
+/// not covered.
 fn covers(compared: &Comparison, plan: &Plan) -> bool {
     plan.steps.iter().all(|step| {
-        let approved = compared.approved.get(&step.name);
-        let by_host: GrantSet =
-            approved.into_iter().flat_map(GrantSet::grants).filter(|it| !it.is_of_a_set()).cloned().collect();
-        step.grants.iter().all(|Noted { grant, .. }| {
-            by_host.covers(grant)
-                || (grant.is_unpinned() && approved.is_some_and(|approved| approved.covers(grant)))
+        let Some(approved) = compared.approved.get(&step.name) else { return step.grants.is_empty() };
+        let by_host: GrantSet = approved.grants().iter().filter(|it| !it.is_of_a_set()).cloned().collect();
+        step.grants.iter().all(|Noted { grant, file, .. }| {
+            // What no file asks for is each host's own matter, and no file answers it.
+            let by_default = *grant == Grant::EmulationOk && file.is_none();
+            by_default || by_host.covers(grant) || (grant.is_unpinned() && approved.covers(grant))
         })
     })
 }

@@ -11,15 +11,18 @@ use self::{
     leftover::Leftover,
     look::{Looked, Missing, look},
 };
-use crate::cli::{
-    command::{
-        attach,
-        launch::LaunchArgs,
-        task::{self, Asked},
+use crate::{
+    cli::{
+        command::{
+            attach,
+            launch::LaunchArgs,
+            task::{self, Asked},
+        },
+        context::{Carried, Context},
+        failure::{CommandResult, Failure, Kind, Outcome},
+        ops::{Found, Source, Wish},
     },
-    context::{Carried, Context},
-    failure::{CommandResult, Failure, Kind, Outcome},
-    ops::{Found, Source, Wish},
+    plan::{Planned, facts::Rejected, grant::Waits},
 };
 
 /// Arguments of `run`.
@@ -194,16 +197,26 @@ fn session(args: &Args, task: Option<attach::Wish>, sandbox: &Found, context: &C
     context.ops.machines().session(sandbox, attach::Wish { working_dir, ..wish })
 }
 
-/// The sandbox that was to be made; where all of it waits for an approval, that.
+/// The sandbox that was to be made; where all of it waits for an approval, or was refused, that.
 fn made(name: &str, carried: &Carried, context: &Context<'_>) -> Result<Found, Failure> {
-    match context.ops.machines().find(name) {
-        Err(failure) if failure.kind() == Kind::NotFound && !carried.proposal.asked.is_empty() => {
+    let refused = |planned: &Planned| {
+        let refused = planned.rejected.iter().find(|it| Waits::of(&it.asked.grant).is_some())?;
+        (planned.name.as_str() == name).then(|| refused.clone())
+    };
+    let refused = carried.proposal.plan.iter().flat_map(|plan| &plan.steps).find_map(refused);
+    match (context.ops.machines().find(name), refused) {
+        (Err(failure), Some(Rejected { asked, answer })) if failure.kind() == Kind::NotFound => {
+            let message = format!("{name} does not start without {}, which was rejected", asked.grant);
+            Err(Failure::new(Kind::Failed, "rejected", message)
+                .hint(format!("`cofferdam approve {name} {}` takes that back", answer.id)))
+        }
+        (Err(failure), None) if failure.kind() == Kind::NotFound && !carried.proposal.asked.is_empty() => {
             let message = format!("{name} waits for an approval, and does not start without it");
             Err(Failure::new(Kind::Pending, "approval_pending", message).hint(format!(
                 "`cofferdam pending` shows what waits, `cofferdam approve {name}` approves it"
             )))
         }
-        other => other,
+        (other, _) => other,
     }
 }
 

@@ -5,7 +5,10 @@ use std::{error::Error, fmt::Write as _};
 use miette::{Diagnostic, SourceCode, SourceSpan};
 
 use super::ErrorObject;
-use crate::cli::output::{counted, visible, visible_lines};
+use crate::{
+    cli::output::{visible, visible_lines},
+    model::text::counted,
+};
 
 /// Longest line of a file that is drawn, in bytes. Nobody reads a longer one, and miette's padding, which Rust's
 /// formatting bounds at 65,535, panics.

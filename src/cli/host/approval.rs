@@ -129,12 +129,14 @@ impl Host {
         let known = self.store.approvals(owner).map_err(state_failure)?;
         let mut asked = Vec::new();
         for step in &plan.steps {
-            let rejected = known.definitions.get(step.name.as_str()).map(|it| it.rejected.as_slice());
-            let open = step.parked.iter().filter(|noted| {
-                let text = noted.grant.to_string();
-                rejected.is_none_or(|rejected| rejected.iter().all(|rejection| rejection.grant != text))
-            });
-            asked.extend(open.map(|noted| self.question(step.name.as_str(), noted)));
+            let parked = known.definitions.get(step.name.as_str()).map(|it| it.parked.as_slice());
+            let since: BTreeMap<&str, &str> =
+                parked.into_iter().flatten().map(|it| (it.grant.as_str(), it.since.as_str())).collect();
+            asked.extend(step.parked.iter().map(|noted| {
+                let asked = self.question(step.name.as_str(), noted);
+                let since = since.get(asked.grant.as_str()).map(|since| (*since).to_owned());
+                Asked { since, ..asked }
+            }));
         }
         Ok(asked)
     }

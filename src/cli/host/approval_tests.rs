@@ -256,13 +256,67 @@ fn an_answer_is_followed_at_once_and_remembered() {
     stage.write("web/sandbox.yaml", WIDER);
     assert_eq!(asked(&host), Vec::<String>::new());
     let again = proposal(&host, &Source::Search).plan.unwrap();
-    assert_eq!(again.steps[0].parked.len(), 2, "rejected is not approved");
+    let (parked, rejected) = (again.steps[0].parked.len(), again.steps[0].rejected.len());
+    assert_eq!((parked, rejected), (0, 2), "rejected is not approved");
     let trail = fs::read_dir(host.store.audit()).unwrap();
     let text: String =
         trail.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap_or_default()).collect();
     for action in ["\"action\":\"approve\"", "\"action\":\"reject\""] {
         assert!(text.contains(action), "{text}");
     }
+}
+
+#[test]
+fn a_refusal_is_taken_back_although_its_sandbox_is_gone() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    approve_all(&host);
+    let record = make(&host);
+    stage.write("web/sandbox.yaml", WIDER);
+    Plans::park(&host, &proposal(&host, &Source::Search)).unwrap();
+    let inbox = || Approvals::inboxes(&host, Some("dev")).unwrap().remove(0);
+    let refused = ["port 3000".to_owned()];
+    host.answer(&inbox(), &refused, &Answer::Reject, &Silent).unwrap();
+    host.remove_record(&record).unwrap();
+    let approve = Answer::Approve { until: None };
+    // What was never answered has nobody who asked for it any more.
+    let other = ["net * b.example:443".to_owned()];
+    assert_eq!(host.answer(&inbox(), &other, &approve, &Silent).unwrap_err().code(), "nothing_asked");
+    host.answer(&inbox(), &refused, &approve, &Silent).unwrap();
+    assert_eq!(inbox().rejected, []);
+    assert_eq!(asked(&host), ["net * b.example:443"]);
+}
+
+#[test]
+fn what_is_refused_keeps_nothing_waiting() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    approve_all(&host);
+    stage.write("web/sandbox.yaml", WIDER);
+    let open = proposal(&host, &Source::Search);
+    Plans::park(&host, &open).unwrap();
+    let inbox = Approvals::inboxes(&host, Some("dev")).unwrap().remove(0);
+    host.answer(&inbox, &grants(&open), &Answer::Reject, &Silent).unwrap();
+    let refused = proposal(&host, &Source::Search);
+    let plan = refused.plan.as_ref().unwrap();
+    let texts: Vec<String> = plan.steps[0].rejected.iter().map(|it| it.asked.grant.to_string()).collect();
+    assert_eq!((texts, plan.is_pending(), refused.asked.len()), (grants(&open), false, 0));
+    // The saved input has it, and plans the same anywhere.
+    let saved = crate::plan::input_text(refused.input.as_ref().unwrap());
+    assert_eq!(crate::plan::make(&crate::plan::input_from(saved.as_bytes()).unwrap()), *plan);
+}
+
+#[test]
+fn another_file_that_defines_a_sandbox_of_this_name_is_named() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    approve_all(&host);
+    make(&host);
+    stage.write("web/b/sandbox.yaml", FILE);
+    let words = |source: &Source| proposal(&host, source).changes[0].notes.join("\n");
+    let moved = words(&Source::Path("b/sandbox.yaml".into()));
+    assert!(moved.contains("its definition is in b/sandbox.yaml now, and was in sandbox.yaml"), "{moved}");
+    assert!(!words(&Source::Search).contains("definition"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What files and command lines say: read, checked, and compared with what is.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::Read,
     path::{Path, PathBuf},
 };
@@ -82,12 +82,14 @@ impl Host {
             now: wish.now,
             prune: wish.prune,
             at: None,
+            facts: BTreeMap::new(),
             desired,
         };
         self.proposal(input, owner, typed, warnings)
     }
 
-    /// Plans with what is approved now. What stands on a command line is approved by whoever typed it.
+    /// Plans with what is approved now, and with what starts would meet here. What stands on a command line is approved by
+    /// whoever typed it.
     pub(super) fn proposal(
         &self,
         input: PlanInput,
@@ -95,7 +97,15 @@ impl Host {
         typed: bool,
         warnings: Vec<String>,
     ) -> Result<Proposal, Failure> {
-        self.proposal_of(input, owner, typed, typed, warnings)
+        let mut proposal = self.proposal_of(input, owner, typed, typed, warnings)?;
+        if let (Some(plan), Some(input), Some(owner)) =
+            (&mut proposal.plan, &mut proposal.input, &proposal.owner)
+        {
+            input.facts = self.facts(plan, input, owner)?;
+            *plan = plan::make(input);
+            proposal.changes = plan.steps.iter().map(change).collect();
+        }
+        Ok(proposal)
     }
 
     /// As [`Self::proposal`]; `anew`: whether what is typed counts although no approval of it is recorded.
@@ -116,7 +126,8 @@ impl Host {
             *known = known.union(&own.into());
         }
         input.at = Some(Timestamp::now());
-        input.approvals = plan::Approvals { baseline: self.standing.baseline.clone(), definitions };
+        let (baseline, rejected) = (self.standing.baseline.clone(), self.refusals(&owner)?);
+        input.approvals = plan::Approvals { baseline, definitions, rejected };
         let plan = plan::make(&input);
         let asked = self.asked(&plan, &owner)?;
         let changes = plan.steps.iter().map(change).collect();

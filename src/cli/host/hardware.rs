@@ -13,7 +13,7 @@ use crate::{
     model::desired::IsolationWish,
     sys::process::Start,
     template::doctor::Hardware,
-    vmm::probe::{KVM_DEVICE, KvmState, PROBE_LIMIT, ProbeResult, kvm_state},
+    vmm::probe::{KVM_DEVICE, KvmState, PROBE_LIMIT, ProbeResult, kvm_closed, kvm_state},
 };
 
 /// Longest answer of a probe, in bytes.
@@ -21,11 +21,28 @@ const ANSWER_MAX: u64 = 64 * 1024;
 
 impl Host {
     fn kvm(&self) -> Result<KvmState, Failure> {
+        if let Some(known) = self.kvm.get() {
+            return Ok(known.clone());
+        }
         let cache = &self.places.cache;
         fs::create_dir_all(cache).map_err(|error| {
             Failure::new(Kind::Failed, "cache", format!("cannot make {}: {error}", cache.display()))
         })?;
-        Ok(kvm_state(Path::new(KVM_DEVICE), cache, probe_in_child))
+        let found = kvm_state(Path::new(KVM_DEVICE), cache, probe_in_child);
+        Ok(self.kvm.get_or_init(|| found).clone())
+    }
+
+    /// That a machine cannot be had as its file wishes. Where emulation will do nothing is tried out: the device is there
+    /// for this user, or not.
+    pub(super) fn lack_of_hardware(&self, wish: IsolationWish) -> Option<Failure> {
+        let state = match wish {
+            IsolationWish::Hardware => self.kvm(),
+            IsolationWish::EmulationOk => {
+                let known = self.kvm.get().cloned();
+                Ok(known.or_else(|| kvm_closed(Path::new(KVM_DEVICE)))?)
+            }
+        };
+        state.and_then(|state| accelerated(state, wish)).err()
     }
 
     /// For `doctor`.
@@ -45,24 +62,33 @@ impl Host {
     /// Whether a machine is started with hardware virtualisation; an error where its file demands it and it cannot be
     /// had, or where it is there but closed to this user.
     pub(super) fn accelerate(&self, wish: IsolationWish) -> Result<bool, Failure> {
-        let lacks = |message: String| Failure::new(Kind::HostLacks, "no_hardware_isolation", message);
-        let demanded = "the sandbox demands `isolation: hardware`";
-        let elsewhere = "run it on a host with KVM, or write `isolation: emulation-ok`";
-        match (self.kvm()?, wish) {
-            (KvmState::Usable, _) => Ok(true),
-            (KvmState::Denied { path, hint, .. }, _) => {
-                Err(lacks(format!("{} is there, and closed to you", path.display())).hint(hint))
-            }
-            (KvmState::Absent, IsolationWish::Hardware) => {
-                Err(lacks(format!("{demanded}, and this host has no {KVM_DEVICE}")).hint(elsewhere))
-            }
-            (KvmState::Unusable { reason }, IsolationWish::Hardware) => {
-                let message =
-                    format!("{demanded}, and this host's {KVM_DEVICE} cannot run a guest: {reason}");
-                Err(lacks(message).hint(elsewhere))
-            }
-            (KvmState::Absent | KvmState::Unusable { .. }, IsolationWish::EmulationOk) => Ok(false),
+        accelerated(self.kvm()?, wish)
+    }
+
+    /// Whatever this host is, as a test has it.
+    #[cfg(test)]
+    pub(in crate::cli) fn pretend_kvm(&self, state: KvmState) {
+        let _ = self.kvm.set(state);
+    }
+}
+
+fn accelerated(state: KvmState, wish: IsolationWish) -> Result<bool, Failure> {
+    let lacks = |message: String| Failure::new(Kind::HostLacks, "no_hardware_isolation", message);
+    let demanded = "the sandbox demands `isolation: hardware`";
+    let elsewhere = "run it on a host with KVM, or write `isolation: emulation-ok`";
+    match (state, wish) {
+        (KvmState::Usable, _) => Ok(true),
+        (KvmState::Denied { path, hint, .. }, _) => {
+            Err(lacks(format!("{} is there, and closed to you", path.display())).hint(hint))
         }
+        (KvmState::Absent, IsolationWish::Hardware) => {
+            Err(lacks(format!("{demanded}, and this host has no {KVM_DEVICE}")).hint(elsewhere))
+        }
+        (KvmState::Unusable { reason }, IsolationWish::Hardware) => {
+            let message = format!("{demanded}, and this host's {KVM_DEVICE} cannot run a guest: {reason}");
+            Err(lacks(message).hint(elsewhere))
+        }
+        (KvmState::Absent | KvmState::Unusable { .. }, IsolationWish::EmulationOk) => Ok(false),
     }
 }
 

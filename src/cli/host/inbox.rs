@@ -10,6 +10,7 @@ use crate::{
         output,
     },
     model::name::Name,
+    plan::grant::Grant,
     store::{Approval, Definition, How, Owner, Parked, Record, Rejection, approvals},
 };
 
@@ -88,6 +89,7 @@ impl Host {
             asked: definition.parked.iter().map(parked).collect(),
             by_yes: in_force().filter(|text| by_yes(text)).collect(),
             in_force: in_force().collect(),
+            by_default: by_default(definition).map(|grant| grant.to_string()).into_iter().collect(),
             committed: Vec::new(),
             approved: definition.approved.clone(),
             rejected: definition.rejected.clone(),
@@ -108,8 +110,9 @@ impl Host {
         let definition = known.definitions.get(&inbox.sandbox).cloned().unwrap_or_default();
         let wanted = definition.wanted.as_deref();
         let before = |grant: &String| definition.approved.iter().find(|approval| approval.grant == *grant);
-        // What was approved for a sandbox that is gone can be withdrawn, and be given an end.
-        if wanted.is_none() && !grants.iter().all(|grant| before(grant).is_some()) {
+        // Of a sandbox that is gone, what was approved can be withdrawn and be given an end, and what was refused taken back.
+        let refused = |grant: &String| definition.rejected.iter().any(|rejection| rejection.grant == *grant);
+        if wanted.is_none() && !grants.iter().all(|grant| before(grant).is_some() || refused(grant)) {
             return Err(Failure::new(
                 Kind::NotFound,
                 "nothing_asked",
@@ -176,4 +179,10 @@ impl Host {
     fn made_of(&self, owner: &Owner, name: &Name) -> Result<Option<Record>, Failure> {
         Ok(self.records_of(owner)?.into_iter().find(|record| record.name == *name))
     }
+}
+
+/// The isolation, where no file says what it shall be.
+fn by_default(definition: &Definition) -> Option<Grant> {
+    let written = definition.wanted.as_ref().is_some_and(|wanted| wanted.origins.contains_key("isolation"));
+    (!written).then_some(Grant::EmulationOk)
 }

@@ -114,24 +114,34 @@ impl Host {
     }
 
     fn fetch_secret(&self, binding: &SecretBinding, answers: &Answers) -> Result<OwnedFd, Failure> {
-        let missing = |message: String| Failure::new(Kind::HostLacks, "secret_missing", message);
+        let name = &binding.name;
+        let source = self.source_of(binding, answers).ok_or_else(|| self.no_source(name))?;
+        let config = BrokerConfig { name: name.clone(), home: self.home.clone(), source };
+        let value = self.run_broker(&config).map_err(|why| {
+            let message = format!("secret `{name}` could not be fetched: {why}");
+            Failure::new(Kind::HostLacks, "secret_missing", message)
+                .hint(format!("its source stands in {}", self.places.config.display()))
+        })?;
+        Ok(value)
+    }
+
+    /// Where the operator, or the answer at a first run, says that a value is.
+    pub(super) fn source_of(&self, binding: &SecretBinding, answers: &Answers) -> Option<SecretSource> {
         let name = &binding.name;
         // What was agreed to at a first run holds for the service as it is built in, and for nothing else of its name.
         let agreed = answers.keys.get(name) == Some(&true);
         let variable = kit::service_variable(binding).filter(|_| agreed);
         let answered = variable.map(|variable| SecretSource::Env { env: variable.to_owned() });
-        let Some(source) = self.config.secret_sources.get(name).or(answered.as_ref()) else {
-            return Err(missing(format!("secret `{name}` has no value")).hint(format!(
-                "say where it is in {}: `secrets: {{sources: {{{name}: {{env: VARIABLE}}}}}}` (or file:, command:)",
-                self.places.config.display()
-            )));
-        };
-        let config = BrokerConfig { name: name.clone(), home: self.home.clone(), source: source.clone() };
-        let value = self.run_broker(&config).map_err(|why| {
-            missing(format!("secret `{name}` could not be fetched: {why}"))
-                .hint(format!("its source stands in {}", self.places.config.display()))
-        })?;
-        Ok(value)
+        self.config.secret_sources.get(name).cloned().or(answered)
+    }
+
+    /// That nobody says where a value is.
+    pub(super) fn no_source(&self, name: &str) -> Failure {
+        let hint = format!(
+            "say where it is in {}: `secrets: {{sources: {{{name}: {{env: VARIABLE}}}}}}` (or file:, command:)",
+            self.places.config.display()
+        );
+        Failure::new(Kind::HostLacks, "secret_missing", format!("secret `{name}` has no value")).hint(hint)
     }
 
     fn run_broker(&self, config: &BrokerConfig) -> io::Result<OwnedFd> {

@@ -12,6 +12,7 @@ mod damaged;
 mod documents;
 mod edit;
 mod elsewhere;
+mod facts;
 mod hardware;
 mod inbox;
 mod kits;
@@ -35,7 +36,7 @@ pub(super) use self::documents::load_failure;
 pub use self::{account::user_name, documents::problems};
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     io,
@@ -54,6 +55,7 @@ use crate::{
     policy::fs as floor,
     store::{Owner, Places, Store, file::read_own},
     template::{self, Boot, Cache, EnsureError},
+    vmm::probe::KvmState,
 };
 
 /// How long a guest has to go down when its sandbox is removed: nothing on its disks is needed any more.
@@ -100,6 +102,8 @@ pub struct Host {
     user: String,
     /// Variables of this process that hold a key of a built-in service.
     keys: BTreeSet<String>,
+    /// What hardware virtualisation is good for here, once it was looked at.
+    kvm: OnceCell<KvmState>,
     /// Where this runs the machines of a template's build: what ends them with this command.
     lifeline: Option<root::Lifeline>,
     /// Whether there is a search path, on which the tools of packages may lie.
@@ -175,6 +179,7 @@ impl Host {
             homes,
             user: account.name,
             keys,
+            kvm: OnceCell::new(),
             lifeline: None,
             has_tools: env("PATH").is_some_and(|path| !path.is_empty()),
             locked: Cell::new(false),

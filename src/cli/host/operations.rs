@@ -322,7 +322,7 @@ impl Account for Host {
 }
 
 /// A source in words, and whether there is a value, where that can be told without running anything.
-fn describe(source: &SecretSource, home: &Path) -> (String, Option<bool>) {
+pub(super) fn describe(source: &SecretSource, home: &Path) -> (String, Option<bool>) {
     match source {
         SecretSource::Env { env } => {
             let present = std::env::var_os(env).is_some_and(|value| !value.is_empty());

@@ -100,6 +100,7 @@ impl Host {
             now: false,
             prune: false,
             at: None,
+            facts: BTreeMap::new(),
         };
         let known = self.store.approvals(owner).map_err(state_failure)?;
         let typed = known.definitions.get(wanted.name.as_str()).is_some_and(Definition::is_typed);

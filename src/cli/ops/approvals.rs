@@ -56,6 +56,9 @@ pub struct Inbox {
     /// Those of them that `--yes` would approve.
     #[serde(skip)]
     pub by_yes: Vec<String>,
+    /// Texts of grants that no file asks for: a default of ours does.
+    #[serde(skip)]
+    pub by_default: Vec<String>,
     /// What counts because a trusted ref says so.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "with_ids")]
     pub committed: Vec<FromRef>,

@@ -153,6 +153,8 @@ pub struct LockUpdate {
 pub struct Comparison {
     /// The earlier one as if it ran, the later one as what shall be.
     pub input: PlanInput,
+    /// Files that were read and say something else in the working tree.
+    pub edited: Vec<String>,
     /// Of the later files.
     pub warnings: Vec<String>,
     /// What the later commit's own file of approvals covers, by definition.

@@ -270,7 +270,15 @@ fn a_branch_that_widens() {
     stage.note("the branch's author writes down what it grants");
     let files = [("sandbox.yaml", HEAD), (".cofferdam/approvals.yaml", APPROVALS)];
     let approved = stage.commit("refs/heads/agent", &[head], &files);
+    for form in ["text", "md", "github"] {
+        stage.types(&format!("cofferdam plan --against main -o {form}"));
+    }
+    stage.note("what is not committed is not compared");
+    fs::write(stage.root.join("web/sandbox.yaml"), BASE).unwrap();
     stage.types("cofferdam plan --against main -o github");
+    fs::write(stage.root.join("web/sandbox.yaml"), HEAD).unwrap();
+    stage.types("cofferdam plan --against main -o github");
+    fs::remove_file(stage.root.join("web/sandbox.yaml")).unwrap();
     stage.note("the other way round: main narrows what the branch has");
     stage.head("main");
     let merged = stage.commit("refs/heads/main", &[main, approved], &[("sandbox.yaml", BASE)]);
@@ -281,12 +289,21 @@ fn a_branch_that_widens() {
     stage.head("first");
     stage.commit("refs/heads/first", &[empty], &[("sandbox.yaml", BASE)]);
     stage.types("cofferdam plan -f sandbox.yaml --against empty");
+    stage.note("its isolation is asked for by no file, so no file answers that; the rest it does");
+    let approvals = APPROVALS.replace("mount ~/datasets read", "\"net GET,HEAD registry:npm\"");
+    for approvals in [APPROVALS, &approvals] {
+        let files = [("sandbox.yaml", BASE), (".cofferdam/approvals.yaml", approvals)];
+        stage.commit("refs/heads/first", &[empty], &files);
+        stage.types("cofferdam plan -f sandbox.yaml --against empty -o github");
+    }
     stage.note("what cannot be answered");
     let wrong = BASE.replace("agent: shell", "agnt: shell");
     stage.commit("refs/heads/first", &[empty], &[("sandbox.yaml", &wrong)]);
     stage.types("cofferdam plan --against empty");
     stage.types("cofferdam plan --against empty --fail-on none");
     stage.types("cofferdam plan --against nowhere");
+    stage.types("cofferdam plan --against HEAD~7");
+    stage.types(&format!("cofferdam plan --against {}", "ab".repeat(20)));
     stage.types("cofferdam plan --against main");
     stage.head("main");
     let id = base.to_string();
@@ -295,7 +312,14 @@ fn a_branch_that_widens() {
     fs::remove_file(stage.git().join("objects").join(&approved[..2]).join(&approved[2..])).unwrap();
     fs::write(stage.git().join("shallow"), format!("{merged}\n")).unwrap();
     stage.types("cofferdam plan --against agent");
-
+    stage.git_file("config", "[remote \"origin\"]\n\turl = https://git.corp.example/acme/web\n");
+    for reference in
+        ["origin/main", "feature/x", "v1", "refs/remotes/origin/main", "refs/notes/x", "HEAD~5", "main~5"]
+    {
+        stage.types(&format!("cofferdam plan --against {reference}"));
+    }
+    stage.note("one step back is here, and nothing before it");
+    stage.types("cofferdam plan --against HEAD~1 -o github");
     stage.ends("against.txt");
 }
 

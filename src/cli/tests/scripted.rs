@@ -247,6 +247,7 @@ impl Approvals for Scripted {
         let (in_force, approved, rejected) = (vec![], vec![], vec![]);
         let (asked, committed) = (self.asked(), Vec::new());
         Ok(vec![Inbox {
+            by_default: Vec::new(),
             owner,
             place,
             sandbox,

@@ -6,7 +6,8 @@
 //! exit code that is not 0 as `[exit N]`. What ends with ` &` goes on until `$ kill %1`. `$ cp FROM TO` copies, `$ cat FILE` shows a
 //! file, `$ mkdir DIR` makes a folder to go on in, `$ # …` is a remark. A folder of the transcript's name holds the repository that
 //! it begins with. `$ publish X` is somebody else's: what the folder `NAME.kits/X` holds is the next commit of
-//! `https://kits.example/acme`. `$ git add FILE` tracks one. From `$ computer other` on, the cache is an empty one.
+//! `https://kits.example/acme`. `$ git add FILE` tracks one. From `$ computer other` on, the cache is an empty one; from
+//! `$ computer without-kvm` on, nothing runs on hardware.
 
 use std::{
     ffi::OsString,
@@ -23,6 +24,7 @@ use super::{
 use crate::cli::{Cli, context::Context, host::Host, ops::Documents, output::Output, prompt::Prompt};
 use crate::remote::stage;
 use crate::store::{Owner, Store};
+use crate::vmm::probe::KvmState;
 use clap::Parser as _;
 
 fn data() -> PathBuf {
@@ -73,6 +75,8 @@ pub(super) struct Stage {
     machines: Option<Machines>,
     /// Whether it goes on where nothing was fetched.
     elsewhere: bool,
+    /// What hardware virtualisation is good for.
+    kvm: KvmState,
 }
 
 impl Stage {
@@ -98,7 +102,16 @@ impl Stage {
             });
         let kits = beginning.with_extension("kits");
         stage::serve(&root.join("served"));
-        Self { _root: directory, root, folder, kits, made: Made::default(), machines, elsewhere: false }
+        Self {
+            _root: directory,
+            root,
+            folder,
+            kits,
+            made: Made::default(),
+            machines,
+            elsewhere: false,
+            kvm: KvmState::Usable,
+        }
     }
 
     fn play(&mut self, script: &str) -> String {
@@ -153,6 +166,10 @@ impl Stage {
                 self.elsewhere = true;
                 String::new()
             }
+            ("computer", [other]) if other == "without-kvm" => {
+                self.kvm = KvmState::Absent;
+                String::new()
+            }
             ("publish", [version]) => self.publish(version),
             ("git", [add, file]) if add == "add" => {
                 let mut index = git2::Index::open(&self.folder.join(".git/index")).unwrap();
@@ -182,8 +199,11 @@ impl Stage {
         let shown = shown.replace(self.root.join("home").to_str().unwrap(), "/home/ann");
         let shown = shown.replace(self.root.to_str().unwrap(), "");
         // Who ran it and when is no matter of the transcript.
-        let answered = regex_lite::Regex::new(r"by \S+ at \d{4}-\d\d-\d\dT[0-9:.]+Z").unwrap();
-        answered.replace_all(&shown, "by ann at [TIME]").into_owned()
+        let time = r"\d{4}(-|&#45;)\d\d(-|&#45;)\d\dT([0-9:.]|&#58;)+Z";
+        let answered = regex_lite::Regex::new(&format!(r"by \S+ at {time}")).unwrap();
+        let shown = answered.replace_all(&shown, "by ann at [TIME]").into_owned();
+        let fields = regex_lite::Regex::new(&format!(r#""by": "[^"]+",(\s+)"at": "{time}""#)).unwrap();
+        fields.replace_all(&shown, r#""by": "ann",$1"at": "[TIME]""#).into_owned()
     }
 
     fn keeper(&self, name: &str) -> FakeKeeper {
@@ -222,6 +242,7 @@ impl Stage {
             }
         };
         let host = Host::with(&env, &self.folder).unwrap();
+        host.pretend_kvm(self.kvm.clone());
         if cli.locked {
             Documents::demand_locked(&host);
         }

@@ -25,6 +25,7 @@ mod held;
 mod meet;
 mod parked;
 mod place;
+mod rank;
 mod reach;
 mod read;
 mod restrict;

@@ -37,6 +37,34 @@ pub enum Waits {
     Isolation(Grant),
 }
 
+impl Waits {
+    /// What a grant that cannot be left out keeps waiting.
+    #[must_use]
+    pub fn of(grant: &Grant) -> Option<Self> {
+        match grant {
+            Grant::Workspace { .. } => Some(Self::Workspace(grant.clone())),
+            Grant::EmulationOk => Some(Self::Isolation(grant.clone())),
+            _ => None,
+        }
+    }
+
+    /// That grant.
+    #[must_use]
+    pub const fn grant(&self) -> &Grant {
+        let (Self::Workspace(grant) | Self::Isolation(grant)) = self;
+        grant
+    }
+
+    /// The field that asks for it.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Workspace(_) => "workspace",
+            Self::Isolation(_) => "isolation",
+        }
+    }
+}
+
 /// Leaves out of `desired` what `approved` does not cover. Of what is partly covered the covered part stays: a folder
 /// that was approved for reading is mounted for reading.
 #[must_use]
@@ -55,11 +83,7 @@ pub fn restrict_by<'a>(desired: &'a Sandbox, approved: &[Source<'_>], ground: &G
     }
     let open: GrantSet = wanted.into_iter().map(|Granted { grant, .. }| grant).collect();
     let parked = approved.missing(&open);
-    let waits = parked.grants().iter().find_map(|grant| match grant {
-        Grant::Workspace { .. } => Some(Waits::Workspace(grant.clone())),
-        Grant::EmulationOk => Some(Waits::Isolation(grant.clone())),
-        _ => None,
-    });
+    let waits = parked.grants().iter().find_map(Waits::of);
     let mut sandbox = desired.clone();
     network(&mut sandbox, approved);
     sandbox.network.host_services.retain_mut(|service| keep_service(service, approved));

@@ -27,6 +27,12 @@ pub fn github(view: &View<'_>) -> String {
         add(&mut loud, "warning", "may now", &step.grants);
         add(&mut loud, "warning", "asks for", &step.parked);
         add(&mut quiet, "notice", "may no longer", &step.narrows);
+        for rejected in &step.rejected {
+            add(&mut quiet, "notice", "asks for what was rejected", std::slice::from_ref(&rejected.asked));
+        }
+        for lack in &step.lacks {
+            loud.push(annotation("warning", NOWHERE, step.name.as_str(), &lack.words()));
+        }
         for reason in &step.reasons {
             if let Reason::CreateOnly { field } = reason {
                 let text = format!("{field} is fixed when the sandbox is made");
@@ -40,7 +46,9 @@ pub fn github(view: &View<'_>) -> String {
     if more > 0 {
         loud.push(annotation("warning", NOWHERE, "cofferdam", &format!("{more} more are not shown")));
     }
-    loud.push(annotation("notice", NOWHERE, "cofferdam plan", &view.summary()));
+    let covered = if view.covered { format!("; {}", super::COVERED) } else { String::new() };
+    let summary = format!("{}{covered}", view.summary());
+    loud.push(annotation("notice", NOWHERE, "cofferdam plan", &summary));
     loud.concat()
 }
 

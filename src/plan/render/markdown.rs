@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use super::{
     View,
     escape::{code, prose, short},
-    text::place,
     widens,
 };
 use crate::plan::{Noted, Planned};
@@ -41,14 +40,17 @@ enum Detail {
 #[must_use]
 pub fn markdown(view: &View<'_>) -> String {
     let mut out = format!("{MARKER}\n");
-    let title = if view.plan.widens() {
-        "### Cofferdam: this permits more"
-    } else {
-        "### Cofferdam: permits no more"
+    let title = match (view.plan.widens(), view.covered) {
+        (true, true) => "### Cofferdam: this permits more, and its committed approvals cover that",
+        (true, false) => "### Cofferdam: this permits more",
+        (false, _) => "### Cofferdam: permits no more",
     };
     let _ = writeln!(out, "{title}\n");
     let against = view.against.map(|against| format!(" Compared with {}.", code(&short(against, TEXT_MAX))));
     let _ = writeln!(out, "{}.{}\n", view.summary(), against.unwrap_or_default());
+    if view.covered {
+        let _ = writeln!(out, "{}\n", prose(super::COVERED));
+    }
     for warning in view.warnings.iter().take(WARNINGS_MAX) {
         let _ = writeln!(out, "- {}", code(&short(warning, TEXT_MAX)));
     }
@@ -107,12 +109,12 @@ fn table(out: &mut String, word: &str, grants: &[Noted], detail: Detail) {
     let _ = writeln!(out, "| {word} | why | where |\n|---|---|---|");
     let mut rows: Vec<&Noted> = grants.iter().collect();
     if matches!(detail, Detail::Within(_)) {
-        rows.sort_by_key(|noted| attention(&noted.grant.to_string()));
+        rows.sort_by_key(|noted| noted.grant.rank());
     }
     let mut left = 0;
     for noted in rows {
         let why = if matches!(detail, Detail::Full) { cell(&noted.why) } else { String::new() };
-        let place = place(noted).map(|place| cell(&place)).unwrap_or_default();
+        let place = noted.place().map(|place| cell(&place)).unwrap_or_default();
         let row = format!("| {} | {why} | {place} |\n", cell(&both_ends(&noted.grant.to_string())));
         let has_room = match detail {
             Detail::Within(room) => out.chars().count() + row.chars().count() < room,
@@ -155,20 +157,4 @@ fn both_ends(text: &str) -> String {
     let begin: String = text.chars().take(TEXT_MAX / 2 - END).collect();
     let end: String = text.chars().skip(length - END).collect();
     format!("{begin}…{end}")
-}
-
-/// What a reviewer has to see first has the lowest number.
-fn attention(grant: &str) -> u8 {
-    let begins = |words: &[&str]| words.iter().any(|word| grant.starts_with(word));
-    let ends = |words: &[&str]| words.iter().any(|word| grant.ends_with(word));
-    if begins(&["net preset", "net tcp", "net tls"]) || ends(&[" write", " private"]) || grant.contains("**.")
-    {
-        0
-    } else if begins(&["secret", "mount", "workspace"]) {
-        1
-    } else if begins(&["net", "host-service"]) {
-        2
-    } else {
-        3
-    }
 }

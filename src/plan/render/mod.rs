@@ -18,7 +18,10 @@ pub use text::text;
 
 use serde_json::{Value, json};
 
-use super::{Action, Noted, Plan, Planned};
+use super::{
+    Action, Noted, Plan, Planned,
+    facts::{Refusal, Rejected},
+};
 
 /// A plan with what it was made for.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +32,13 @@ pub struct View<'a> {
     pub against: Option<&'a str>,
     /// What the files' author should know.
     pub warnings: &'a [String],
+    /// Whether the files themselves approve everything that widens.
+    pub covered: bool,
 }
+
+/// What that means.
+pub(super) const COVERED: &str = ".cofferdam/approvals.yaml of this branch covers what widens; on a host it counts only \
+                                  from a signed ref that its operator trusts";
 
 /// How serious what a step brings is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,18 +64,23 @@ impl View<'_> {
         let changing = count(&|step| step.action != Action::Nothing);
         let widening = count(&|step| widens(step));
         let waiting = count(&|step| !step.parked.is_empty());
-        let sandboxes = if total == 1 { "1 sandbox".to_owned() } else { format!("{total} sandboxes") };
+        let sandboxes = match total {
+            1 => "1 sandbox".to_owned(),
+            _ => format!("{total} sandboxes"),
+        };
         if changing == 0 && waiting == 0 {
             return format!("{sandboxes}, nothing changes");
         }
-        let mut parts = vec![sandboxes, format!("{changing} change")];
-        if widening > 0 {
-            parts.push(format!("{widening} widen"));
-        }
-        if waiting > 0 {
-            parts.push(format!("{waiting} wait for an approval"));
-        }
-        parts.join(", ")
+        let verb = |count: usize, one: &str, many: &str| {
+            (count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many }))
+        };
+        let parts = [
+            Some(sandboxes),
+            verb(changing, "changes", "change"),
+            verb(widening, "widens", "widen"),
+            verb(waiting, "waits for an approval", "wait for an approval"),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -88,6 +102,8 @@ pub fn json(view: &View<'_>) -> Value {
             "grants": noted(&step.grants),
             "narrows": noted(&step.narrows),
             "parked": noted(&step.parked),
+            "rejected": step.rejected.iter().map(rejected).collect::<Vec<_>>(),
+            "builds": step.builds,
             "reasons": step.reasons,
             "sessions": step.sessions,
             "generation": step.generation,
@@ -100,7 +116,31 @@ pub fn json(view: &View<'_>) -> Value {
         "changes": view.plan.changes_something(),
         "widens": view.plan.widens(),
         "pending": view.plan.is_pending(),
+        "covered": view.covered,
         "steps": view.plan.steps.iter().map(step).collect::<Vec<_>>(),
-        "warnings": view.warnings,
+        "warnings": warnings(view),
     })
+}
+
+/// A grant with what its file says of it, and with the answer.
+fn rejected(rejected: &Rejected) -> Value {
+    let mut value = serde_json::to_value(&rejected.asked).unwrap_or_default();
+    let Refusal { id, by, at } = &rejected.answer;
+    for (key, word) in [("id", id), ("by", by), ("at", at)] {
+        value[key] = json!(word);
+    }
+    value
+}
+
+/// What the files' author should know, and what the host does not have: each with its kind.
+fn warnings(view: &View<'_>) -> Vec<Value> {
+    let file = |message: &String| json!({ "kind": "file", "message": message });
+    let lacks = view.plan.steps.iter().flat_map(|step| {
+        step.lacks.iter().map(|lack| {
+            let mut value = serde_json::to_value(lack).unwrap_or_default();
+            value["sandbox"] = json!(step.name);
+            value
+        })
+    });
+    view.warnings.iter().map(file).chain(lacks).collect()
 }

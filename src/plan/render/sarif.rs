@@ -19,6 +19,7 @@ pub fn sarif(view: &View<'_>) -> Value {
     let rules = [
         rule("grant", "The sandbox may do more than before"),
         rule("parked", "The file asks for more than is approved"),
+        rule("rejected", "The file asks for what a person refused"),
         rule("narrow", "The sandbox may do less than before"),
         rule("create-only", "The field is fixed when a sandbox is made"),
     ];
@@ -62,6 +63,8 @@ fn results(step: &Planned) -> Vec<Value> {
     };
     let mut results = many("grant", "warning", "may now", &step.grants);
     results.extend(many("parked", "warning", "asks for", &step.parked));
+    let refused: Vec<Noted> = step.rejected.iter().map(|rejected| rejected.asked.clone()).collect();
+    results.extend(many("rejected", "note", "asks for what was rejected:", &refused));
     results.extend(many("narrow", "note", "may no longer", &step.narrows));
     results.extend(step.reasons.iter().filter_map(|reason| match reason {
         Reason::CreateOnly { field } => Some(json!({

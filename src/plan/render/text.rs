@@ -25,6 +25,9 @@ pub fn text(view: &View<'_>) -> String {
         let _ = write!(text, "compared with {}: ", visible(against));
     }
     let _ = writeln!(text, "{}", view.summary());
+    if view.covered {
+        let _ = writeln!(text, "{}", super::COVERED);
+    }
     text
 }
 
@@ -34,15 +37,9 @@ fn noted(text: &mut String, word: &str, grants: &[Noted]) {
         if !noted.why.is_empty() {
             let _ = write!(text, "  ({})", visible(&noted.why));
         }
-        if let Some(place) = place(noted) {
+        if let Some(place) = noted.place() {
             let _ = write!(text, "  {}", visible(&place));
         }
         text.push('\n');
     }
-}
-
-/// `file:line`, or the file.
-pub(super) fn place(noted: &Noted) -> Option<String> {
-    let file = noted.file.as_ref()?;
-    Some(noted.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")))
 }

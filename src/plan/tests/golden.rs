@@ -5,12 +5,14 @@ use std::path::Path;
 use super::planning::{allow, input, origin, running, sandbox};
 use crate::{
     model::{
-        desired::{Access, Mount, Sandbox},
+        desired::{Access, IsolationWish, Mount, Sandbox},
         secret::{Injection, SecretBinding},
         unit::Bytes,
     },
     plan::{
-        Plan, make,
+        Plan, PlanInput,
+        facts::{Facts, Lack, Refusal, Unbuilt},
+        make,
         render::{MARKDOWN_MAX, MARKER, View, github, json, markdown, sarif, text},
     },
 };
@@ -26,7 +28,7 @@ fn check(name: &str, found: &str) {
 }
 
 fn check_all(name: &str, plan: &Plan, against: Option<&str>) {
-    let view = View { plan, against, warnings: &[] };
+    let view = View { plan, against, warnings: &[], covered: false };
     let pretty = |value| format!("{}\n", serde_json::to_string_pretty(&value).expect("it is JSON"));
     check(&format!("{name}.txt"), &text(&view));
     check(&format!("{name}.md"), &markdown(&view));
@@ -45,13 +47,36 @@ fn mount(source: &str, why: &str) -> Mount {
     }
 }
 
-/// One of each: made, changed, narrowed, parked, waiting, gone.
+/// What was refused, and what the host does not have.
+fn answered(all: &mut PlanInput) {
+    let name = |name: &str| name.parse().expect("a name");
+    let answer = Refusal { id: "4be0643f1d98".into(), by: "ann".into(), at: "2026-01-02T03:04:05Z".into() };
+    for (definition, grant) in [("dev", "net * gist.example:443"), ("refused", "isolation emulation-ok")] {
+        let refused = [(grant.to_owned(), answer.clone())].into();
+        all.approvals.rejected.insert(name(definition), refused);
+    }
+    let hint = Some("say where it is".to_owned());
+    let lacks = vec![
+        Lack::Isolation { message: "this host has no /dev/kvm".to_owned(), hint: None },
+        Lack::Secret { secret: "github".into(), message: "secret `github` has no value".into(), hint },
+    ];
+    let facts = Facts { lacks, unbuilt: Unbuilt { packages: 2, steps: 1 } };
+    for definition in ["held", "lab", "refused", "web"] {
+        all.facts.insert(name(definition), facts.clone());
+    }
+}
+
+/// One of each: made, changed, narrowed, parked, rejected, waiting, moved, gone.
 fn several() -> Plan {
     let mut dev = sandbox("dev");
     dev.resources.cpus = 4;
     dev.network.rules = vec![allow("api.example"), allow("docs.example")];
+    dev.network.rules.push(allow("gist.example"));
     let (lab, mut fixed) = (sandbox("lab"), sandbox("fixed"));
     fixed.resources.disk = Bytes::gib(50);
+    let (mut held, mut refused, moved) = (sandbox("held"), sandbox("refused"), sandbox("moved"));
+    held.isolation = IsolationWish::EmulationOk;
+    refused.isolation = IsolationWish::EmulationOk;
     let mut web = sandbox("web");
     web.mounts.push(mount("/home/ann/datasets", "training data"));
     web.secrets.push(SecretBinding {
@@ -70,9 +95,15 @@ fn several() -> Plan {
     let mut renewed = sandbox("renewed");
     renewed.template.packages.push("jq".to_owned());
     renewed.network.rules.clear();
-    let mut all = input(vec![dev, fixed, lab.clone(), renewed, web], Vec::new());
-    let old = |name: &str| sandbox(name);
-    all.observed = ["dev", "fixed", "renewed", "gone"]
+    let mut all = input(vec![dev, fixed, held, lab.clone(), moved, refused, renewed, web], Vec::new());
+    let old = |name: &str| {
+        let mut old = sandbox(name);
+        if name == "moved" {
+            old.provenance.file = Some("/home/ann/web/a/sandbox.yaml".into());
+        }
+        old
+    };
+    all.observed = ["dev", "fixed", "renewed", "gone", "moved"]
         .iter()
         .zip(1..)
         .map(|(name, id)| running(&old(name), id))
@@ -80,7 +111,8 @@ fn several() -> Plan {
     all.observed.push(running(&lab, 9));
     all.sessions.insert(all.observed[2].id.clone(), 2);
     all.now = true;
-    all.approvals.definitions.retain(|name, _| name.as_str() != "dev");
+    answered(&mut all);
+    all.approvals.definitions.retain(|name, _| !["dev", "held", "refused"].contains(&name.as_str()));
     all.approvals.definitions.insert(
         "dev".parse().expect("a name"),
         ["net * api.example:443"]
@@ -118,7 +150,7 @@ fn hostile() -> Sandbox {
 fn a_hostile_file_shows_as_it_is() {
     let plan = make(&input(vec![hostile()], Vec::new()));
     check_all("hostile", &plan, Some("origin/main`<b>"));
-    let view = View { plan: &plan, against: None, warnings: &[] };
+    let view = View { plan: &plan, against: None, warnings: &[], covered: false };
     let markdown = markdown(&view);
     assert_eq!(markdown.matches("<!--").count(), 1, "only our marker");
     assert!(markdown.starts_with(MARKER));
@@ -144,14 +176,15 @@ fn a_comment_has_room() {
         it
     });
     let plan = make(&input(many.collect(), Vec::new()));
-    let markdown = markdown(&View { plan: &plan, against: None, warnings: &[] });
+    let markdown = markdown(&View { plan: &plan, against: None, warnings: &[], covered: false });
     assert!(markdown.chars().count() < MARKDOWN_MAX, "{}", markdown.chars().count());
     assert!(markdown.contains(" more are not shown: a comment has no room for them."), "{markdown}");
     assert!(markdown.contains("2000 sandboxes, 2000 change, 2000 widen"));
     let mut wide = sandbox("wide");
     wide.network.rules = (0..5_000).map(|number| allow(&format!("h{number}.example"))).collect();
     let plan = make(&input(vec![wide], Vec::new()));
-    let markdown = super::super::render::markdown(&View { plan: &plan, against: None, warnings: &[] });
+    let markdown =
+        super::super::render::markdown(&View { plan: &plan, against: None, warnings: &[], covered: false });
     assert!(
         markdown.contains(" more: `cofferdam plan` shows all** | | |"),
         "one step is shown, however long"
@@ -170,7 +203,7 @@ fn nothing_crowds_out_what_widens_most() {
         rule.why = "\u{1f600}".repeat(300);
     }
     let plan = make(&input(vec![crowded, sandbox("other")], Vec::new()));
-    let markdown = markdown(&View { plan: &plan, against: None, warnings: &[] });
+    let markdown = markdown(&View { plan: &plan, against: None, warnings: &[], covered: false });
     assert!(markdown.contains("&#42;&#42;&#46;evil&#46;example&#58;443"), "{markdown}");
     assert!(markdown.contains("#### <code>other</code>") && markdown.contains(" more: `cofferdam plan`"));
     assert!(markdown.chars().count() < MARKDOWN_MAX);

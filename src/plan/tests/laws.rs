@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 
-use super::planning::{allow, id, input, running, sandbox};
+use super::planning::{allow, id, input, origin, running, sandbox};
 use crate::{
     model::{
-        desired::{IsolationWish, Sandbox, Start},
+        desired::{IsolationWish, Sandbox, Start, Workspace, WorkspaceMode},
         name::Name,
         progress::Unfinished,
         status::Phase,
@@ -16,7 +16,8 @@ use crate::{
     },
     plan::{
         Action, Noted, PlanInput, Reason,
-        grant::{GrantSet, Held, granted, restrict},
+        facts::{Facts, Lack, Refusal, Unbuilt},
+        grant::{Grant, GrantSet, Held, granted, restrict},
         input_from, input_text, make,
     },
 };
@@ -25,7 +26,7 @@ fn any_sandbox() -> impl Strategy<Value = Sandbox> {
     let name = prop::sample::select(vec!["a", "b", "c", "d"]);
     let hosts =
         prop::collection::vec(prop::sample::select(vec!["x.example", "y.example", "z.example"]), 0..3);
-    (name, hosts, 1..4_u8, 1..3_u64, any::<[bool; 4]>()).prop_map(|(name, hosts, cpus, disk, flags)| {
+    (name, hosts, 1..4_u8, 1..3_u64, any::<[bool; 5]>()).prop_map(|(name, hosts, cpus, disk, flags)| {
         let mut sandbox = sandbox(name);
         sandbox.network.rules = hosts.into_iter().map(allow).collect();
         sandbox.resources.cpus = cpus;
@@ -39,6 +40,10 @@ fn any_sandbox() -> impl Strategy<Value = Sandbox> {
         if flags[2] {
             sandbox.isolation = IsolationWish::EmulationOk
         }
+        if flags[4] && cpus == 1 {
+            let (path, mode) = ("/home/ann/web".into(), WorkspaceMode::Direct);
+            sandbox.workspace = Some(Workspace { path, mode, origin: origin(3) });
+        }
         if flags[3] {
             sandbox.env.extend([("A".to_owned(), cpus.to_string())])
         }
@@ -49,7 +54,7 @@ fn any_sandbox() -> impl Strategy<Value = Sandbox> {
 fn any_input() -> impl Strategy<Value = PlanInput> {
     let desired = prop::collection::vec(any_sandbox(), 0..4);
     let observed = prop::collection::vec((any_sandbox(), any::<[bool; 5]>(), 0..3_u32), 0..4);
-    (desired, observed, any::<[bool; 3]>()).prop_map(|(desired, observed, flags)| {
+    (desired, observed, any::<[bool; 6]>()).prop_map(|(desired, observed, flags)| {
         let unique = |all: Vec<Sandbox>| -> Vec<Sandbox> {
             let by_name: BTreeMap<Name, Sandbox> = all.into_iter().map(|it| (it.name.clone(), it)).collect();
             by_name.into_values().collect()
@@ -57,6 +62,14 @@ fn any_input() -> impl Strategy<Value = PlanInput> {
         let mut made = input(unique(desired), Vec::new());
         if flags[0] {
             made.approvals.definitions.retain(|name, _| name.as_str() != "a")
+        }
+        if flags[3] {
+            refuse(&mut made, "b", flags[4]);
+        }
+        if flags[5] {
+            let lack = Lack::Isolation { message: "this host has no /dev/kvm".to_owned(), hint: None };
+            let facts = Facts { lacks: vec![lack], unbuilt: Unbuilt { packages: 1, steps: 0 } };
+            made.facts = made.desired.iter().map(|it| (it.name.clone(), facts.clone())).collect();
         }
         made.now = flags[1];
         made.prune = flags[2];
@@ -69,6 +82,8 @@ fn any_input() -> impl Strategy<Value = PlanInput> {
             // Often all of it is as it shall be: then nothing else hides what the planner makes of the rest.
             if let Some(wanted) = made.desired.iter().find(|it| alike && it.name == sandbox.name) {
                 sandbox = wanted.clone();
+            } else if sandbox.resources.cpus == 3 {
+                sandbox.provenance.file = Some("/home/ann/web/old.yaml".into());
             }
             let number = u8::try_from(number).unwrap_or_default();
             if suspended && sessions == 0 {
@@ -88,6 +103,18 @@ fn any_input() -> impl Strategy<Value = PlanInput> {
         }
         made
     })
+}
+
+/// Refuses all grants of a definition, or those that can be left out.
+fn refuse(input: &mut PlanInput, name: &str, some: bool) {
+    let Some(wanted) = input.desired.iter().find(|it| it.name.as_str() == name) else { return };
+    let grants = granted(wanted, &input.ground).into_iter().map(|it| it.grant);
+    let (kept, refused): (Vec<Grant>, Vec<Grant>) =
+        grants.partition(|grant| some && !matches!(grant, Grant::Net(_)));
+    let answer = Refusal { id: "0".into(), by: "ann".into(), at: "2026-01-01T00:00:00Z".into() };
+    let refused = refused.into_iter().map(|grant| (grant.to_string(), answer.clone())).collect();
+    input.approvals.rejected.insert(wanted.name.clone(), refused);
+    input.approvals.definitions.insert(wanted.name.clone(), kept.into_iter().collect());
 }
 
 /// The world as it is when a plan was carried out.
@@ -169,6 +196,48 @@ proptest! {
     }
 
     #[test]
+    fn a_refusal_changes_what_is_asked_and_nothing_that_is_done(input in any_input()) {
+        let mut unanswered = input.clone();
+        unanswered.approvals.rejected.clear();
+        let sorted = |mut texts: Vec<String>| {
+            texts.sort();
+            texts
+        };
+        for (step, before) in make(&input).steps.iter().zip(make(&unanswered).steps) {
+            prop_assert_eq!((step.action, &step.wanted), (before.action, &before.wanted));
+            let refused = input.approvals.rejected.get(&step.name);
+            let is_refused = |text: &String| refused.is_some_and(|refused| refused.contains_key(text));
+            let parked: Vec<String> = step.parked.iter().map(|it| it.grant.to_string()).collect();
+            let rejected: Vec<String> = step.rejected.iter().map(|it| it.asked.grant.to_string()).collect();
+            prop_assert!(!parked.iter().any(is_refused) && rejected.iter().all(is_refused));
+            let asked = before.parked.iter().map(|it| it.grant.to_string()).collect();
+            prop_assert_eq!(sorted([parked, rejected].concat()), sorted(asked));
+        }
+    }
+
+    #[test]
+    fn what_a_host_lacks_changes_nothing_that_is_done(input in any_input()) {
+        let mut elsewhere = input.clone();
+        elsewhere.facts.clear();
+        let (here, there) = (make(&input), make(&elsewhere));
+        prop_assert!(here.deeds().eq(there.deeds()));
+        for step in here.steps.iter().filter(|step| !step.would_start()) {
+            prop_assert!(step.lacks.is_empty() && step.builds.is_empty());
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_about_what_cannot_change(input in any_input()) {
+        for step in make(&input).steps {
+            let Some(it) = input.observed.iter().find(|it| it.recorded.name == step.name) else { continue };
+            let has: GrantSet = granted(&it.recorded, &input.ground).into_iter().map(|it| it.grant).collect();
+            let asked = step.parked.iter().map(|noted| &noted.grant);
+            let mut fixed = asked.filter(|grant| matches!(grant, Grant::Workspace { .. }));
+            prop_assert!(fixed.all(|grant| has.covers(grant)), "{:?}", step.parked);
+        }
+    }
+
+    #[test]
     fn a_saved_input_plans_the_same(input in any_input()) {
         let saved = input_from(input_text(&input).as_bytes()).expect("it was just written");
         prop_assert_eq!(make(&saved), make(&input));
@@ -185,7 +254,7 @@ fn decided(reason: &Reason) -> String {
 fn the_inputs_bring_every_decision_about_often() {
     let mut runner = TestRunner::deterministic();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for _ in 0..400 {
+    for _ in 0..800 {
         let input = any_input().new_tree(&mut runner).expect("nothing is filtered").current();
         for step in make(&input).steps {
             *counts.entry(format!("{:?}", step.action)).or_default() += 1;
@@ -205,9 +274,12 @@ fn the_inputs_bring_every_decision_about_often() {
         "UpdateLive",
         "busy",
         "createOnly",
+        "definitionMoved",
         "inSync",
         "orphaned",
         "parked",
+        "refused",
+        "rejected",
         "sessionsUnknown",
         "startOnDemand",
         "suspended",

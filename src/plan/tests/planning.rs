@@ -10,11 +10,13 @@ use crate::{
         name::{Name, SandboxId},
         progress::Unfinished,
         rule::{Addresses, During, Effect, HostPattern, Layer, NetworkRule, Origin, Ports, Protocol},
+        secret::{Injection, SecretBinding},
         status::Phase,
         unit::Bytes,
     },
     plan::{
         Action, Approvals, Observed, PlanInput, Reason,
+        facts::{Facts, Lack, Refusal, Unbuilt},
         grant::{GrantSet, Ground, Held, Waits, granted},
         input_from, input_text, make, plan_from, plan_text,
     },
@@ -83,7 +85,8 @@ pub(super) fn input(desired: Vec<Sandbox>, observed: Vec<Observed>) -> PlanInput
         sessions: BTreeMap::new(),
         silent: std::collections::BTreeSet::new(),
         suspended: std::collections::BTreeSet::new(),
-        approvals: Approvals { baseline: GrantSet::default(), definitions },
+        approvals: Approvals { definitions, ..Approvals::default() },
+        facts: BTreeMap::new(),
         now: false,
         prune: false,
         at: None,
@@ -273,6 +276,135 @@ fn a_sandbox_waits_for_what_cannot_be_left_out() {
     assert_eq!(step.action, Action::UpdateLive);
     let wanted = step.wanted.expect("its rules are no longer approved");
     assert_eq!((wanted.isolation, wanted.network.rules.len()), (IsolationWish::Hardware, 0));
+}
+
+#[test]
+fn what_was_refused_is_left_out_and_not_asked_for() {
+    let mut wanted = sandbox("dev");
+    wanted.isolation = IsolationWish::EmulationOk;
+    wanted.network.rules.push(allow("paste.example"));
+    let mut input = input(vec![wanted], Vec::new());
+    let answer = Refusal { id: "0123".into(), by: "ann".into(), at: "2026-01-02T03:04:05Z".into() };
+    let refuse = |input: &mut PlanInput, grants: &[&str]| {
+        let all = grants.iter().map(|grant| ((*grant).to_owned(), answer.clone())).collect();
+        input.approvals = Approvals::default();
+        input.approvals.baseline = ["net * api.example:443", "isolation emulation-ok"]
+            .iter()
+            .map(|it| it.parse().expect(it))
+            .collect();
+        input.approvals.rejected.insert("dev".parse().expect("a name"), all);
+    };
+    refuse(&mut input, &["net * paste.example:443"]);
+    let plan = make(&input);
+    let step = &plan.steps[0];
+    assert_eq!((step.action, step.reasons.as_slice()), (Action::Create, [Reason::Rejected].as_slice()));
+    assert!(!plan.is_pending() && step.parked.is_empty());
+    let words = step.consequences().join("\n");
+    assert!(words.contains("by ann at 2026-01-02T03:04:05Z: `cofferdam approve dev 0123` takes"), "{words}");
+    let (text, saved) = (plan_text(&plan), input_text(&input));
+    assert_eq!(plan_from(text.as_bytes()).expect("it was just written"), plan);
+    assert_eq!(make(&input_from(saved.as_bytes()).expect("it was just written")), plan, "replayed");
+    // What was approved by now counts, whatever was said before.
+    refuse(&mut input, &["net * api.example:443"]);
+    assert_eq!(make(&input).steps[0].reasons, [Reason::Parked]);
+    // What cannot be left out keeps all of it.
+    refuse(&mut input, &["isolation emulation-ok"]);
+    input.approvals.baseline = GrantSet::default();
+    let step = make(&input).steps.remove(0);
+    assert!(matches!(step.reasons.as_slice(), [Reason::Refused { .. }]), "{step:?}");
+    assert_eq!(step.headline(), "does not start, because its isolation was rejected");
+    assert_eq!((step.action, step.parked.len(), step.rejected.len()), (Action::Nothing, 2, 1));
+}
+
+#[test]
+fn nobody_is_asked_about_a_workspace_that_stays() {
+    let workspace = |mode| Some(Workspace { path: "/home/ann/web".into(), mode, origin: origin(3) });
+    let mut before = sandbox("dev");
+    before.workspace = workspace(WorkspaceMode::Read);
+    let mut wanted = before.clone();
+    wanted.workspace = workspace(WorkspaceMode::Direct);
+    let fixed = [Reason::CreateOnly { field: "workspace".to_owned() }];
+    let mut input = input(vec![before.clone()], vec![running(&before, 1)]);
+    input.desired = vec![wanted.clone()];
+    let step = make(&input).steps.remove(0);
+    assert_eq!((step.action, step.parked.len(), step.reasons.as_slice()), (Action::Nothing, 0, &fixed[..]));
+    assert!(step.consequences()[0].contains("`cofferdam rm dev` and apply"), "{:?}", step.consequences());
+    // A new one asks.
+    input.observed.clear();
+    assert_eq!(make(&input).steps[0].parked[0].grant.to_string(), "workspace . direct");
+    // What it has and nobody approves any more keeps it from being started, whatever the file says by now.
+    input.desired = vec![before];
+    input.observed = vec![running(&wanted, 1)];
+    input.observed[0].phase = Phase::Stopped;
+    let step = make(&input).steps.remove(0);
+    assert_eq!(
+        (step.action, step.parked[0].grant.to_string()),
+        (Action::Nothing, "workspace . direct".into())
+    );
+    assert_eq!(step.headline(), "stays as it is before its workspace is approved");
+}
+
+#[test]
+fn what_a_host_lacks_is_said_where_something_starts() {
+    let mut wanted = sandbox("dev");
+    wanted.template.packages = vec!["jq".to_owned()];
+    let lack = Lack::Secret { secret: "key".into(), message: "secret `key` has no value".into(), hint: None };
+    let facts = Facts { lacks: vec![lack.clone()], unbuilt: Unbuilt { packages: 1, steps: 2 } };
+    let mut input = input(vec![wanted.clone()], Vec::new());
+    input.facts.insert(wanted.name.clone(), facts);
+    let step = make(&input).steps.remove(0);
+    assert_eq!(
+        step.consequences(),
+        ["builds a template: 1 package, 2 steps", "warning: secret `key` has no value"]
+    );
+    // One that runs, and goes on, misses nothing.
+    input.observed = vec![running(&wanted, 1)];
+    let step = make(&input).steps.remove(0);
+    assert!(step.is_quiet() && step.lacks.is_empty(), "{step:?}");
+    // One that is started anew does not build, and one that gets a new disk does.
+    input.desired[0].resources.cpus += 1;
+    let step = make(&input).steps.remove(0);
+    assert_eq!((step.lacks.len(), step.builds.is_empty()), (1, true));
+    input.observed[0].recorded.template.packages.clear();
+    assert!(!make(&input).steps[0].builds.is_empty());
+    // What was refused is put in nowhere.
+    input.observed.clear();
+    let grant = "secret key → api.example".to_owned();
+    let answer = Refusal { id: "0".into(), by: "ann".into(), at: "2026-01-02T03:04:05Z".into() };
+    input.desired[0].secrets = vec![SecretBinding {
+        name: "key".into(),
+        env: None,
+        placeholder: "{alnum:32}".into(),
+        required: true,
+        inject: vec![Injection {
+            host: "api.example".into(),
+            port: 443,
+            header: "authorization".into(),
+            format: "{}".into(),
+        }],
+        origin: origin(7),
+    }];
+    assert_eq!(make(&input).steps[0].lacks, [lack]);
+    input.approvals.rejected.insert(wanted.name, [(grant, answer)].into());
+    assert_eq!(make(&input).steps[0].lacks, []);
+}
+
+#[test]
+fn a_definition_in_another_file_is_told() {
+    let mut before = sandbox("dev");
+    before.provenance.file = Some("/home/ann/web/a/sandbox.yaml".into());
+    let mut wanted = before.clone();
+    wanted.provenance.file = Some("/home/ann/web/b/sandbox.yaml".into());
+    wanted.template.packages.push("jq".to_owned());
+    let mut input = input(vec![wanted.clone()], vec![running(&before, 1)]);
+    let step = make(&input).steps.remove(0);
+    assert_eq!(step.action, Action::Replace);
+    let words = step.consequences().join("\n");
+    assert!(words.contains("its definition is in b/sandbox.yaml now, and was in a/sandbox.yaml"), "{words}");
+    input.observed[0].recorded.provenance.file = None;
+    assert!(make(&input).steps[0].consequences().join("\n").contains("was in no file"));
+    input.observed[0].recorded.provenance.file = wanted.provenance.file;
+    assert!(!make(&input).steps[0].consequences().join("\n").contains("its definition"));
 }
 
 #[test]

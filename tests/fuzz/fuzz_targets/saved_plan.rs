@@ -9,7 +9,7 @@ use cofferdam::plan::{
 use libfuzzer_sys::fuzz_target;
 
 fn shown(plan: &Plan) {
-    let view = View { plan, against: None, warnings: &[] };
+    let view = View { plan, against: None, warnings: &[], covered: false };
     for page in [text(&view), markdown(&view), github(&view)] {
         assert!(!page.contains(|sign: char| sign.is_control() && sign != '\n'), "{page:?}");
     }

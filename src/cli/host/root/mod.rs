@@ -13,6 +13,7 @@ mod approval;
 mod execute;
 mod follow;
 mod log;
+mod missing;
 mod shelf;
 mod steps;
 

@@ -98,6 +98,7 @@ impl Host {
             user: self.user.clone(),
             standing: self.standing.clone(),
             keys: Default::default(),
+            kvm: self.kvm.clone(),
             lifeline: Some(Lifeline::new().map_err(|error| local(&error))?),
             fetched: Default::default(),
             told: Default::default(),
