@@ -27,6 +27,8 @@ pub(super) struct Shape {
     pub(super) further: Further,
     /// Form of the keys.
     pub(super) key_form: Option<Form>,
+    /// Fewest keys.
+    pub(super) keys_min: usize,
     /// Items of a list.
     pub(super) items: Option<Box<Shape>>,
     /// Fewest items.
@@ -157,6 +159,7 @@ impl Compiler<'_> {
             }
             "propertyNames" => shape.key_form = self.shape(value, depth + 1)?.form,
             "items" => shape.items = Some(Box::new(self.shape(value, depth + 1)?)),
+            "minProperties" => shape.keys_min = size(value)?,
             "maxItems" => shape.items_max = Some(size(value)?),
             "minItems" => shape.items_min = size(value)?,
             "enum" => {

@@ -141,6 +141,9 @@ impl Validator<'_> {
                 (None, Further::None) => self.unknown_key(key, shape, path),
             }
         }
+        if entries.len() < shape.keys_min {
+            self.empty(shape, path, at);
+        }
         self.required(entries, shape, path, at);
         if !shape.choices.is_empty() {
             self.choice(entries, shape, path, at);
@@ -214,9 +217,7 @@ impl Validator<'_> {
 
     fn list(&mut self, items: &[Node], shape: &Shape, path: &Path<'_>, at: Span) {
         if items.len() < shape.items_min {
-            let message = format!("{} cannot be empty", path.name());
-            let problem = self.findings.at(Code::WrongValue, at, message);
-            self.findings.push(problem.help("write at least one entry, or remove the key"));
+            self.empty(shape, path, at);
         }
         if let Some((excess, max)) = shape.items_max.and_then(|max| Some((items.get(max)?, max))) {
             let message = format!("{} has at most {max} entries, here are {}", path.name(), items.len());
@@ -227,6 +228,22 @@ impl Validator<'_> {
         for (index, item) in items.iter().enumerate() {
             self.node(item, shape, &Path::Item(path, index), item.head());
         }
+    }
+
+    /// Reports a list or mapping that holds nothing: a reader could take it for nothing or for everything.
+    fn empty(&mut self, shape: &Shape, path: &Path<'_>, at: Span) {
+        let wanted = match shape.keys.is_empty() {
+            true => "at least one entry".to_owned(),
+            false => format!("at least one of {}", listed(shape.keys.keys().map(String::as_str))),
+        };
+        let help = match path {
+            Path::Item(..) => format!("write {wanted}, or remove the entry"),
+            _ => format!("write {wanted}, or remove the key"),
+        };
+        let problem = self.findings.at(Code::WrongValue, at, format!("{} cannot be empty", path.name()));
+        let about = shape.about.as_deref().filter(|_| shape.keys.is_empty());
+        let about = about.map(|about| format!(" ({})", one_line(about))).unwrap_or_default();
+        self.findings.push(problem.help(format!("{help}{about}")));
     }
 
     fn text(&mut self, text: &str, span: Span, shape: &Shape, path: &Path<'_>) {

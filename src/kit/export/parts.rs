@@ -180,7 +180,7 @@ fn rule(rule: &NetworkRule) -> Value {
         Some(set) => {
             value.insert(effect.to_owned(), set.as_str().into());
             if !set.starts_with("registry:") {
-                put(&mut value, "http", rule.http.iter().map(requests).collect());
+                put(&mut value, "http", http(&rule.http));
             }
         }
         None => {
@@ -198,7 +198,7 @@ fn rule(rule: &NetworkRule) -> Value {
             if let Some(protocol) = rule.protocol.filter(|protocol| Some(*protocol) != implied) {
                 value.insert("protocol".to_owned(), protocol_word(protocol).into());
             }
-            put(&mut value, "http", rule.http.iter().map(requests).collect());
+            put(&mut value, "http", http(&rule.http));
         }
     }
     if rule.addresses == Addresses::Private {
@@ -230,6 +230,14 @@ const fn protocol_word(protocol: Protocol) -> &'static str {
     }
 }
 
+/// What narrows to some requests. One entry that takes every request leaves nothing narrowed, and nothing is written.
+fn http(matched: &[HttpMatch]) -> Value {
+    match matched.iter().any(|one| one.methods.is_empty() && one.paths.is_empty()) {
+        true => json!([]),
+        false => matched.iter().map(requests).collect(),
+    }
+}
+
 fn requests(matched: &HttpMatch) -> Value {
     let mut value = Map::new();
     put(&mut value, "methods", json!(matched.methods));
@@ -241,7 +249,7 @@ pub(super) fn host_service(service: &HostService) -> Value {
     let mut value = Map::new();
     value.insert("name".to_owned(), service.name.as_str().into());
     value.insert("port".to_owned(), service.port.into());
-    put(&mut value, "http", service.http.iter().map(requests).collect());
+    put(&mut value, "http", http(&service.http));
     value.insert("why".to_owned(), service.why.as_str().into());
     Value::Object(value)
 }

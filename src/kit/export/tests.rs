@@ -8,7 +8,7 @@ use crate::{
         load::{LoadError, check},
         tests::{context, corpus, data, file, golden, trees},
     },
-    model::rule::{Layer, Origin},
+    model::rule::{HttpMatch, Layer, Origin},
 };
 
 fn load(text: &str) -> Vec<Sandbox> {
@@ -229,4 +229,16 @@ proptest::proptest! {
         }
         proptest::prop_assert_eq!(json_of(&nodes[0]), value);
     }
+}
+
+/// A state of an older version can hold what no file can say any more: it is written as what it meant.
+#[test]
+fn a_rule_that_narrows_to_every_request_is_written_without() {
+    let text = "apiVersion: cofferdam.dev/v1alpha1\nkind: Sandbox\nmetadata: {name: dev}\nspec:\n  agent: shell\n  workspace: {mode: read}\n  network:\n    rules: [{allow: a.vendor.example, http: [{methods: [GET]}], why: x}]\n    hostServices: [{name: m, port: 1, http: [{paths: [/a]}], why: x}]\n";
+    let mut dev = load(text).remove(0);
+    dev.network.rules[0].http.push(HttpMatch::default());
+    dev.network.host_services[0].http = vec![HttpMatch::default()];
+    let at = Folder { root: Path::new("/"), folder: Path::new("/") };
+    let written = yaml(&export(&dev, &Sandbox::smallest("bare"), at).document);
+    assert!(written.contains("a.vendor.example") && !written.contains("http:"), "{written}");
 }

@@ -1,11 +1,12 @@
 //! Lists: one after the other, identical entries folded.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     hash::Hash,
 };
 
-use super::{At, Join, Part, Placed, scalars};
+use super::{At, Join, Part, Placed, files, scalars};
 use crate::{
     kit::{
         findings::Findings,
@@ -38,7 +39,7 @@ pub(super) fn merge(merged: &mut Part, parts: &[&Part], join: Join, findings: &m
     merged.files = fold(
         parts,
         |part| &part.files,
-        |it| (&it.path, &it.content, it.merge == FileMerge::Json, it.mode, it.placeholders),
+        |it| (files::in_guest(&it.path), &it.content, it.merge == FileMerge::Json, it.mode, it.placeholders),
     );
     merged.ports = fold(parts, |part| &part.ports, |it| (it.guest, it.host, it.fixed));
     for part in parts {
@@ -74,42 +75,40 @@ fn step_key(step: &SetupStep) -> (&str, &str, u64, bool, Option<u16>) {
     (&step.name, &step.run, step.timeout_s, step.background, step.ready_port)
 }
 
-/// Reports one file's path or one port twice, and files that are too large together; keeps the first of each.
+/// Reports one file or one port twice, and files that are too large together; keeps the first of each.
 fn exclude(merged: &mut Part, findings: &mut Findings) {
-    let (mut paths, mut total) = (HashMap::new(), 0);
+    let mut total = 0;
     merged.files.retain(|file| {
         total += file.value.content.len();
         if total > FILES_MAX {
             let message = format!("the sandbox's files hold more than {} MiB together", FILES_MAX >> 20);
             let problem = file.at.problem(Code::TooLarge, message);
             findings.push(problem.help("fetch large files by a step of `setup.create`"));
-            return false;
         }
-        let message = || format!("the file {} stands twice", quoted(&file.value.path));
-        first(&mut paths, file.value.path.clone(), &file.at, Code::File, message, findings)
+        total <= FILES_MAX
     });
+    files::separate(&mut merged.files, findings, |file| Cow::Borrowed(&file.path));
     let mut numbers = HashMap::new();
     merged.ports.retain(|port| {
         let wanted = [Some(("guest", port.value.guest)), port.value.host.map(|host| ("host", host))];
-        wanted.into_iter().flatten().all(|(side, number)| {
-            let message = || format!("the {side} port {number} is published twice");
-            first(&mut numbers, (side, number), &port.at, Code::Port, message, findings)
-        })
+        wanted
+            .into_iter()
+            .flatten()
+            .all(|(side, number)| first(&mut numbers, (side, number), &port.at, findings))
     });
 }
 
-/// Whether `key` is new; else reports it.
-fn first<K: Hash + Eq>(
-    seen: &mut HashMap<K, At>,
-    key: K,
+/// Whether a port of that side is new; else reports it.
+fn first(
+    seen: &mut HashMap<(&'static str, u16), At>,
+    key: (&'static str, u16),
     at: &At,
-    code: Code,
-    message: impl Fn() -> String,
     findings: &mut Findings,
 ) -> bool {
     match seen.get(&key) {
         Some(other) if holds(Rule::Once) => {
-            let problem = at.problem(code, message()).label(format!("the other: {}", other.place()));
+            let message = format!("the {} port {} is published twice", key.0, key.1);
+            let problem = at.problem(Code::Port, message).label(format!("the other: {}", other.place()));
             findings.push(problem.help("keep one of the two"));
             false
         }

@@ -5,12 +5,13 @@
 //! |---|---|
 //! | scalars | last wins; two mixins that differ and nothing after them that decides: an error naming both lines |
 //! | maps, and lists of things with a name (secrets, host services) | by key, last wins; one key of two mixins: an error |
-//! | lists | one after the other, identical entries folded; one file's path or one port twice: an error |
+//! | lists | one after the other, identical entries folded; one file twice or beneath another, one port twice: an error |
 //! | deny | is among the rules, and no later rule removes one |
 //! | isolation | the strictest |
 //!
 //! Pure: takes contributions, yields one; says what clashes.
 
+mod files;
 mod lists;
 mod locked;
 mod part;
@@ -18,6 +19,7 @@ mod scalars;
 #[cfg(test)]
 mod tests;
 
+pub(super) use files::separate;
 pub(super) use locked::set_paths;
 pub(super) use part::{At, Part, Placed, Prompt, Rank};
 

@@ -1,6 +1,7 @@
 //! One sandbox, of the contributions that were put together.
 
 use std::{
+    borrow::Cow,
     cell::Cell,
     collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
@@ -16,7 +17,7 @@ use crate::{
         discover::SourceFile,
         document::Soundness,
         findings::Findings,
-        merge::{At, Part, Placed},
+        merge::{At, Part, Placed, separate},
         problem::{Code, quoted},
     },
     model::{
@@ -58,13 +59,18 @@ pub(in crate::kit) fn finish(whole: Whole<'_>, findings: &mut Findings) -> Optio
     let origins = origins(&whole);
     let workspace = workspace(&whole, findings);
     check_written(merged, &workspace, findings);
-    let Whole { name, labels, agent, agent_written, kits, merged, .. } = whole;
+    let Whole { name, labels, agent, agent_written, kits, mut merged, .. } = whole;
     let filling = Filling::new(&workspace.path);
     let fill = |text| filling.fill(text);
     let args: Vec<String> = value(merged.args).unwrap_or_default();
     let words = |own: Option<Placed<Vec<String>>>| {
         own.map(|own| own.value.into_iter().chain(args.clone()).map(fill).collect::<Vec<_>>())
     };
+    if merged.files.iter().any(|file| file.value.path.starts_with(text::WORKSPACE)) {
+        // Where the files of kits lie that go into the workspace is known only now.
+        let path = workspace.path.to_string_lossy();
+        separate(&mut merged.files, findings, |file| Cow::Owned(file.path.replace(text::WORKSPACE, &path)));
+    }
     let files = merged.files.into_iter().map(|Placed { value: mut file, .. }| {
         file.path = fill(file.path);
         if file.placeholders {

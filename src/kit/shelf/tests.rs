@@ -164,3 +164,30 @@ fn an_archive_reaches_nothing_of_the_repository() {
     );
     assert_eq!(repository.sandbox().files[0].content, b"inner");
 }
+
+/// Where a file of `files/workspace` lies is known when the workspace is.
+#[test]
+fn a_file_of_a_kit_and_one_of_the_sandbox_at_one_place_in_the_workspace_clash() {
+    for (kit, own, says) in [
+        ("a", "a", "are one file"),
+        ("a", "a/b", "lies beneath"),
+        ("a/b", "a", "lies beneath"),
+        ("a", "ab", ""),
+    ] {
+        let repository = Repository::new("shell", "./kits/review");
+        repository.write("kits/review/kit.yaml", format!("{MIXIN}  env: {{A: b}}\n").as_bytes());
+        repository.write(&format!("kits/review/files/workspace/{kit}"), b"of the kit");
+        let root = repository.0.path().canonicalize().unwrap();
+        let files = format!("  files: [{{path: {}/{own}, content: x}}]\n", root.display());
+        let sandbox = SANDBOX.replace("AGENT", "shell").replace("KITS", "./kits/review") + &files;
+        repository.write("sandbox.yaml", sandbox.as_bytes());
+        match says {
+            "" => assert_eq!(repository.sandbox().files.len(), 2),
+            _ => {
+                let wrong = repository.wrong();
+                assert!(wrong.len() == 1 && wrong[0].contains(says), "{kit} {own}: {wrong:?}");
+                assert!(wrong[0].starts_with("sandbox.yaml:8:"), "{wrong:?}");
+            }
+        }
+    }
+}

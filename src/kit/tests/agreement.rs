@@ -223,6 +223,79 @@ fn schemas_that_differ_from_the_parser_are_found_out() {
     assert!(disagree(&|schema| spec(schema, &|spec| spec["required"] = json!(["hosts", "env", "deny"]))) > 0);
 }
 
+/// Lists that hold nothing where they are empty. Every other list narrows something: empty it could be taken for
+/// nothing and for everything, and is an error.
+const EMPTY_IS_NOTHING: [&str; 26] = [
+    "args",
+    "baseline",
+    "create",
+    "delegate",
+    "deny",
+    "files",
+    "hide",
+    "hostConfig",
+    "hostServices",
+    "include",
+    "install",
+    "kits",
+    "locked",
+    "mounts",
+    "never",
+    "packages",
+    "ports",
+    "rules",
+    "run",
+    "secrets",
+    "sinks",
+    "start",
+    "tests",
+    "trust",
+    "upstreamCa",
+    "workspaces",
+];
+
+/// Keys of a schema that take an empty list, and are not known to hold nothing then.
+fn empty_lists(schema: &Value, found: &mut BTreeSet<String>) {
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        if property["type"] == "array" && property["minItems"] == json!(null) {
+            found.extend((!EMPTY_IS_NOTHING.contains(&key.as_str())).then(|| key.clone()));
+        }
+    }
+    match schema {
+        Value::Object(map) => map.values().for_each(|inner| empty_lists(inner, found)),
+        Value::Array(items) => items.iter().for_each(|inner| empty_lists(inner, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn an_empty_list_never_means_everything() {
+    for name in SchemaName::ALL {
+        let mut found = BTreeSet::new();
+        empty_lists(&schema(name), &mut found);
+        assert!(found.is_empty(), "{name:?}: {found:?} may be empty");
+    }
+    // The break: a list that lost its minimum is found out.
+    let (mut broken, mut found) = (schema(SchemaName::Sandbox), BTreeSet::new());
+    broken["$defs"]["Requests"]["properties"]["methods"].as_object_mut().unwrap().shift_remove("minItems");
+    empty_lists(&broken, &mut found);
+    assert_eq!(found, BTreeSet::from(["methods".to_owned()]));
+}
+
+#[test]
+fn an_entry_that_narrows_to_nothing_is_wrong_to_both() {
+    let published = Published::new();
+    let (mut tried, says) = (0, |text: &str| text.ends_with("/http/0: {}") || text.ends_with("/http: []"));
+    for (file, name, document) in documents() {
+        for (how, made) in changed(&document).into_iter().filter(|(how, _)| says(how)) {
+            assert!(!published.accepts(name, &made), "{file}{how}");
+            assert!(ours(name, &made).iter().any(|it| it.contains("cannot be empty")), "{file}{how}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 4, "{tried}");
+}
+
 /// Paths of all that a schema knows and this version carries out.
 fn known(shape: &Shape, path: &str, found: &mut BTreeSet<String>) {
     if shape.not_available || shape.refused.is_some() {

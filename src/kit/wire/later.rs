@@ -82,6 +82,7 @@ pub(in crate::kit) struct Limit {
 pub(in crate::kit) struct ServiceOptions {
     /// Only these repositories (not available yet).
     #[serde(default)]
+    #[schemars(length(min = 1))]
     repositories: Vec<String>,
 }
 

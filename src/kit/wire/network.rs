@@ -58,8 +58,9 @@ pub(in crate::kit) struct Rule {
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
     tls: Option<Later<TlsWord>>,
-    /// Narrows the rule to some requests.
+    /// Narrows the rule to some requests; all of them unless written.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub(in crate::kit) http: Vec<Requests>,
     /// Addresses that an allowed name may resolve to.
     #[serde(default)]
@@ -112,15 +113,18 @@ pub(in crate::kit) enum Addresses {
     Private,
 }
 
-/// Some requests: one of the methods and one of the paths; an empty list means all.
+/// Some requests: one of the methods and one of the paths.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub(in crate::kit) struct Requests {
-    /// Methods, upper-case.
+    /// Methods, upper-case; all of them unless written.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub(in crate::kit) methods: Vec<Method>,
-    /// Paths: segments, `*` for one of them, `**` for any number.
+    /// Paths: segments, `*` for one of them, `**` for any number; all of them unless written.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub(in crate::kit) paths: Vec<Spanned<PathPattern>>,
 }
 
@@ -133,8 +137,9 @@ pub(in crate::kit) struct HostService {
     /// Its port on the host's loopback.
     #[schemars(range(min = 1, max = 65535))]
     pub(in crate::kit) port: u16,
-    /// Narrows it to some requests.
+    /// Narrows it to some requests; all of them unless written.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub(in crate::kit) http: Vec<Requests>,
     /// What it is for.
     pub(in crate::kit) why: Reason,

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::rule::Origin;
 
+/// Home of the agent in every guest: what `~` stands for there.
+pub const AGENT_HOME: &str = "/home/agent";
+
 /// A file in the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -17,7 +17,7 @@ use super::{
 };
 
 pub use agent::{Agent, BuildStep, KitName, KitUse, Template};
-pub use guest::{File, FileMerge, PROMPT_MAX, Setup, SetupStep, Task};
+pub use guest::{AGENT_HOME, File, FileMerge, PROMPT_MAX, Setup, SetupStep, Task};
 pub use host::{Access, Mount, Port, Workspace, WorkspaceMode};
 
 /// One sandbox as it shall be.

@@ -318,6 +318,43 @@ pub(super) const TABLE: &[Row] = &[
         &[(A, "files: [{path: ~/.a, content: x}]"), (SANDBOX, "files: [{path: ~/.a, content: y}]")],
         &["! sandbox:7:18: the file `~/.a` stands twice [the other: a:6]"],
     ),
+    // A file is where the guest finds it, however its path is written; nothing lies beneath one.
+    row(
+        Rule::Folded,
+        &[(A, "files: [{path: ~/.a, content: x}]"), (B, "files: [{path: /home/agent/.a, content: x}]")],
+        &["files: ~/.a @ a:6"],
+    ),
+    row(
+        Rule::Once,
+        &[(A, "files: [{path: ~/.a, content: x}]"), (B, "files: [{path: /home/agent/.a, content: y}]")],
+        &["! b:6:18: `/home/agent/.a` and `~/.a` are one file [the other: a:6]"],
+    ),
+    row(
+        Rule::Once,
+        &[
+            (Base, "files: [{path: /home//agent/./a, content: x}]"),
+            (User, "files: [{path: ~/a, content: y}]"),
+        ],
+        &["! user:5:18: `~/a` and `/home/agent/a` are one file [the other: base:6]"],
+    ),
+    row(
+        Rule::Once,
+        &[(A, "files: [{path: ~/a, content: x}]"), (B, "files: [{path: /home/agent/a/b/c, content: x}]")],
+        &["! b:6:18: `/home/agent/a/b/c` lies beneath `~/a`, which is a file [the other: a:6]"],
+    ),
+    row(
+        Rule::Once,
+        &[(A, "files: [{path: /etc/a/b, content: x}]"), (SANDBOX, "files: [{path: /etc/a, content: x}]")],
+        &["! sandbox:7:18: `/etc/a/b` lies beneath `/etc/a`, which is a file [the other: a:6]"],
+    ),
+    row(
+        Rule::Lists,
+        &[
+            (A, "files: [{path: ~/a, content: x}]"),
+            (B, "files: [{path: ~/ab, content: x}, {path: /a, content: x}]"),
+        ],
+        &["files: /a @ b:6", "files: ~/a @ a:6", "files: ~/ab @ b:6"],
+    ),
     row(
         Rule::Once,
         &[(A, "ports: [{guest: 1}]"), (SANDBOX, "ports: [{guest: 1, host: 2}]")],

@@ -29,7 +29,7 @@ use super::{Keeper, errand, expand::expand_bytes, output::BoundedFile};
 use crate::{
     lifecycle::Event,
     model::{
-        desired::{File, FileMerge, Sandbox, SetupStep},
+        desired::{AGENT_HOME, File, FileMerge, Sandbox, SetupStep},
         rule::Origin,
         status::{Phase, SetupState, SetupStatus},
     },
@@ -43,8 +43,6 @@ use crate::{
 const FILE_LIMIT: Duration = Duration::from_secs(60);
 /// How long egress may take to withdraw rules; it closes connections and answers.
 const WITHDRAWAL_LIMIT: Duration = Duration::from_secs(30);
-/// Home of the agent in every guest.
-const AGENT_HOME: &str = "/home/agent";
 
 /// Why the set-up ended early.
 #[derive(Debug, thiserror::Error)]
