@@ -111,6 +111,7 @@ mod tests {
                 header: "authorization".into(),
                 format: "Bearer {}".into(),
             }],
+            why: String::new(),
             origin: crate::model::rule::Origin {
                 layer: crate::model::rule::Layer::Repository,
                 file: None,

@@ -22,6 +22,9 @@ pub struct SecretBinding {
     pub required: bool,
     /// Where it is injected, and nowhere else.
     pub inject: Vec<Injection>,
+    /// What it is for; of a service, what the service is.
+    #[serde(default)]
+    pub why: String,
     /// Where the binding stands.
     pub origin: Origin,
 }

@@ -193,7 +193,7 @@ fn build(step: &BuildStep) -> impl PartialEq + '_ {
 }
 
 fn secret(secret: &SecretBinding) -> impl PartialEq + '_ {
-    let SecretBinding { name, env, placeholder, required, inject, origin: _ } = secret;
+    let SecretBinding { name, env, placeholder, required, inject, why: _, origin: _ } = secret;
     (name, env, placeholder, required, inject)
 }
 

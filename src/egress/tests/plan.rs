@@ -68,6 +68,7 @@ pub fn secret(name: &str, host: &str, present: bool) -> EgressSecret {
             placeholder: String::new(),
             required: true,
             inject: vec![inject, bearer],
+            why: String::new(),
             origin: origin(),
         },
         placeholder: PLACEHOLDER.into(),

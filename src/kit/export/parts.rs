@@ -285,6 +285,7 @@ pub(super) fn secret(binding: &SecretBinding) -> Value {
         value.insert("required".to_owned(), false.into());
     }
     value.insert("inject".to_owned(), inject.into());
+    value.insert("why".to_owned(), binding.why.as_str().into());
     Value::Object(value)
 }
 

@@ -22,13 +22,13 @@ struct Row {
 const TABLE: &[Row] = &[
     Row {
         rule: Rule::SecretReaches,
-        says: "  secrets: [{name: key, env: KEY, inject: [{host: api.vendor.example, header: x-key}]}]\n  network: {rules: [{allow: vendor.example, why: x}]}\n",
+        says: "  secrets: [{name: key, env: KEY, inject: [{host: api.vendor.example, header: x-key}], why: x}]\n  network: {rules: [{allow: vendor.example, why: x}]}\n",
         wrong: &["8:20: no rule allows api.vendor.example:443, so the secret `key` could never be used"],
         mended: ("allow: vendor", "allow: api.vendor"),
     },
     Row {
         rule: Rule::SharedNames,
-        says: "  secrets: [{name: key, env: KEY, inject: [{host: github.io, header: x-key}]}]\n  network: {rules: [{allow: github.io, why: x}]}\n",
+        says: "  secrets: [{name: key, env: KEY, inject: [{host: github.io, header: x-key}], why: x}]\n  network: {rules: [{allow: github.io, why: x}]}\n",
         wrong: &[
             "8:20: the secret `key` goes to `github.io`, below which are names that anybody with an account there can have",
         ],

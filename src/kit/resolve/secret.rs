@@ -52,6 +52,7 @@ pub(in crate::kit) struct ServiceKit {
     env: Option<String>,
     placeholder: String,
     inject: Vec<Injection>,
+    why: String,
 }
 
 impl ServiceKit {
@@ -83,7 +84,8 @@ pub(in crate::kit) fn service(spec: &wire::Service, findings: &mut Findings) -> 
     if let Some(name) = &spec.env {
         env::refuse_reserved(&name.value.0, name.span, findings);
     }
-    Some(ServiceKit { env, placeholder: placeholder(spec.placeholder.as_ref(), findings)?, inject: inject? })
+    let placeholder = placeholder(spec.placeholder.as_ref(), findings)?;
+    Some(ServiceKit { env, placeholder, inject: inject?, why: spec.why.0.clone() })
 }
 
 /// Resolves the secrets of a document.
@@ -124,7 +126,7 @@ fn by_service(name: &str, span: Span, services: &Services, findings: &mut Findin
         let help = match similar(name, known()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(
-                "known are {}; for another host write {{name: …, env: …, inject: [{{host: …, header: …}}]}}",
+                "known are {}; for another host write {{name: …, env: …, inject: [{{host: …, header: …}}], why: …}}",
                 listed(known())
             ),
         };
@@ -137,21 +139,12 @@ fn by_service(name: &str, span: Span, services: &Services, findings: &mut Findin
         placeholder: service.placeholder.clone(),
         required: true,
         inject: service.inject.clone(),
+        why: service.why.clone(),
         origin: nowhere(),
     })
 }
 
 fn custom_secret(custom: &wire::Custom, findings: &mut Findings) -> Option<SecretBinding> {
-    if custom.inject.is_empty() {
-        let message = format!("the secret {} is injected nowhere", quoted(&custom.name.value.0));
-        let problem = findings.at(Code::MissingKey, custom.name.span, message);
-        findings.push(
-            problem.help(
-                "add `inject: [{host: api.example.com, header: authorization, format: \"Bearer {}\"}]`",
-            ),
-        );
-        return None;
-    }
     let inject: Option<Vec<_>> = custom
         .inject
         .iter()
@@ -166,6 +159,7 @@ fn custom_secret(custom: &wire::Custom, findings: &mut Findings) -> Option<Secre
         placeholder: placeholder(custom.placeholder.as_ref(), findings)?,
         required: custom.required.unwrap_or(true),
         inject: inject?,
+        why: custom.why.0.clone(),
         origin: nowhere(),
     })
 }

@@ -44,14 +44,12 @@ pub(in crate::kit) struct Custom {
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
     reveal: Option<Later<bool>>,
-    /// Where the value is put into requests, and nowhere else.
-    #[serde(default)]
+    /// Where the value is put into requests, and nowhere else: `[{host: api.example.com, header: authorization, format:
+    /// "Bearer {}"}]`.
     #[schemars(length(min = 1))]
     pub(in crate::kit) inject: Vec<Inject>,
     /// What the secret is for.
-    #[serde(default)]
-    #[expect(dead_code, reason = "for reviewers")]
-    why: Option<Reason>,
+    pub(in crate::kit) why: Reason,
     /// Not here: where a secret lies is the operator's to say.
     #[serde(default)]
     #[expect(dead_code, reason = "refused, with where it belongs")]
@@ -90,9 +88,8 @@ pub(in crate::kit) struct Service {
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
     deny: Option<Later<Vec<PathPattern>>>,
-    /// What the service is.
-    #[expect(dead_code, reason = "for reviewers")]
-    why: Reason,
+    /// What the service is: the reason of every secret that it takes.
+    pub(in crate::kit) why: Reason,
 }
 
 /// Header and value that carry a service's secret.

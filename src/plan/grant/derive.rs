@@ -62,7 +62,8 @@ pub fn granted<'a>(sandbox: &'a Sandbox, ground: &Ground) -> Vec<Granted<'a>> {
     }
     for secret in &sandbox.secrets {
         for place in &secret.inject {
-            all.push(plain(of_injection(&secret.name, place), Some(&secret.origin)));
+            let grant = of_injection(&secret.name, place);
+            all.push(Granted { grant, why: &secret.why, origin: Some(&secret.origin) });
         }
     }
     if let Some(workspace) = &sandbox.workspace {

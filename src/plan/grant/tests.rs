@@ -100,6 +100,7 @@ fn full() -> Sandbox {
         placeholder: "{alnum:32}".to_owned(),
         required: true,
         inject: vec![inject("github.com", "authorization"), inject("api.example", "x-api-key")],
+        why: "pull requests".to_owned(),
         origin: origin(),
     }];
     sandbox.workspace =

@@ -135,6 +135,7 @@ fn full() -> Sandbox {
                 header: "authorization".into(),
                 format: "Bearer {}".into(),
             }],
+            why: "the model".into(),
             origin: origin(7),
         }],
         ports: vec![Port { guest: 3000, host: Some(8080), fixed: true, origin: origin(8) }],

@@ -90,6 +90,7 @@ fn several() -> Plan {
             header: "authorization".to_owned(),
             format: "Bearer {}".to_owned(),
         }],
+        why: "pull requests".to_owned(),
         origin: origin(14),
     });
     let mut renewed = sandbox("renewed");

@@ -382,6 +382,7 @@ fn what_a_host_lacks_is_said_where_something_starts() {
             header: "authorization".into(),
             format: "{}".into(),
         }],
+        why: "the model".into(),
         origin: origin(7),
     }];
     assert_eq!(make(&input).steps[0].lacks, [lack]);

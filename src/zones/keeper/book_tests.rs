@@ -90,6 +90,7 @@ fn secret(form: &str) -> SecretBinding {
         placeholder: form.to_owned(),
         required: false,
         inject: Vec::new(),
+        why: String::new(),
         origin: origin(),
     }
 }

@@ -57,7 +57,7 @@ fn files_that_are_wrong_are_refused_at_their_line() {
 fn a_secret_without_a_value_keeps_the_sandbox_from_starting() {
     let home = Home::new("secret-missing");
     let secret = "  network: {rules: [{allow: \"a.test:443\", why: x}]}\n  \
-                  secrets: [{name: tickets, env: T, inject: [{host: a.test, header: authorization}]}]\n";
+                  secrets: [{name: tickets, env: T, inject: [{host: a.test, header: authorization}], why: x}]\n";
     std::fs::write(home.path("ws/sandbox.yaml"), format!("{HEAD}{secret}")).expect("ours");
     let error = home.run(&["apply", "--yes", "--wait", "-o", "json"]).refused(8);
     says(&error, &["tickets", "secret_missing", "sources"]);

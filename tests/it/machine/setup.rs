@@ -5,7 +5,7 @@ use super::{lifecycle::Machine, rig::Home};
 const SPEC: &str = r##"
   env: {GREETING: hello, FROM_ENV: "${{ secrets.tickets.placeholder }}"}
   secrets:
-    - {name: tickets, env: TICKETS_TOKEN, inject: [{host: api.test, header: authorization, format: "Bearer {}"}]}
+    - {name: tickets, env: TICKETS_TOKEN, inject: [{host: api.test, header: authorization, format: "Bearer {}"}], why: x}
   network: {rules: [{allow: "api.test:443", why: the key's host}]}
   files:
     - {path: ~/.npmrc, content: "token=${{ secrets.tickets.placeholder }}\n"}

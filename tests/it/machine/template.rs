@@ -68,7 +68,7 @@ fn a_template_is_built_once_and_stood_on_by_all_who_want_it() {
       - "rm -r /usr/share/zoneinfo; mkdir -p /home/agent/.tool; echo v1 > /home/agent/.tool/version; echo more >> /etc/built"
   env: {FLAVOUR: plain}
   network: {rules: [{allow: "api.test:443", why: the key's host}]}
-  secrets: [{name: tickets, env: TICKETS_TOKEN, inject: [{host: api.test, header: authorization, format: "Bearer {}"}]}]
+  secrets: [{name: tickets, env: TICKETS_TOKEN, inject: [{host: api.test, header: authorization, format: "Bearer {}"}], why: x}]
 "#;
     home.define("ws", "dev", spec);
     home.run(&["apply", "--yes", "--wait"]).ok();
@@ -163,7 +163,7 @@ fn a_step_reaches_what_the_sandbox_may_reach_and_nothing_else() {
         format!(
             "  template: {{run: [\"curl -sS -H 'authorization: Bearer x' https://open.test/ > /etc/open\", \"{run}\"]}}\n  network:\n    \
              rules: [{{allow: [\"open.test:443\", \"denied.test:443\"], why: a server}}]\n  secrets: [{{name: tickets, env: \
-             TICKETS_TOKEN, inject: [{{host: denied.test, header: authorization, format: \"Bearer {{}}\"}}]}}]\n"
+             TICKETS_TOKEN, inject: [{{host: denied.test, header: authorization, format: \"Bearer {{}}\"}}], why: x}}]\n"
         )
     };
     home.define("ws", "dev", &spec("curl -sSi --fail-with-body https://closed.test/"));
@@ -210,7 +210,7 @@ fn a_killed_build_leaves_nothing_that_runs_and_nothing_that_is_used() {
     let spec = |run: &str| {
         format!(
             "  template: {{run: [\"{run}\"]}}\n  network: {{rules: [{{allow: [\"held.test:80\", \"held.test:443\"], why: a server}}]}}\n  secrets: \
-             [{{name: tickets, env: TICKETS_TOKEN, inject: [{{host: held.test, header: authorization, format: \"Bearer {{}}\"}}]}}]\n"
+             [{{name: tickets, env: TICKETS_TOKEN, inject: [{{host: held.test, header: authorization, format: \"Bearer {{}}\"}}], why: x}}]\n"
         )
     };
     home.define("ws", "dev", &spec("curl -sSN http://held.test/hold"));

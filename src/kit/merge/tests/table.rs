@@ -382,9 +382,12 @@ pub(super) const TABLE: &[Row] = &[
         &[
             (
                 A,
-                "network: {rules: [{allow: a.vendor.example, why: x}]}\nsecrets: [{name: key, env: ONE, inject: [{host: a.vendor.example, header: x-key}]}]",
+                "network: {rules: [{allow: a.vendor.example, why: x}]}\nsecrets: [{name: key, env: ONE, inject: [{host: a.vendor.example, header: x-key}], why: x}]",
             ),
-            (Local, "secrets: [{name: key, env: TWO, inject: [{host: a.vendor.example, header: x-key}]}]"),
+            (
+                Local,
+                "secrets: [{name: key, env: TWO, inject: [{host: a.vendor.example, header: x-key}], why: x}]",
+            ),
         ],
         &["network.rules: allow a.vendor.example @ a:6", "secrets: key TWO @ local:5"],
     ),

@@ -159,7 +159,9 @@ pub(super) const MEANINGS: [Attack; 13] = [
     attack("secrets, and rules for other hosts", |size| {
         let heads = [("Sandbox", "s", "  agent: shell\n  secrets:\n"), ("Mixin", "m", "  env: {A: x}\n")];
         let secret: fn(usize) -> String = |n| {
-            format!("  - {{name: s{n}, env: S{n}, inject: [{{host: h{n}.vendor.example, header: x-key}}]}}\n")
+            format!(
+                "  - {{name: s{n}, env: S{n}, inject: [{{host: h{n}.vendor.example, header: x-key}}], why: x}}\n"
+            )
         };
         let mut text = halves(size / 2, heads, [secret, |_| "\n".into()]);
         let end = text.windows(3).rposition(|it| it == b"---").unwrap_or_default();
@@ -171,7 +173,9 @@ pub(super) const MEANINGS: [Attack; 13] = [
     attack("secrets that are named and not there", |size| {
         let head = document("Sandbox", "s", "  agent: shell\n  secrets:\n");
         let secret = |n| {
-            format!("  - {{name: s{n}, env: S{n}, inject: [{{host: h{n}.vendor.example, header: x-key}}]}}\n")
+            format!(
+                "  - {{name: s{n}, env: S{n}, inject: [{{host: h{n}.vendor.example, header: x-key}}], why: x}}\n"
+            )
         };
         let named = |n| format!("    E{n}: \"${{{{ secrets.t{n}.placeholder }}}}\"\n");
         [head.as_bytes(), &lines(size / 2, secret), b"  env:\n", &lines(size / 2, named)].concat()

@@ -79,6 +79,7 @@ const SPEC: &str = r#"
   secrets:
     - name: tickets
       env: TICKETS_TOKEN
+      why: tickets
       inject:
         - {host: api.test, header: authorization, format: "Bearer {}"}
         - {host: selfsigned.test, header: authorization, format: "Bearer {}"}
