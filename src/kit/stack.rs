@@ -15,7 +15,7 @@ use super::{
     lints,
     merge::{At, Join, Part, Placed, Rank, merge, set_paths},
     problem::{Code, quoted},
-    resolve::{Budget, Whole, check_policy, finish, sandbox_part},
+    resolve::{Budget, Whole, check_parts, check_policy, finish, sandbox_part},
     shelf::Shelf,
     wire::{
         envelope::{Document, OrgPolicyKind},
@@ -60,6 +60,7 @@ impl Stack<'_, '_> {
         let at = At { source: findings.source().clone(), span: metadata.name.span, layer: Layer::Repository };
         let here = self.shelf.around(file, Layer::Repository);
         let mut own = sandbox_part(&metadata.name.0, spec, Rank::Sandbox, &here, findings);
+        check_parts(&written.node, &here, findings);
         own.broken = written.soundness == Soundness::Partial;
         let mut labels = labels(written);
         let local = self.local(&metadata.name.0, file);
@@ -141,6 +142,7 @@ impl Stack<'_, '_> {
             let here = self.shelf.around(&beside.file, Layer::Repository);
             let spec = &written.document.spec;
             let mut part = sandbox_part(name, spec, Rank::Local, &here, &mut beside.read.findings);
+            check_parts(&written.node, &here, &mut beside.read.findings);
             part.broken = written.soundness == Soundness::Partial;
             part.sets = written.node.get("spec").map(|spec| set_paths(spec, true, &at)).unwrap_or_default();
             Local { part, at, agent: spec.agent.clone(), kits: spec.kits.clone(), labels: labels(written) }

@@ -11,7 +11,7 @@ use crate::kit::{
     merge::{At, Join, Part, Placed, merge, set_paths},
     near::{listed, similar},
     problem::{Code, quoted},
-    resolve::{agent_part, mixin_part},
+    resolve::{agent_part, check_parts, mixin_part},
     rule::{Rule, holds},
     schema::SchemaName,
     shape::{Further, Shape},
@@ -100,6 +100,7 @@ impl Shelf<'_> {
 
     fn said(&self, kit: &Kit, node: &Node, open: Vec<u32>, findings: &mut Findings) -> Option<Said> {
         let here = self.here(kit);
+        check_parts(node, &here, findings);
         if kit.kind == SchemaName::Agent {
             let read = typed_beside::<Document<AgentKind, Agent>>(node, kit.kind, open, findings)?;
             let part = agent_part(&kit.name, &read.spec, &here, findings);

@@ -9,7 +9,7 @@ use super::{
     argument::Argument,
     guest::{File, Port, Setup},
     kitref::KitRef,
-    later::{Cache, Later},
+    later::{Caches, Later},
     network::Network,
     sandbox::{Isolation, Mount, Resources, Template},
     secret::Secret,
@@ -63,7 +63,8 @@ pub(in crate::kit) struct Agent {
     pub(in crate::kit) ports: Vec<Spanned<Port>>,
     /// Folders of the sandbox's own.
     #[serde(default)]
-    caches: Option<Later<BTreeMap<String, Cache>>>,
+    #[schemars(extend("x-form" = "a name has 1 to 63 lower-case letters, digits and inner hyphens"))]
+    caches: Option<Later<Caches>>,
     /// The size of the machine unless the sandbox says otherwise.
     #[serde(default)]
     pub(in crate::kit) resources: Resources,
@@ -146,7 +147,8 @@ pub(in crate::kit) struct Mixin {
     pub(in crate::kit) ports: Vec<Spanned<Port>>,
     /// Folders of the sandbox's own.
     #[serde(default)]
-    caches: Option<Later<BTreeMap<String, Cache>>>,
+    #[schemars(extend("x-form" = "a name has 1 to 63 lower-case letters, digits and inner hyphens"))]
+    caches: Option<Later<Caches>>,
     /// The size of the machine unless the sandbox says otherwise.
     #[serde(default)]
     pub(in crate::kit) resources: Resources,

@@ -8,7 +8,11 @@ use std::{borrow::Cow, collections::BTreeMap, marker::PhantomData};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use super::text::Duration;
+use super::text::{
+    Asked, CommandWord, Duration, EnvName, Label, McpName, Method, Rate, RepositoryName, ServerName,
+    ServerUrl,
+};
+use crate::kit::spanned::OneOrMany;
 
 /// A value whose schema is that of `T` and which the validator refuses as not available yet.
 #[derive(Debug)]
@@ -64,26 +68,40 @@ pub(in crate::kit) enum TlsWord {
     Splice,
 }
 
+/// What becomes of changes that are not committed.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::kit) enum Uncommitted {
+    /// A person says which; without a terminal they stay (the default).
+    Ask,
+    /// They enter.
+    Include,
+    /// They stay on the host.
+    Leave,
+}
+
 /// How much may pass.
 #[derive(Debug, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub(in crate::kit) struct Limit {
     /// Bytes to the host, per time: `10MiB/d`.
     #[serde(default)]
-    upload: Option<String>,
+    upload: Option<Rate>,
     /// Bytes from the host, per time.
     #[serde(default)]
-    download: Option<String>,
+    download: Option<Rate>,
 }
 
 /// A part of a service.
 #[derive(Debug, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub(in crate::kit) struct ServiceOptions {
-    /// Only these repositories (not available yet).
+    /// Only these repositories.
     #[serde(default)]
     #[schemars(length(min = 1))]
-    repositories: Vec<String>,
+    repositories: Vec<RepositoryName>,
 }
 
 /// A folder of the sandbox's own that survives *replace*.
@@ -92,8 +110,21 @@ pub(in crate::kit) struct ServiceOptions {
 pub(in crate::kit) struct Cache {
     /// Who shares it.
     #[serde(default)]
-    scope: Option<String>,
+    scope: Option<CacheScope>,
 }
+
+/// Who shares a cache.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::kit) enum CacheScope {
+    /// Nobody (the default).
+    Sandbox,
+    /// Every sandbox of this repository.
+    Repository,
+}
+
+/// Caches by name.
+pub(in crate::kit) type Caches = BTreeMap<Label, Cache>;
 
 /// MCP servers.
 #[derive(Debug, JsonSchema)]
@@ -101,7 +132,43 @@ pub(in crate::kit) struct Cache {
 pub(in crate::kit) struct Mcp {
     /// By name.
     #[serde(default)]
-    servers: BTreeMap<String, Anything>,
+    #[schemars(extend("x-form" = "a server's name has 1 to 63 letters, digits, `_`, `.` and hyphens"))]
+    servers: BTreeMap<ServerName, McpServer>,
+}
+
+/// An MCP server, in the shape of `.mcp.json`: a program in the sandbox, or one that listens elsewhere.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["command"]}, {"required": ["url"]}]))]
+pub(in crate::kit) struct McpServer {
+    /// Program and arguments.
+    #[serde(default)]
+    command: Option<OneOrMany<CommandWord>>,
+    /// Further arguments.
+    #[serde(default)]
+    args: Vec<CommandWord>,
+    /// Environment variables.
+    #[serde(default)]
+    #[schemars(extend("x-form" = "a variable's name has letters, digits and underscores, and begins with no digit"))]
+    env: BTreeMap<EnvName, String>,
+    /// Where it listens.
+    #[serde(default)]
+    url: Option<ServerUrl>,
+    /// Names of the secrets that it may use.
+    #[serde(default)]
+    secrets: Vec<Label>,
+    /// Which of its tools the agent may call; all of them unless written.
+    #[serde(default)]
+    tools: Option<McpTools>,
+}
+
+/// Tools of an MCP server.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kit) struct McpTools {
+    /// Tools to allow; `*` stands for any part of a name.
+    #[schemars(length(min = 1))]
+    allow: Vec<McpName>,
 }
 
 /// When a sandbox stops and goes.
@@ -137,10 +204,10 @@ pub(in crate::kit) enum OnExit {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::kit) struct PolicyTest {
     /// A host, host:port or URL.
-    network: String,
+    network: Asked,
     /// The request's method.
     #[serde(default)]
-    method: Option<String>,
+    method: Option<Method>,
     /// The answer.
     expect: Expectation,
 }

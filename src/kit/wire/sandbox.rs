@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     guest::{File, Port, Setup, Task},
     kitref::KitRef,
-    later::{Cache, Later, Lifecycle, Mcp, PolicyTest},
+    later::{Caches, Later, Lifecycle, Mcp, PolicyTest, Uncommitted},
     network::Network,
     secret::Secret,
     text::{EnvName, PackageName, Reason, Size},
@@ -69,8 +69,9 @@ pub(in crate::kit) struct Sandbox {
     pub(in crate::kit) setup: Setup,
     /// Folders of the sandbox's own that survive *replace*.
     #[serde(default)]
+    #[schemars(extend("x-form" = "a name has 1 to 63 lower-case letters, digits and inner hyphens"))]
     #[expect(dead_code, reason = "refused until it is carried out")]
-    caches: Option<Later<BTreeMap<String, Cache>>>,
+    caches: Option<Later<Caches>>,
     /// What the sandbox may reach. Nothing is reachable that no rule allows.
     #[serde(default)]
     pub(in crate::kit) network: Network,
@@ -149,7 +150,7 @@ pub(in crate::kit) struct Workspace {
     /// What becomes of changes that are not committed.
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]
-    uncommitted: Option<Later<String>>,
+    uncommitted: Option<Later<Uncommitted>>,
     /// Ignored files that enter.
     #[serde(default)]
     #[expect(dead_code, reason = "refused until it is carried out")]

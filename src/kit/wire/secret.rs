@@ -162,7 +162,12 @@ impl JsonSchema for Secret {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let custom = generator.subschema_for::<Custom>();
-        let narrowed = generator.subschema_for::<Later<BTreeMap<String, ServiceOptions>>>();
+        let mut narrowed = generator.subschema_for::<Later<BTreeMap<Label, ServiceOptions>>>();
+        narrowed.insert("minProperties".to_owned(), 1.into());
+        narrowed.insert(
+            "x-form".to_owned(),
+            "a service's name has lower-case letters, digits and inner hyphens".into(),
+        );
         schemars::json_schema!({
             "description": "A secret that the agent may use without seeing it: a service's name, or all of it.",
             "anyOf": [{"type": "string", "x-form": "a service's name"}, custom, narrowed],

@@ -162,6 +162,48 @@ text!(
     200,
     "a message is one line of printable ASCII: denials are shown by every client"
 );
+text!(
+    /// Bytes per time: a size, a slash, and s, m, h or d.
+    Rate,
+    "^[1-9][0-9]{0,11} ?(KiB|MiB|GiB|TiB|kB|MB|GB|TB)/(s|m|h|d)$",
+    18,
+    "a rate is a size per s, m, h or d: 10MiB/d"
+);
+text!(
+    /// A repository of a service: its owner and its name.
+    RepositoryName,
+    "^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$",
+    200,
+    "a repository is its owner and its name: acme/web"
+);
+text!(
+    /// A name of an MCP server.
+    ServerName,
+    "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
+    63,
+    "a server's name has 1 to 63 letters, digits, `_`, `.` and hyphens"
+);
+text!(
+    /// A program or one of its arguments.
+    CommandWord,
+    "^[^\\x00]+$",
+    4096,
+    "a program or an argument is a text that is not empty"
+);
+text!(
+    /// Where an MCP server listens.
+    ServerUrl,
+    "^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?$",
+    2048,
+    "a server's address is a URL: https://mcp.example.com/v1"
+);
+text!(
+    /// What a test asks the policy about: a host, host:port or URL.
+    Asked,
+    "^(https?://(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?(/[!-~]*)?|(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?)$",
+    2048,
+    "write a host, host:port or URL: https://github.com/acme/web"
+);
 
 impl Duration {
     /// In milliseconds; none where that exceeds every use.
