@@ -9,6 +9,8 @@ use std::{
     rc::Rc,
 };
 
+use jiff::Timestamp;
+
 use super::{
     committed,
     failure::{Failure, Kind},
@@ -21,22 +23,22 @@ use crate::{
         Selection, Snapshot, Wanted,
     },
     model::{
-        desired::Sandbox,
-        name::SandboxId,
+        name::Name,
         registry::{Lookup, Registries, RegistryUrl},
-        status::Phase,
-        text::counted,
+        text::{counted, visible},
         unit::Bytes,
     },
     plan::{
-        Approvals, Observed, PlanInput,
-        grant::{GrantSet, Ground, Held, granted},
+        self,
+        grant::{GrantSet, Ground},
     },
     review::{CommitTree, History, HistoryError},
 };
 
 /// Most steps back that `REF~N` may go.
 const BACK_MAX: usize = 10_000;
+/// Least digits of an id that is not whole, as git has it.
+const ABBREVIATED_MIN: usize = 4;
 /// What stands for a home that nobody has: what a file names with `~` shows with it again.
 const HOME: &str = "/~";
 
@@ -73,27 +75,53 @@ pub(super) fn compare(
         _ => compared.history.merge_base(&head, &with).map_err(|error| compared.unread(&error))?,
     };
     let new = compared.files(&head)?;
-    let approved = new.approvals()?;
-    let after = new.load(if locked { LockUse::Only } else { LockUse::Prefer })?.map_err(load_failure)?;
+    let time = compared.history.time(&head).map_err(|error| compared.unread(&error))?;
+    let approved = new.approvals(time)?;
+    let after = new.load(if locked { LockUse::Only } else { LockUse::Prefer })?;
     let old = compared.files(&base)?;
     let before = old.load(LockUse::Prefer)?;
-    let warnings = warnings(before.as_ref().ok(), &after);
+    let after = match after {
+        Ok(after) => Some(after),
+        // The last of our files went with this branch.
+        Err(error) if is_nothing(&error) && !before.as_ref().is_err_and(is_nothing) => None,
+        Err(error) => return Err(load_failure(error)),
+    };
+    let mut warnings = warnings(before.as_ref().ok(), after.as_ref());
     let before = match before {
         Ok(before) => before.sandboxes,
-        // There were none yet.
-        Err(LoadError::Discover(DiscoverError::NothingHere(_) | DiscoverError::NotFound(_)))
-        | Err(LoadError::NoDocument { .. }) => Vec::new(),
-        Err(LoadError::Invalid(_)) => {
-            let message = format!(
-                "the files at {base}, where this branch began, are wrong, so nothing can be compared with them"
-            );
-            return Err(Failure::new(Kind::File, "base_invalid", message));
+        Err(error) => {
+            if !is_nothing(&error) {
+                warnings.insert(0, base_wrong(&base, &error));
+            }
+            Vec::new()
         }
-        Err(error) => return Err(Failure::from_error(Kind::File, "no_file", &error)),
     };
     let ground = Ground { root: compared.repository.root.clone(), home: HOME.into() };
-    let edited = new.edited();
-    Ok(Comparison { input: difference(ground, &before, after.sandboxes), warnings, approved, edited })
+    let after = after.map(|after| after.sandboxes).unwrap_or_default();
+    let plan = plan::compare(ground, &before, &after);
+    Ok(Comparison { plan, warnings, approved, edited: new.edited() })
+}
+
+/// Whether there are no files of ours.
+const fn is_nothing(error: &LoadError) -> bool {
+    matches!(
+        error,
+        LoadError::NoDocument { .. }
+            | LoadError::Discover(DiscoverError::NothingHere(_) | DiscoverError::NotFound(_))
+    )
+}
+
+/// That nothing can be compared with what this branch began with: it may be the branch that mends it.
+fn base_wrong(base: &str, error: &LoadError) -> String {
+    let first = match error {
+        LoadError::Invalid(problems) => problems.first().map(Problem::to_line),
+        _ => None,
+    };
+    let short = base.get(..12).unwrap_or(base);
+    format!(
+        "the files at {short}, where this branch began, are wrong, so everything here counts as new: {}",
+        first.unwrap_or_else(|| error.to_string())
+    )
 }
 
 /// The repository that the files lie in.
@@ -143,14 +171,29 @@ impl Compared<'_> {
     /// The commit that `HEAD`, a branch, a tag or an id names; `~N` and `^` go back.
     fn resolve(&self, written: &str) -> Result<String, Failure> {
         let (name, back) = split(written).ok_or_else(|| {
-            Failure::usage("reference", format!("`{written}` is not a reference"))
-                .hint("name a branch, a tag or a commit; ~N and ^ go back")
+            Failure::usage("reference", format!("`{}` is not a reference", visible(written)))
+                .hint("name a branch, a tag or a commit; ~N and ^ go back, other forms are not read")
         })?;
-        let Some(id) = self.repository.resolve(name) else {
-            return Err(if name == "HEAD" { no_commit() } else { self.missing(name) });
+        let id = match self.repository.resolve(name) {
+            Some(id) => id,
+            None if name == "HEAD" => return Err(no_commit()),
+            None => self.abbreviated(name)?.ok_or_else(|| self.missing(name))?,
         };
         self.history.commit(&id, back).map_err(|error| match error {
             HistoryError::Missing(_) => self.before_history(name, back),
+            error => self.unread(&error),
+        })
+    }
+
+    /// The commit whose id begins so.
+    fn abbreviated(&self, name: &str) -> Result<Option<String>, Failure> {
+        let looks = (ABBREVIATED_MIN..40).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if !looks {
+            return Ok(None);
+        }
+        self.history.abbreviated(name).map_err(|error| match error {
+            HistoryError::Ambiguous(_) => Failure::usage("reference", error.to_string()),
             error => self.unread(&error),
         })
     }
@@ -213,7 +256,9 @@ impl Compared<'_> {
             HistoryError::Unrelated(..) => self
                 .incomplete()
                 .unwrap_or_else(|| Failure::from_error(Kind::NotFound, "history", error)),
-            HistoryError::NoCommit(_) => Failure::from_error(Kind::NotFound, "history", error),
+            HistoryError::NoCommit(_) | HistoryError::Ambiguous(_) => {
+                Failure::from_error(Kind::NotFound, "history", error)
+            }
             HistoryError::Elsewhere(_) | HistoryError::Special(_) => unopened(error),
             HistoryError::Open(_) | HistoryError::Broken(_) => {
                 self.incomplete().unwrap_or_else(|| Failure::from_error(Kind::Failed, "history", error))
@@ -272,8 +317,9 @@ impl Files<'_> {
         self.complete().map(|()| loaded)
     }
 
-    /// The grants that the files themselves approve.
-    fn approvals(&self) -> Result<BTreeMap<crate::model::name::Name, GrantSet>, Failure> {
+    /// The grants that the files themselves approve, with their ends: what has ended when the commit was made approves
+    /// nothing, and what ends does not cover what does not.
+    fn approvals(&self, at: Timestamp) -> Result<BTreeMap<Name, GrantSet>, Failure> {
         let written = self.snapshot.tree.read(committed::FILE, committed::FILE_MAX);
         self.complete()?;
         let written = written.map_err(|reason| {
@@ -282,8 +328,7 @@ impl Files<'_> {
         })?;
         let written =
             written.map_or_else(|| Ok(committed::Written::default()), |bytes| committed::read(&bytes))?;
-        // Whether one of them has ended is for hosts to say.
-        Ok(written.definitions.into_iter().map(|(name, held)| (name, held.whole())).collect())
+        Ok(written.definitions.into_iter().map(|(name, held)| (name, held.with_ends(at))).collect())
     }
 
     /// The files that were read and say something else in the working tree: what is not committed is not compared.
@@ -305,7 +350,8 @@ impl Files<'_> {
 
 /// What the reader of a comparison should know: first what the lock files say otherwise, for a registry that is
 /// somewhere else by it is a rule that nobody wrote.
-fn warnings(before: Option<&Loaded>, after: &Loaded) -> Vec<String> {
+fn warnings(before: Option<&Loaded>, after: Option<&Loaded>) -> Vec<String> {
+    let Some(after) = after else { return Vec::new() };
     let nothing = kit::Lock::default();
     let lock = |loaded: &'_ Loaded| loaded.lock.clone().unwrap_or_default();
     let (old, new) = (before.map(lock).unwrap_or(nothing), lock(after));
@@ -347,41 +393,6 @@ fn named(folder: &Path, path: &Path) -> PathBuf {
     }
 }
 
-/// The base's sandboxes as if they ran, and everything that the head asks for as if it were approved: what is left is
-/// the difference.
-fn difference(ground: Ground, before: &[Sandbox], after: Vec<Sandbox>) -> PlanInput {
-    let observed = before.iter().zip(1_u64..).map(|(sandbox, number)| {
-        let bytes = number.to_be_bytes();
-        Observed {
-            id: SandboxId::from_bytes([bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]),
-            recorded: sandbox.clone(),
-            generation: 1,
-            phase: Phase::Running,
-            unfinished: None,
-            orphaned: false,
-            ports: BTreeSet::new(),
-        }
-    });
-    let all = |sandbox| -> Held { granted(sandbox, &ground).into_iter().map(|it| it.grant).collect() };
-    let definitions = after.iter().map(|sandbox| (sandbox.name.clone(), all(sandbox))).collect();
-    PlanInput {
-        scope: vec![ground.root.clone()],
-        observed: observed.collect(),
-        sessions: BTreeMap::new(),
-        silent: BTreeSet::new(),
-        suspended: BTreeSet::new(),
-        approvals: Approvals { definitions, ..Approvals::default() },
-        // No host is looked at.
-        facts: BTreeMap::new(),
-        now: true,
-        prune: false,
-        // What commits say is compared, not what of it has ended by now.
-        at: None,
-        desired: after,
-        ground,
-    }
-}
-
 /// `main~2^` is `main`, three back.
 fn split(written: &str) -> Option<(&str, usize)> {
     let (mut rest, mut back) = (written, 0_usize);
@@ -392,9 +403,21 @@ fn split(written: &str) -> Option<(&str, usize)> {
             let count = if count.is_empty() { 1 } else { count.parse().ok()? };
             (rest, back) = (before, back.checked_add(count)?);
         } else {
-            return (!rest.is_empty() && back <= BACK_MAX).then_some((rest, back));
+            return (is_name(rest) && back <= BACK_MAX).then_some((rest, back));
         }
     }
+}
+
+/// Whether a reference can have this name (git-check-ref-format(1)).
+fn is_name(text: &str) -> bool {
+    let sign = |sign: char| !sign.is_control() && !" ~^:?*[\\".contains(sign);
+    let part = |part: &str| !part.is_empty() && !part.starts_with(['.', '-']) && !part.ends_with(".lock");
+    text.chars().all(sign)
+        && text.split('/').all(part)
+        && !text.contains("..")
+        && !text.contains("@{")
+        && !text.ends_with('.')
+        && text != "@"
 }
 
 fn lost(object: &str) -> Failure {
@@ -424,6 +447,15 @@ mod tests {
             ("main~x", None),
             ("~1", None),
             ("", None),
+            ("HEAD@{1}", None),
+            (":/fix", None),
+            ("main..topic", None),
+            ("main...topic", None),
+            ("HEAD^2", None),
+            ("@", None),
+            ("a b", None),
+            ("a\\b", None),
+            ("feature/x.y@z", Some(("feature/x.y@z", 0))),
             ("main~99999999999999999999", None),
             ("main~10001", None),
         ] {

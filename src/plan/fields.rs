@@ -1,7 +1,7 @@
 //! Every field of a sandbox with its class. Where a field stands, and why, is no difference: a comment above a mount
 //! starts no machine anew.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use super::{Change, Class};
 use crate::model::{
@@ -54,6 +54,17 @@ pub(super) fn changes(from: &Sandbox, to: &Sandbox) -> Vec<Change> {
         .iter()
         .filter(|(field, _, differs)| differs(from, to) && (*field != "provenance" || elsewhere(from, to)));
     differing.map(|(field, class, _)| Change { field: Cow::Borrowed(*field), class: *class }).collect()
+}
+
+/// The same, with lists whose order says nothing in one order.
+pub(super) fn in_order(sandbox: &Sandbox) -> Sandbox {
+    let mut sandbox = sandbox.clone();
+    sandbox.network.rules.sort_by_cached_key(|it| format!("{:?}", rule(it)));
+    sandbox.network.host_services.sort_by_cached_key(|it| format!("{:?}", host_service(it)));
+    sandbox.ports.sort_by_cached_key(|it| format!("{:?}", port(it)));
+    sandbox.secrets.sort_by_cached_key(|it| format!("{:?}", secret(it)));
+    sandbox.files.sort_by(|left, right| left.path.cmp(&right.path));
+    sandbox
 }
 
 /// The fields that are fixed when a sandbox is made, and differ.
@@ -144,7 +155,7 @@ fn networks_differ(from: &Network, to: &Network) -> bool {
         || differ(host_services, &to.host_services, host_service)
 }
 
-fn rule(rule: &NetworkRule) -> impl PartialEq + '_ {
+fn rule(rule: &NetworkRule) -> impl PartialEq + fmt::Debug + '_ {
     let NetworkRule {
         until,
         effect,
@@ -162,12 +173,12 @@ fn rule(rule: &NetworkRule) -> impl PartialEq + '_ {
     ((effect, host, ports, protocol), (http, addresses, during, set, until))
 }
 
-fn host_service(service: &HostService) -> impl PartialEq + '_ {
+fn host_service(service: &HostService) -> impl PartialEq + fmt::Debug + '_ {
     let HostService { until, name, port, http, why: _, origin: _ } = service;
     (name, port, http, until)
 }
 
-fn port(port: &Port) -> impl PartialEq + '_ {
+fn port(port: &Port) -> impl PartialEq + fmt::Debug + '_ {
     let Port { guest, host, fixed, origin: _ } = port;
     (guest, host, fixed)
 }
@@ -192,7 +203,7 @@ fn build(step: &BuildStep) -> impl PartialEq + '_ {
     run
 }
 
-fn secret(secret: &SecretBinding) -> impl PartialEq + '_ {
+fn secret(secret: &SecretBinding) -> impl PartialEq + fmt::Debug + '_ {
     let SecretBinding { name, env, placeholder, required, inject, why: _, origin: _ } = secret;
     (name, env, placeholder, required, inject)
 }

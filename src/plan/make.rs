@@ -303,7 +303,7 @@ pub(super) fn noted(grants: &GrantSet, sources: &[Granted<'_>]) -> Vec<Noted> {
     grants.grants().iter().map(note).collect()
 }
 
-fn bare(name: Name, action: Action) -> Planned {
+pub(super) fn bare(name: Name, action: Action) -> Planned {
     Planned {
         name,
         id: None,

@@ -3,6 +3,7 @@
 //! Pure: the planner reads no file, no clock and no random number. Every field of a sandbox has a class: **live**
 //! fields are put in force while it runs, **restart** fields when it is started anew, **create-only** fields never.
 
+mod compare;
 pub mod facts;
 mod fields;
 mod file;
@@ -14,6 +15,7 @@ mod snapshot;
 mod tests;
 mod words;
 
+pub use compare::compare;
 pub use file::{FILE_MAX, FileError, input_from, input_text, plan_from, plan_text};
 pub use make::make;
 pub use snapshot::{Approvals, Noted, Plan, PlanInput, Planned, Reason, VERSION};

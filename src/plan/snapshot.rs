@@ -215,6 +215,11 @@ pub enum Reason {
         /// Its path in `spec`.
         field: String,
     },
+    /// In a comparison of definitions: the field counts for sandboxes that are made from now on.
+    ForNew {
+        /// Its path in `spec`.
+        field: String,
+    },
     /// Its document is gone.
     Orphaned,
     /// A pass that was interrupted is finished.
@@ -236,6 +241,13 @@ impl Planned {
     pub fn waits_for_sessions(&self) -> Option<&Reason> {
         let waits = |reason: &&Reason| matches!(reason, Reason::Busy { .. } | Reason::SessionsUnknown { .. });
         self.reasons.iter().find(waits)
+    }
+
+    /// Whether anything is done, or would be for a new one.
+    #[must_use]
+    pub fn changes_something(&self) -> bool {
+        let for_new = |reason: &Reason| matches!(reason, Reason::ForNew { .. });
+        self.action != Action::Nothing || self.reasons.iter().any(for_new)
     }
 
     /// Whether a person has taken it out of reconciling.
@@ -267,7 +279,7 @@ impl Plan {
     /// Whether anything is done.
     #[must_use]
     pub fn changes_something(&self) -> bool {
-        self.steps.iter().any(|planned| planned.action != Action::Nothing)
+        self.steps.iter().any(Planned::changes_something)
     }
 
     /// Whether something is permitted afterwards that is not now, or would be once it is approved.

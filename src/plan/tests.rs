@@ -1,3 +1,5 @@
+mod compare;
+mod crowded;
 mod fields;
 mod golden;
 mod laws;

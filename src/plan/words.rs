@@ -13,6 +13,7 @@ impl Planned {
     #[must_use]
     pub fn headline(&self) -> String {
         match self.action {
+            Action::Create if self.reasons.contains(&Reason::StartOnDemand) => "is new".to_owned(),
             Action::Create => "is made and started".to_owned(),
             Action::Start => "is started".to_owned(),
             Action::UpdateLive => "changes while it runs".to_owned(),
@@ -37,6 +38,9 @@ impl Planned {
         match reason {
             Reason::WaitingForApproval { waits } => {
                 Some(format!("{stays} before its {} is approved", waits.field()))
+            }
+            Reason::ForNew { .. } => {
+                Some("changes for new sandboxes; those that are there stay as they are".to_owned())
             }
             Reason::Refused { waits } => Some(format!("{stays}, because its {} was rejected", waits.field())),
             _ => None,
@@ -125,6 +129,11 @@ impl Planned {
             Reason::CreateOnly { field } => format!(
                 "{field} is fixed when a sandbox is made and stays; `cofferdam rm {name}` and apply, or give the new one another name"
             ),
+            Reason::ForNew { field } => {
+                format!(
+                    "{field} counts for sandboxes that are made from now on; those that are there keep theirs"
+                )
+            }
             Reason::RuleEnded { pattern, until, origin } => {
                 let place = match (&origin.file, origin.line) {
                     (Some(file), Some(line)) => format!("  {file}:{line}"),
@@ -142,6 +151,8 @@ impl Planned {
         self.action == Action::Nothing
             && self.parked.is_empty()
             && self.rejected.is_empty()
+            && self.grants.is_empty()
+            && self.narrows.is_empty()
             && matches!(self.reasons.as_slice(), [Reason::InSync | Reason::StartOnDemand])
             && self.changes.is_empty()
     }

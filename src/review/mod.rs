@@ -19,6 +19,7 @@ use std::{
 };
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
+use jiff::Timestamp;
 
 pub use signed::{Check, Checks, SignatureError};
 pub use tree::CommitTree;
@@ -58,6 +59,9 @@ pub enum HistoryError {
     /// There is no such object.
     #[error("the commit {0} is not in this repository")]
     Missing(String),
+    /// Several objects begin so.
+    #[error("several objects begin with {0}; write more of the id")]
+    Ambiguous(String),
     /// It is something else.
     #[error("{0} is no commit")]
     NoCommit(String),
@@ -143,6 +147,35 @@ impl History {
             }
             Ok((_, kind)) => Ok(kind),
             Err(error) if error.code() == ErrorCode::NotFound => Err(HistoryError::Missing(oid.to_string())),
+            Err(error) => Err(HistoryError::Broken(error)),
+        }
+    }
+
+    /// When the commit says that it was made. Whoever made it chose that.
+    ///
+    /// # Errors
+    /// When it cannot be read, or names no time that there is.
+    pub fn time(&self, commit: &str) -> Result<Timestamp, HistoryError> {
+        let oid = Oid::from_str(commit).map_err(|_| HistoryError::NoCommit(commit.to_owned()))?;
+        self.kind(oid)?;
+        let seconds = self.repository.find_commit(oid).map_err(HistoryError::Broken)?.time().seconds();
+        Timestamp::from_second(seconds)
+            .map_err(|_| HistoryError::Broken(git2::Error::from_str("a commit names no time that there is")))
+    }
+
+    /// The object that the beginning of an id names; none where nothing begins so.
+    ///
+    /// # Errors
+    /// When several begin so, or the objects cannot be read.
+    pub fn abbreviated(&self, beginning: &str) -> Result<Option<String>, HistoryError> {
+        let Ok(short) = Oid::from_str(beginning) else { return Ok(None) };
+        let odb = self.repository.odb().map_err(HistoryError::Broken)?;
+        match odb.exists_prefix(short, beginning.len()) {
+            Ok(whole) => Ok(Some(whole.to_string())),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) if error.code() == ErrorCode::Ambiguous => {
+                Err(HistoryError::Ambiguous(beginning.to_owned()))
+            }
             Err(error) => Err(HistoryError::Broken(error)),
         }
     }

@@ -235,20 +235,19 @@ fn alone(args: &Args, folder: &Path, locked: bool, elsewhere: Elsewhere) -> Resu
     }
     let reference = args.against.as_deref().unwrap_or("HEAD");
     let compared = compare(folder, &args.files.source(), reference, locked, elsewhere)?;
-    let plan = plan::make(&compared.input);
-    let approved = covers(&compared, &plan);
+    let approved = covers(&compared);
     let edited = |file: &String| {
         format!("{}: what the working tree has of it is not committed, and not compared", lines::line(file))
     };
     let talk = compared.edited.iter().map(edited).collect();
-    Ok(Planned { plan, warnings: compared.warnings, approved, talk })
+    Ok(Planned { plan: compared.plan, warnings: compared.warnings, approved, talk })
 }
 
 /// Whether the later commit's own file of approvals covers everything that is new. What it says of a whole set covers
 /// no host of it: the lock file that names one is written by the same hand. A definition that the file does not name is
 /// not covered.
-fn covers(compared: &Comparison, plan: &Plan) -> bool {
-    plan.steps.iter().all(|step| {
+fn covers(compared: &Comparison) -> bool {
+    compared.plan.steps.iter().all(|step| {
         let Some(approved) = compared.approved.get(&step.name) else { return step.grants.is_empty() };
         let by_host: GrantSet = approved.grants().iter().filter(|it| !it.is_of_a_set()).cloned().collect();
         step.grants.iter().all(|Noted { grant, file, .. }| {

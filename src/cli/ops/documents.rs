@@ -9,7 +9,7 @@ use crate::{
     cli::failure::Failure,
     kit::{Expansion, LockChange},
     model::{desired::Sandbox, name::Name, rule::Effect},
-    plan::{PlanInput, grant::GrantSet},
+    plan::{Plan, grant::GrantSet},
 };
 
 /// What files say, and what they name.
@@ -151,8 +151,8 @@ pub struct LockUpdate {
 /// Two commits of a repository: what the files of both say, and what was approved in the later one.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    /// The earlier one as if it ran, the later one as what shall be.
-    pub input: PlanInput,
+    /// What differs.
+    pub plan: Plan,
     /// Files that were read and say something else in the working tree.
     pub edited: Vec<String>,
     /// Of the later files.

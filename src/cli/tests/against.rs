@@ -380,3 +380,122 @@ spec:
     stage.types("cofferdam plan --against main");
     stage.ends("local.txt");
 }
+
+#[test]
+fn what_is_fixed_when_a_sandbox_is_made_widens_its_definition() {
+    let mut stage = Stage::new();
+    let base = stage.commit("refs/heads/main", &[], &[("sandbox.yaml", BASE)]);
+    let workspace = "workspace: {path: ., mode: read}";
+    for (branch, wider) in [
+        ("direct", "workspace: {path: ., mode: direct}"),
+        ("outside", "workspace: {path: ../data2, mode: direct}"),
+    ] {
+        let file = BASE.replace(workspace, wider);
+        let reference = format!("refs/heads/{branch}");
+        stage.head(branch);
+        stage.note(wider);
+        let wide = stage.commit(&reference, &[base], &[("sandbox.yaml", &file)]);
+        // A comment has the path in another spelling than a transcript can leave out.
+        let forms = if branch == "direct" { &["text", "md", "github"][..] } else { &["text", "github"] };
+        for form in forms {
+            stage.types(&format!("cofferdam plan --against main -o {form}"));
+        }
+        stage.note("and back");
+        stage.head("back");
+        stage.commit("refs/heads/back", &[wide], &[("sandbox.yaml", BASE)]);
+        stage.types(&format!("cofferdam plan --against {branch} --fail-on change"));
+    }
+    stage.note("a definition that nothing is made of by itself");
+    let demand = BASE.replace("  agent: shell", "  agent: shell\n  start: onDemand");
+    let empty = stage.commit("refs/heads/empty", &[], &[("README.md", "")]);
+    stage.head("demand");
+    stage.commit("refs/heads/demand", &[empty], &[("sandbox.yaml", &demand)]);
+    stage.types("cofferdam plan --against empty -o github");
+    stage.ends("workspace.txt");
+}
+
+#[test]
+fn what_says_the_same_is_no_change() {
+    let mut stage = Stage::new();
+    let base = stage.commit("refs/heads/main", &[], &[("sandbox.yaml", BASE)]);
+    stage.head("agent");
+    stage.note("only another file changed");
+    stage.commit("refs/heads/agent", &[base], &[("sandbox.yaml", BASE), ("README.md", "more")]);
+    stage.types("cofferdam plan --against main --fail-on change");
+    stage.types("cofferdam plan --against main --fail-on change -o md");
+    stage.note("a comment, an empty line, another order, another reason");
+    let acme = "      - {allow: \"**.acme.example:443\", why: our services}\n";
+    let moved = format!("{}\n{acme}", BASE.replace(acme, "").replace("  network:", "\n  # ours\n  network:"));
+    let moved = moved.replace("why: dependencies", "why: what we build with");
+    stage.commit("refs/heads/agent", &[base], &[("sandbox.yaml", &moved)]);
+    stage.types("cofferdam plan --against main --fail-on change");
+    stage.note("a processor more is one");
+    let more = format!("{BASE}  resources: {{cpus: 3}}\n");
+    stage.commit("refs/heads/agent", &[base], &[("sandbox.yaml", &more)]);
+    stage.types("cofferdam plan --against main --fail-on change");
+    stage.ends("same.txt");
+}
+
+#[test]
+fn an_approval_that_ends_covers_what_ends() {
+    let mut stage = Stage::new();
+    let base = stage.commit("refs/heads/main", &[], &[("sandbox.yaml", BASE)]);
+    stage.head("agent");
+    let rule = |until: &str| format!("{BASE}      - {{allow: e.example, why: x{until}}}\n");
+    let approvals = |entry: &str| {
+        format!("apiVersion: cofferdam.dev/v1alpha1\nkind: Approvals\nspec:\n  dev: [{entry}]\n")
+    };
+    // Commits of this stage are made in 1970.
+    for (until, entry) in [
+        ("", "net * e.example:443"),
+        ("", "{grant: \"net * e.example:443\", until: 2030-12-31}"),
+        (", until: 2030-12-31", "{grant: \"net * e.example:443\", until: 2030-12-31}"),
+        (", until: 2031-01-31", "{grant: \"net * e.example:443\", until: 2030-12-31}"),
+        (", until: 1969-01-31", "{grant: \"net * e.example:443\", until: 1969-12-31}"),
+    ] {
+        stage.note(&format!("e.example{until}; approved: {entry}"));
+        let (file, approved) = (rule(until), approvals(entry));
+        let files = [("sandbox.yaml", file.as_str()), (".cofferdam/approvals.yaml", approved.as_str())];
+        stage.commit("refs/heads/agent", &[base], &files);
+        stage.types("cofferdam plan --against main -o github");
+    }
+    stage.ends("ends.txt");
+}
+
+#[test]
+fn files_that_go_and_files_that_are_mended_are_planned() {
+    let mut stage = Stage::new();
+    let base = stage.commit("refs/heads/main", &[], &[("sandbox.yaml", BASE)]);
+    stage.head("gone");
+    stage.note("the last file of ours is deleted");
+    stage.commit("refs/heads/gone", &[base], &[("README.md", "")]);
+    stage.types("cofferdam plan --against main");
+    stage.types("cofferdam plan -f sandbox.yaml --against main -o github --fail-on change");
+    stage.types("cofferdam plan -f nowhere.yaml --against main");
+    stage.note("what this branch began with is wrong, and this branch mends it");
+    let wrong = BASE.replace("agent: shell", "agnt: shell");
+    let wrong = stage.commit("refs/heads/wrong", &[base], &[("sandbox.yaml", &wrong)]);
+    stage.head("mended");
+    stage.commit("refs/heads/mended", &[wrong], &[("sandbox.yaml", BASE)]);
+    stage.types("cofferdam plan --against wrong");
+    stage.types("cofferdam plan --against wrong -o md");
+    stage.note("deleted instead");
+    stage.commit("refs/heads/mended", &[wrong], &[("README.md", "")]);
+    stage.types("cofferdam plan --against wrong");
+    stage.ends("mended.txt");
+}
+
+#[test]
+fn references_that_are_none_are_told() {
+    let mut stage = Stage::new();
+    let base = stage.commit("refs/heads/main", &[], &[("sandbox.yaml", BASE)]);
+    stage.head("main");
+    for written in ["HEAD@{1}", ":/fix", "main..topic", "main...topic", "HEAD^2"] {
+        stage.types(&format!("cofferdam plan --against {written}"));
+    }
+    let id = base.to_string();
+    stage.note("the beginning of an id");
+    stage.types(&format!("cofferdam plan --against {}", &id[..7]));
+    stage.types("cofferdam plan --against abcdef0");
+    stage.ends("references.txt");
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Grant, GrantSet};
+use super::{Grant, GrantSet, Net};
 use crate::model::end::End;
 
 /// Grants with their ends.
@@ -44,10 +44,34 @@ impl Held {
         self
     }
 
+    /// The grants, each with its end as part of it, as a rule has it. What has ended by `at` is none of them, nor what
+    /// ends and has no text that says so: a folder for a week is no folder for ever.
+    #[must_use]
+    pub fn with_ends(&self, at: Timestamp) -> GrantSet {
+        let counting = self.sources().filter(|(end, _)| end.is_none_or(|end| !end.is_over(at)));
+        let bounded = |(end, set): Source<'_>| -> Vec<Grant> {
+            set.grants().iter().filter_map(|grant| grant.until(end)).collect()
+        };
+        counting.flat_map(bounded).collect()
+    }
+
     /// The grants, whenever they end.
     #[must_use]
     pub fn whole(&self) -> GrantSet {
         self.sources().flat_map(|(_, set)| set.grants()).cloned().collect()
+    }
+}
+
+impl Grant {
+    /// The same until `end`, if that can be said of it.
+    fn until(&self, end: Option<End>) -> Option<Self> {
+        let bounded = |net: &Net| Net { until: End::earlier(net.until, end), ..net.clone() };
+        match self {
+            _ if end.is_none() => Some(self.clone()),
+            Self::Net(net) => Some(Self::Net(bounded(net))),
+            Self::Ask(net) => Some(Self::Ask(bounded(net))),
+            _ => None,
+        }
     }
 }
 

@@ -44,7 +44,8 @@ pub fn github(view: &View<'_>) -> String {
     let more = loud.len().saturating_sub(ANNOTATIONS_MAX);
     loud.truncate(ANNOTATIONS_MAX);
     if more > 0 {
-        loud.push(annotation("warning", NOWHERE, "cofferdam", &format!("{more} more are not shown")));
+        let verb = if more == 1 { "is" } else { "are" };
+        loud.push(annotation("warning", NOWHERE, "cofferdam", &format!("{more} more {verb} not shown")));
     }
     let covered = if view.covered { format!("; {}", super::COVERED) } else { String::new() };
     let summary = format!("{}{covered}", view.summary());

@@ -19,7 +19,7 @@ pub use text::text;
 use serde_json::{Value, json};
 
 use super::{
-    Action, Noted, Plan, Planned,
+    Noted, Plan, Planned,
     facts::{Refusal, Rejected},
 };
 
@@ -61,7 +61,7 @@ impl View<'_> {
     fn summary(&self) -> String {
         let count = |test: &dyn Fn(&&Planned) -> bool| self.plan.steps.iter().filter(test).count();
         let total = self.plan.steps.len();
-        let changing = count(&|step| step.action != Action::Nothing);
+        let changing = count(&|step| step.changes_something());
         let widening = count(&|step| widens(step));
         let waiting = count(&|step| !step.parked.is_empty());
         let sandboxes = match total {

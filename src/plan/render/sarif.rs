@@ -51,7 +51,7 @@ fn results(step: &Planned) -> Vec<Value> {
             let mut result = json!({
                 "ruleId": rule,
                 "level": level,
-                "message": { "text": visible(&text) },
+                "message": { "text": plain(&text) },
                 "partialFingerprints": { "grant/v1": format!("{}: {}", step.name, visible(&noted.grant.to_string())) },
             });
             if let Some(file) = &noted.file {
@@ -70,11 +70,23 @@ fn results(step: &Planned) -> Vec<Value> {
         Reason::CreateOnly { field } => Some(json!({
             "ruleId": "create-only",
             "level": "error",
-            "message": { "text": format!("{}: {field} is fixed when the sandbox is made", step.name) },
+            "message": { "text": plain(&format!("{}: {field} is fixed when the sandbox is made", step.name)) },
         })),
         _ => None,
     }));
     results
+}
+
+/// Text of a message: nothing of it is a link to elsewhere (SARIF 2.1.0, 3.11.6).
+pub(super) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for sign in visible(text).chars() {
+        if matches!(sign, '\\' | '[' | ']') {
+            plain.push('\\');
+        }
+        plain.push(sign);
+    }
+    plain
 }
 
 /// A place in a file: of the repository, or, where the path is absolute, elsewhere on this host.

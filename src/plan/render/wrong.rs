@@ -9,7 +9,7 @@ use super::{
     MARKDOWN_MAX, MARKER,
     escape::{code, prose, short},
     github::annotation,
-    sarif::{location, log},
+    sarif::{location, log, plain},
 };
 use crate::model::text::visible;
 
@@ -81,7 +81,7 @@ pub fn markdown(all: &[Wrong<'_>]) -> String {
 /// For code scanners: what has a place is a result, what has none a notification.
 #[must_use]
 pub fn sarif(all: &[Wrong<'_>]) -> Value {
-    let text = |wrong: &Wrong<'_>| json!({ "text": visible(&wrong.sentence()) });
+    let text = |wrong: &Wrong<'_>| json!({ "text": plain(&wrong.sentence()) });
     let mut rules: Vec<&str> = all.iter().map(|wrong| wrong.code).collect();
     rules.sort_unstable();
     rules.dedup();

@@ -27,6 +27,29 @@ fn check(name: &str, found: &str) {
     assert_eq!(found, expected, "{}: COFFERDAM_UPDATE=1 renews it", path.display());
 }
 
+/// Whether something of the text is an embedded link of SARIF: a bracket that no backslash precedes.
+fn links(text: &str) -> bool {
+    let mut escaped = false;
+    text.chars().any(|sign| {
+        let bare = matches!(sign, '[' | ']') && !escaped;
+        escaped = sign == '\\' && !escaped;
+        bare
+    })
+}
+
+#[test]
+fn nothing_of_a_file_is_a_link_of_a_scanner() {
+    assert!(links("[a](http://evil.example)") && links("\\\\[a](x)") && !links("\\[a\\](x)"), "the break");
+    let plan = make(&input(vec![hostile()], Vec::new()));
+    let log = sarif(&View { plan: &plan, against: None, warnings: &[], covered: false });
+    let results = log["runs"][0]["results"].as_array().expect("results").clone();
+    assert_eq!(results.len(), 2);
+    for result in results {
+        let text = result["message"]["text"].as_str().expect("a text");
+        assert!(!links(text), "{text}");
+    }
+}
+
 fn check_all(name: &str, plan: &Plan, against: Option<&str>) {
     let view = View { plan, against, warnings: &[], covered: false };
     let pretty = |value| format!("{}\n", serde_json::to_string_pretty(&value).expect("it is JSON"));
@@ -143,7 +166,8 @@ fn hostile() -> Sandbox {
     let mut dev = sandbox("dev");
     dev.network.rules[0].why = HOSTILE.to_owned();
     dev.network.rules[0].origin.file = Some(format!("a/{HOSTILE}/sandbox.yaml"));
-    dev.mounts.push(mount("/srv/a|b`c\n## Approved\n\n<details>", "ok\r\n::error::y\n"));
+    dev.mounts
+        .push(mount("/srv/[a](http://evil.example)|b`c\n## Approved\n\n<details>", "ok\r\n::error::y\n"));
     dev
 }
 
@@ -179,7 +203,7 @@ fn a_comment_has_room() {
     let plan = make(&input(many.collect(), Vec::new()));
     let markdown = markdown(&View { plan: &plan, against: None, warnings: &[], covered: false });
     assert!(markdown.chars().count() < MARKDOWN_MAX, "{}", markdown.chars().count());
-    assert!(markdown.contains(" more are not shown: a comment has no room for them."), "{markdown}");
+    assert!(markdown.contains(" are not shown: a comment has no room for them."), "{markdown}");
     assert!(markdown.contains("2000 sandboxes, 2000 change, 2000 widen"));
     let mut wide = sandbox("wide");
     wide.network.rules = (0..5_000).map(|number| allow(&format!("h{number}.example"))).collect();
@@ -187,7 +211,7 @@ fn a_comment_has_room() {
     let markdown =
         super::super::render::markdown(&View { plan: &plan, against: None, warnings: &[], covered: false });
     assert!(
-        markdown.contains(" more: `cofferdam plan` shows all** | | |"),
+        markdown.contains(" more grants: `cofferdam plan` shows all** | | |"),
         "one step is shown, however long"
     );
     assert!(markdown.chars().count() < MARKDOWN_MAX);
@@ -206,6 +230,8 @@ fn nothing_crowds_out_what_widens_most() {
     let plan = make(&input(vec![crowded, sandbox("other")], Vec::new()));
     let markdown = markdown(&View { plan: &plan, against: None, warnings: &[], covered: false });
     assert!(markdown.contains("&#42;&#42;&#46;evil&#46;example&#58;443"), "{markdown}");
-    assert!(markdown.contains("#### <code>other</code>") && markdown.contains(" more: `cofferdam plan`"));
+    assert!(
+        markdown.contains("#### <code>other</code>") && markdown.contains(" more grants: `cofferdam plan`")
+    );
     assert!(markdown.chars().count() < MARKDOWN_MAX);
 }
