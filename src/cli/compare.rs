@@ -298,10 +298,12 @@ impl Files<'_> {
             registries: Registries::default(),
             elsewhere: self.of.elsewhere.clone(),
             tree: None,
-            lock,
+            // Which registries there are is found out first: with --locked nobody would be asked, and none had its name.
+            lock: LockUse::Prefer,
         };
-        let loaded = loop {
-            let loaded = kit::load(Selection::Tree(self.snapshot.clone()), &context);
+        let selection = || Selection::Tree(self.snapshot.clone());
+        let mut loaded = loop {
+            let loaded = kit::load(selection(), &context);
             let Err(LoadError::Invalid(problems)) = &loaded else { break loaded };
             let before = context.registries.0.len();
             for problem in problems {
@@ -313,6 +315,10 @@ impl Files<'_> {
                 break loaded;
             }
         };
+        if lock == LockUse::Only {
+            context.lock = lock;
+            loaded = kit::load(selection(), &context);
+        }
         // Whatever was made of it without: a file that is not here is no answer.
         self.complete().map(|()| loaded)
     }

@@ -64,7 +64,8 @@ fn write_as(root: &Path, path: &str, bytes: &[u8], replace: bool, mode: Mode) ->
 }
 
 /// Writes the file that a command line names, from the working directory `folder`. In the repository, where whoever made
-/// the checkout may have laid a link, as [`write`](fn@write) does; elsewhere it is the operator's own place.
+/// the checkout may have laid a link, as [`write`](fn@write) does; elsewhere it is the operator's own place,
+/// and its folder has to be there.
 ///
 /// # Errors
 /// As [`write`](fn@write).
@@ -72,11 +73,13 @@ pub(super) fn write_named(folder: &Path, file: &Path, bytes: &[u8]) -> io::Resul
     let whole = plain(&folder.join(file));
     match below_root(folder, &whole) {
         Some((root, below)) => write(&root, &below, bytes, true).map(drop),
-        None => {
-            whole.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            std::fs::write(whole, bytes)
-        }
+        None => std::fs::write(whole, bytes),
     }
+}
+
+/// Whether a path that a command line names lies outside of the repository.
+pub(super) fn is_elsewhere(folder: &Path, path: &Path) -> bool {
+    below_root(folder, &plain(&folder.join(path))).is_none()
 }
 
 /// The same for a file that must not be there yet.
@@ -198,6 +201,8 @@ mod tests {
         let again = create_named(&sub, Path::new("../kits/new/kit.yaml"), b"a kit", true).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         fs::remove_file(outside.path().join("summary")).unwrap();
+        assert!(write_named(root, &outside.path().join("no/such/plan.md"), b"a plan").is_err());
+        assert!(!outside.path().join("no").exists(), "no folder is made elsewhere");
         // The break: a plain write goes through the link.
         fs::write(root.join("out/x"), "x").unwrap();
         assert!(outside.path().join("x").exists());

@@ -56,5 +56,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
 }
 
 fn write(here: &Path, folder: &Path, schemas: &[(&'static str, String)]) -> std::io::Result<()> {
+    // A folder that was named is the operator's to make, wherever it is.
+    if place::is_elsewhere(here, folder) {
+        std::fs::create_dir_all(here.join(folder))?;
+    }
     schemas.iter().try_for_each(|(name, text)| place::write_named(here, &folder.join(name), text.as_bytes()))
 }

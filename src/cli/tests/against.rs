@@ -166,6 +166,7 @@ fn what_a_registry_is_stands_in_the_lock_file() {
     let pinned =
         stage.commit("refs/heads/pins", &[base], &[("sandbox.yaml", BASE), ("sandbox.lock", &mirror)]);
     stage.types("cofferdam plan --against main");
+    stage.types("cofferdam plan --against main --locked -o github");
     stage.note("another branch leads it elsewhere, and changes no other line");
     let evil = lock("npm.evil.example");
     stage.head("evil");

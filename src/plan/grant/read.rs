@@ -20,6 +20,8 @@ use crate::model::{
 pub const GRANT_MAX: usize = 256 << 10;
 /// Most methods and exceptions of one: more than the rules of a sandbox may tell apart. Each is compared with each.
 pub const PARTS_MAX: usize = 6_144;
+/// Longest text of which it is tried what was meant, in bytes.
+const MEANT_MAX: usize = 1024;
 /// The header of a secret that is not written.
 pub(super) const USUAL_HEADER: &str = "authorization";
 
@@ -62,7 +64,10 @@ impl FromStr for Grant {
         if text.len() > GRANT_MAX {
             return Err(GrantError::TooLong);
         }
-        let form = || GrantError::Form(text.to_owned());
+        let form = || match meant(text) {
+            Some(meant) => GrantError::Spelling { text: text.to_owned(), written: meant.to_string() },
+            None => GrantError::Form(text.to_owned()),
+        };
         let words = words::split(text).ok_or_else(form)?;
         if words.iter().map(|word| parts(word)).sum::<usize>() > PARTS_MAX {
             return Err(GrantError::TooMuch);
@@ -79,6 +84,38 @@ fn parts(word: &str) -> usize {
         true => word.split(',').count(),
         false => usize::from(word == "except"),
     }
+}
+
+/// What somebody meant who wrote a port, an arrow, a space or a folder otherwise: for the message alone.
+fn meant(text: &str) -> Option<Grant> {
+    if text.len() > MEANT_MAX || text.contains(['"', '\\']) {
+        return None;
+    }
+    let arrow = |word: &str| if matches!(word, "->" | "=>") { "→" } else { word }.to_owned();
+    let words: Vec<String> = text.split_whitespace().map(arrow).collect();
+    let with = |at: usize, word: String| {
+        let mut words = words.clone();
+        words[at] = word;
+        grant(words)
+    };
+    let first = words.first()?.as_str();
+    grant(words.clone()).or_else(|| match first {
+        "mount" | "workspace" => with(1, folder(words.get(1)?)),
+        "net" | "ask" => (1..words.len()).find_map(|at| with(at, format!("{}:443", words[at]))),
+        _ => None,
+    })
+}
+
+/// A folder without empty parts, `.` and a slash at its end.
+fn folder(text: &str) -> String {
+    let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let anchor = match text.chars().next() {
+        Some('/') => "/",
+        Some('.') if parts.is_empty() => ".",
+        Some('.') => "./",
+        _ => "",
+    };
+    format!("{anchor}{}", parts.join("/"))
 }
 
 type Words = Peekable<IntoIter<String>>;

@@ -188,7 +188,7 @@ fn within(step: &Planned, mut room: usize) -> String {
             0 => String::new(),
             left => format!("| **and {}: `cofferdam plan` shows all** | | |\n", counted(left, "more grant")),
         };
-        let _ = write!(out, "{more}\n");
+        let _ = writeln!(out, "{more}");
     }
     if !widens(step) && step.narrows.is_empty() {
         let _ = writeln!(out, "- permits no more and no less");

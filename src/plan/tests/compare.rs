@@ -95,7 +95,7 @@ fn where_it_stands_and_in_which_order_is_no_change() {
         it.provenance.commit = Some("4be0643f1d98".to_owned());
         it.provenance.file_digest = Some("ab".repeat(32));
     });
-    let plan = between(&[before.clone()], &[after]);
+    let plan = between(std::slice::from_ref(&before), &[after]);
     assert!(!plan.changes_something() && only(&plan).is_quiet(), "{plan:?}");
     // The break: what is said does count.
     let plan = between(&[before], &[with(|_| {})]);

@@ -124,3 +124,29 @@ fn no_other_spelling_is_read() {
     assert_eq!(error.to_string(), "`net HEAD,GET registry:npm` is written `net GET,HEAD registry:npm`");
     assert_eq!("x".repeat(GRANT_MAX + 1).parse::<Grant>(), Err(GrantError::TooLong));
 }
+
+#[test]
+fn another_spelling_is_told_with_the_right_one() {
+    for (text, right) in [
+        ("net * docs.example", "net * docs.example:443"),
+        ("net  GET docs.example  /v1/**", "net GET docs.example:443 /v1/**"),
+        ("ask * **.docs.example", "ask * **.docs.example:443"),
+        ("mount ~/datasets/ read", "mount ~/datasets read"),
+        ("mount /srv//out write", "mount /srv/out write"),
+        ("mount ./data/ read", "mount ./data read"),
+        ("workspace ./. direct", "workspace . direct"),
+        ("workspace ./ direct", "workspace . direct"),
+        ("port 3000 -> 8080", "port 3000 → 8080"),
+        ("port  3000", "port 3000"),
+        ("secret a -> b.example", "secret a → b.example"),
+        ("net * *.EXAMPLE:443", "net * *.example:443"),
+    ] {
+        let error = text.parse::<Grant>().expect_err(text);
+        assert_eq!(error.to_string(), format!("`{text}` is written `{right}`"));
+        assert!(right.parse::<Grant>().is_ok(), "{right}");
+    }
+    for text in ["everything", "net", "mount", "mount ../x read", "mount ~/x", "port -> 1", "\"net\" *", ""] {
+        let error = text.parse::<Grant>().expect_err(text);
+        assert!(error.to_string().contains("is not a grant"), "{text}: {error}");
+    }
+}
