@@ -1,5 +1,9 @@
 //! Pieces of command lines that several commands share.
 
+mod env;
+
+pub use self::env::EnvArgs;
+
 use std::{path::PathBuf, time::Duration};
 
 use super::ops::Source;
@@ -49,36 +53,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
 
-/// `KEY=VALUE`, or `KEY` for this process's own value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
-    /// Name.
-    pub name: String,
-    /// Value; `None` takes that of the environment, and nothing where it has none.
-    pub value: Option<String>,
-}
-
-impl std::str::FromStr for Variable {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (text, None),
-        };
-        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if name.is_empty() || name.as_bytes()[0].is_ascii_digit() || !name.bytes().all(inner) {
-            return Err(
-                "a variable has the form NAME=VALUE, and a name of letters, digits and underscores".into()
-            );
-        }
-        if value.as_ref().is_some_and(|value| value.contains('\0')) {
-            return Err("a variable's value cannot hold a NUL byte".into());
-        }
-        Ok(Self { name: name.to_owned(), value })
-    }
-}
-
 /// `[HOST:]PORT`: a port of the sandbox, and where the host shall have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publish {
@@ -101,64 +75,6 @@ impl std::str::FromStr for Publish {
             None => Ok(Self { guest: port(text)?, host: None }),
         }
     }
-}
-
-/// `-e` and `--env-file`.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct EnvArgs {
-    /// Variable in the sandbox; without a value it takes this shell's
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    pub env: Vec<Variable>,
-    /// File with a variable on each line
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Vec<PathBuf>,
-}
-
-/// Longest file of variables, in bytes: more does not fit into one request to the guest.
-const ENV_FILE_MAX: usize = 1 << 20;
-
-impl EnvArgs {
-    /// The variables: those of files first, so that `-e` wins. `own` looks up this process's environment.
-    ///
-    /// # Errors
-    /// When a file cannot be read or a line is no variable.
-    pub fn variables(
-        &self,
-        own: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<std::collections::BTreeMap<String, String>, super::failure::Failure> {
-        let mut all = Vec::new();
-        for path in &self.env_file {
-            all.extend(env_file(path)?);
-        }
-        all.extend(self.env.iter().cloned());
-        let value = |variable: Variable| {
-            let value = variable.value.or_else(|| own(&variable.name))?;
-            Some((variable.name, value))
-        };
-        Ok(all.into_iter().filter_map(value).collect())
-    }
-}
-
-fn env_file(path: &std::path::Path) -> Result<Vec<Variable>, super::failure::Failure> {
-    use super::failure::{Failure, Kind};
-    let unreadable = |error: &dyn std::error::Error| {
-        let message = format!("cannot read the file of variables: {error}");
-        Failure::new(Kind::File, "env_file", message).at(path, None, None)
-    };
-    let bytes = crate::kit::read_file(path, ENV_FILE_MAX).map_err(|error| unreadable(&error))?;
-    let text = String::from_utf8(bytes).map_err(|error| unreadable(&error))?;
-    let mut variables = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim_start();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let variable = line.parse().map_err(|message: String| {
-            Failure::new(Kind::File, "env_file", message).at(path, Some(number), None)
-        })?;
-        variables.push(variable);
-    }
-    Ok(variables)
 }
 
 #[cfg(test)]
@@ -188,25 +104,6 @@ mod tests {
         assert_eq!("3000".parse(), Ok(Publish { guest: 3000, host: None }));
         for bad in ["", "0", "x", "1:2:3", ":3000", "8080:", "70000", "+80", "127.0.0.1:80:80"] {
             assert!(bad.parse::<Publish>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn variables_of_the_line_win_over_those_of_files() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("env");
-        std::fs::write(&file, "# comment\nA=1\n\nB=x=y z\nOWN\nMISSING\n").unwrap();
-        let args = EnvArgs { env: vec!["A=2".parse().unwrap()], env_file: vec![file.clone()] };
-        let own = |name: &str| (name == "OWN").then(|| "mine".to_owned());
-        let found: Vec<_> = args.variables(&own).unwrap().into_iter().collect();
-        let expected = [("A", "2"), ("B", "x=y z"), ("OWN", "mine")];
-        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-
-        std::fs::write(&file, "A=1\n1X=2\n").unwrap();
-        let failure = args.variables(&own).unwrap_err();
-        assert_eq!((failure.exit_code(), failure.object().line), (3, Some(2)));
-        for bad in ["", "=x", "a-b=1", "A\n=1", "A=\0"] {
-            assert!(bad.parse::<Variable>().is_err(), "{bad:?}");
         }
     }
 }

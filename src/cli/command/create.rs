@@ -27,7 +27,12 @@ pub struct Args {
 /// # Errors
 /// What `apply` of the same document ends with.
 pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
-    let document = args.launch.document_from(&args.agent, &args.paths, context.ops.documents().folder())?;
+    let document = args.launch.document_from(
+        &args.agent,
+        &args.paths,
+        context.ops.documents().folder(),
+        &context.out,
+    )?;
     let source = Source::CommandLine(Box::new(document));
     let carried = context.carry_out(&source, &Wish { yes: args.launch.yes, ..Wish::default() })?;
     let names: Vec<String> = carried.statuses.iter().map(|status| status.name.clone()).collect();

@@ -66,7 +66,7 @@ fn run_in(args: &Args, context: &Context<'_>) -> CommandResult {
             } else {
                 args.command.clone()
             },
-            env: args.env.variables(&|name| std::env::var(name).ok())?,
+            env: args.env.variables(&|name| std::env::var(name).ok(), &context.out)?,
             working_dir: args.workdir.clone(),
             user: args.user.clone(),
             tty: args.tty,

@@ -8,6 +8,7 @@ use crate::{
     cli::{
         args::{EnvArgs, Publish},
         failure::Failure,
+        output::Output,
     },
     model::{name::Name, unit::Bytes},
 };
@@ -100,7 +101,12 @@ impl LaterArgs {
             ("--with-changes", self.with_changes),
             ("--host-config", self.host_config),
         ];
-        given.iter().find(|(_, given)| *given).map_or(Ok(()), |(flag, _)| Err(Failure::not_available(flag)))
+        let Some((flag, _)) = given.iter().find(|(_, given)| *given) else { return Ok(()) };
+        let hint = match *flag {
+            "--host-config" => "put what the agent needs into its home by `files` in a file",
+            _ => "a workspace enters as it is: `.` lets the agent write there, `.:ro` keeps it from writing",
+        };
+        Err(Failure::not_available(flag).hint(hint))
     }
 }
 
@@ -134,10 +140,16 @@ impl LaunchArgs {
     ///
     /// # Errors
     /// A flag that is not available yet, or has a wrong form.
-    pub fn document_from(&self, agent: &str, paths: &[PathBuf], current: &Path) -> Result<Value, Failure> {
+    pub fn document_from(
+        &self,
+        agent: &str,
+        paths: &[PathBuf],
+        current: &Path,
+        out: &Output,
+    ) -> Result<Value, Failure> {
         self.refuse_later()?;
         let own = |name: &str| std::env::var(name).ok();
-        let env = self.env.variables(&own)?;
+        let env = self.env.variables(&own, out)?;
         let mut workspaces = paths.iter().map(|path| folder(path, current));
         let workspace = workspaces.next();
         let name = match &self.name {

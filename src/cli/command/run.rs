@@ -186,7 +186,7 @@ fn removed(ended: CommandResult, leftover: &Leftover, context: &Context<'_>) -> 
 }
 
 fn session(args: &Args, task: Option<attach::Wish>, sandbox: &Found, context: &Context<'_>) -> CommandResult {
-    let env = args.launch.env.variables(&|name| std::env::var(name).ok())?;
+    let env = args.launch.env.variables(&|name| std::env::var(name).ok(), &context.out)?;
     let working_dir = args.launch.workdir.clone();
     if let Some(task) = task {
         return task::run(sandbox, attach::Wish { env, working_dir, ..task }, context);

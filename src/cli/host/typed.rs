@@ -23,13 +23,14 @@ const FLAGS: [(&[&str], &str); 16] = [
 ];
 
 /// What the author of a file is told to write, by a part of it, and what to type in its place.
-const HINTS: [(&str, &str); 4] = [
+const HINTS: [(&str, &str); 5] = [
     ("mode: direct", "name a folder: `.` lets the agent write there, `.:ro` keeps it from writing"),
     ("; for another host write", "; for another host, a file says how it is injected"),
     (
         "add `protocol:`",
         "add it later: `cofferdam policy allow network PATTERN --protocol http|https|tls|tcp`",
     ),
+    ("add under network.rules", "add --allow with that host"),
     (", or ask: `ask`", ""),
 ];
 

@@ -34,9 +34,14 @@ impl FakeKeeper {
     pub(in crate::cli) fn of(store: &Store, id: &SandboxId, runtime: &Path) -> Self {
         let record = store.load(id).unwrap();
         let folder = store.sandbox(id).make_sockets(runtime).unwrap();
-        let listener = UnixListener::bind(folder.join(CONTROL_SOCKET)).unwrap();
         let mut status = serde_json::to_value(record.status(crate::model::status::Phase::Running)).unwrap();
         status["sessions"] = json!([]);
+        Self::at(&folder.join(CONTROL_SOCKET), status)
+    }
+
+    /// One that says this.
+    pub(in crate::cli) fn at(socket: &Path, status: Value) -> Self {
+        let listener = UnixListener::bind(socket).unwrap();
         let state = State { status, silent: false, asked: Vec::new(), refuses: 0 };
         let keeper = Self(Arc::new((Mutex::new(state), Condvar::new())));
         let serving = keeper.clone();

@@ -83,12 +83,16 @@ impl Machines {
 }
 
 impl Rehearsal {
+    fn socket(&self, sandbox: &Sandbox) -> PathBuf {
+        self.trails.join(format!("{}.socket", sandbox.name))
+    }
+
     fn found(&self, sandbox: &Sandbox) -> Found {
         let audit = self.trails.join(sandbox.name.as_str());
         Found {
             id: "0123456789ab".to_owned(),
             desired: sandbox.clone(),
-            socket: "/nonexistent/socket".into(),
+            socket: self.socket(sandbox),
             console_log: audit.join("console.log"),
             setup_log: audit.join("setup.log"),
             audit,
@@ -106,8 +110,8 @@ fn requests() -> [(&'static str, &'static str, Decision); 4] {
     [
         ("net.connect", "npm.corp.example:443", Decision::Allow),
         ("http.request", "GET https://npm.corp.example/left-pad", Decision::Allow),
-        ("net.connect", "paste.example:443", Decision::Deny),
-        ("net.connect", "paste.example:443", Decision::Deny),
+        ("http.request", "GET https://paste.example/", Decision::Deny),
+        ("http.request", "GET https://paste.example/", Decision::Deny),
     ]
 }
 
@@ -177,6 +181,10 @@ impl Plans for Rehearsal {
         }
         self.host.park(proposal)?;
         let mut made = self.made.borrow_mut();
+        std::fs::create_dir_all(&self.trails).unwrap();
+        for sandbox in proposal.desired.iter().filter(|sandbox| !made.contains_key(sandbox.name.as_str())) {
+            FakeKeeper::at(&self.socket(sandbox), serde_json::to_value(status(sandbox)).unwrap());
+        }
         made.extend(proposal.desired.iter().map(|sandbox| (sandbox.name.to_string(), sandbox.clone())));
         Ok(proposal.desired.iter().map(status).collect())
     }
@@ -211,6 +219,7 @@ impl ops::Machines for Rehearsal {
 
     fn remove(&self, sandbox: &Found, _: bool) -> Result<(), Failure> {
         self.made.borrow_mut().remove(sandbox.desired.name.as_str());
+        std::fs::remove_file(&sandbox.socket).unwrap();
         Ok(())
     }
 

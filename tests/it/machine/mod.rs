@@ -17,6 +17,7 @@ mod during;
 mod ends;
 mod evasion;
 mod execution;
+mod flags;
 mod input;
 mod interrupted;
 mod isolation;

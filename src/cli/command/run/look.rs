@@ -80,7 +80,8 @@ pub(super) fn look(args: &Args, asked: &Asked, context: &Context<'_>) -> Result<
 fn of_kit(args: &Args, asked: &Asked, context: &Context<'_>) -> Result<Looked, Failure> {
     let here = [PathBuf::from(".")];
     let paths = if args.paths.is_empty() { &here[..] } else { &args.paths[..] };
-    let document = args.launch.document_from(&args.what, paths, context.ops.documents().folder())?;
+    let document =
+        args.launch.document_from(&args.what, paths, context.ops.documents().folder(), &context.out)?;
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     if name != args.what
         && let Ok(sandbox) = context.ops.machines().find(&name)
