@@ -304,6 +304,10 @@ fn the_inbox_is_answered_by_id() {
         "Reject port 3000 | reveal anthropic",
     ];
     assert_eq!(*ops.calls.borrow(), calls);
+    // What --yes covers nothing of still waits.
+    let revealing = Scripted { grants: grants[1..].to_vec(), ..Scripted::default() };
+    let (code, _, err) = cofferdam(&revealing, "approve dev --yes");
+    assert_eq!((code, err.as_str()), (5, "1 waits: --yes does not cover that; approve it by id\n"));
     for (line, code) in [
         ("approve dev 000000000000", 6),
         ("approve dev 2faa", 2),

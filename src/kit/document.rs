@@ -9,7 +9,7 @@ use super::{
     findings::Findings,
     near::similar,
     parse,
-    problem::{Code, Span, quoted},
+    problem::{Code, Source, Span, quoted},
     schema::{SchemaName, schema},
     shape::{self, Shape},
     spanned::Spanned,
@@ -95,7 +95,15 @@ pub(super) struct Read {
 
 /// Reads a file.
 pub(super) fn read(name: &str, bytes: &[u8]) -> Read {
-    let (nodes, mut findings) = parse::documents(name, bytes);
+    read_nodes(parse::documents(name, bytes))
+}
+
+/// Reads a text that findings point into as `source`.
+pub(super) fn read_of(source: Source, text: &str) -> Read {
+    read_nodes(parse::documents_of(source, text))
+}
+
+fn read_nodes((nodes, mut findings): (Vec<Node>, Findings)) -> Read {
     let found = nodes.len();
     let sandbox = SchemaName::Sandbox;
     let documents = nodes.into_iter().filter_map(|node| document(node, sandbox, &mut findings)).collect();

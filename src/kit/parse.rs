@@ -25,13 +25,16 @@ const SCALAR_MAX: usize = 128 << 10;
 
 /// The documents of a file that hold anything, in order, and what is wrong with their YAML.
 pub(super) fn documents(name: &str, bytes: &[u8]) -> (Vec<Node>, Findings) {
+    match decode(name, bytes) {
+        Ok(text) => documents_of(Source::new(name, text), text),
+        Err(findings) => (Vec::new(), findings),
+    }
+}
+
+/// As [`documents`], of a text that findings point into as `source`.
+pub(super) fn documents_of(source: Source, text: &str) -> (Vec<Node>, Findings) {
     let mut documents = Vec::new();
-    let text = match decode(name, bytes) {
-        Ok(text) => text,
-        Err(findings) => return (documents, findings),
-    };
-    let mut builder =
-        Builder { findings: Findings::new(Source::new(name, text)), open: Vec::new(), root: None };
+    let mut builder = Builder { findings: Findings::new(source), open: Vec::new(), root: None };
     let options = granit_parser::options! {
         disallow_directives: true,
         emit_comments: false,

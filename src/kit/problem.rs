@@ -201,7 +201,7 @@ impl Problem {
     /// A finding at a place.
     #[must_use]
     pub fn new(code: Code, source: &Source, span: Span, message: impl Into<String>) -> Self {
-        let source_text = source.clone();
+        let (source_text, span) = source.told(span);
         Self {
             code,
             message: escaped(&message.into()),
@@ -212,6 +212,13 @@ impl Problem {
             source_text,
             span,
         }
+    }
+
+    /// As what was found in this text, which is the same as the one that it was found in.
+    #[must_use]
+    pub fn found_in(mut self, source: &Source) -> Self {
+        (self.source_text, self.span) = source.told(self.span);
+        self
     }
 
     /// With a word under the place.

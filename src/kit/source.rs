@@ -1,6 +1,7 @@
 //! The texts that findings point into.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, OnceLock},
 };
@@ -8,6 +9,11 @@ use std::{
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use super::problem::{Span, escaped, is_unprintable};
+
+/// Words of an original that parts of words are looked for in.
+const NEAR_WORDS: usize = 4_096;
+/// Shortest part of a word that tells anything, in bytes.
+const PART_MIN: usize = 3;
 
 /// Bytes that are read on either side of a place: what is longer is not drawn.
 const NEAR: usize = 16 << 10;
@@ -22,15 +28,39 @@ struct Text {
     shown: Box<str>,
     /// Where its lines begin, once something of it is drawn.
     lines: OnceLock<Vec<usize>>,
+    /// What it was made of.
+    original: Option<Original>,
+}
+
+/// The text that another one was made of, and where its words stand, in their order.
+struct Original {
+    source: Source,
+    words: Vec<(String, Span)>,
+    first: HashMap<String, usize>,
 }
 
 impl Source {
     /// A text under the name that its user knows it by.
     #[must_use]
     pub fn new(name: &str, text: &str) -> Self {
+        Self::with(name, text, None)
+    }
+
+    /// A text that was made of another one, which its user knows: what is found in this one is told where the same words
+    /// stand in that one.
+    pub(super) fn made_of(original: &Self, words: Vec<(String, Span)>, text: &str) -> Self {
+        let mut first = HashMap::new();
+        for (at, (word, _)) in words.iter().enumerate() {
+            first.entry(word.clone()).or_insert(at);
+        }
+        let name = original.name().to_owned();
+        Self::with(&name, text, Some(Original { source: original.clone(), words, first }))
+    }
+
+    fn with(name: &str, text: &str, original: Option<Original>) -> Self {
         let clean = !text.chars().any(is_unprintable);
         let shown = if clean { text.to_owned() } else { text.chars().fold(String::new(), printable) };
-        Self(Arc::new(Text { name: escaped(name), shown: shown.into(), lines: OnceLock::new() }))
+        Self(Arc::new(Text { name: escaped(name), shown: shown.into(), lines: OnceLock::new(), original }))
     }
 
     /// The name.
@@ -48,6 +78,14 @@ impl Source {
     #[must_use]
     pub fn slice(&self, span: Span) -> &str {
         self.text().get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    /// The text and the place that a person is shown for a place in this one.
+    pub(super) fn told(&self, span: Span) -> (Self, Span) {
+        match &self.0.original {
+            None => (self.clone(), span),
+            Some(original) => (original.source.clone(), original.find(self.slice(span))),
+        }
     }
 
     /// Where its lines begin.
@@ -69,6 +107,23 @@ impl Source {
     fn whole(&self, offset: usize) -> usize {
         let text = self.text();
         (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
+    }
+}
+
+impl Original {
+    /// Where these words stand: as they are, else the longest word of which they were made, else what they are part of,
+    /// else the beginning.
+    fn find(&self, words: &str) -> Span {
+        let words = words.trim_matches(['"', '\'']);
+        if let Some(at) = self.first.get(words) {
+            return self.words[*at].1;
+        }
+        let near = || self.words.iter().take(NEAR_WORDS);
+        let part = near().filter(|(word, _)| word.len() >= PART_MIN && words.contains(word.as_str()));
+        let part = part.rev().max_by_key(|(word, _)| word.len());
+        let whole = || near().find(|(word, _)| words.len() >= PART_MIN && word.contains(words));
+        let start = Span { line: 1, column: 1, ..Span::default() };
+        part.or_else(whole).map_or(start, |(_, span)| *span)
     }
 }
 
@@ -124,6 +179,24 @@ fn printable(mut shown: String, sign: char) -> String {
 mod tests {
     use super::*;
     use crate::sys::meter::measure;
+
+    #[test]
+    fn what_was_made_of_a_text_is_told_where_its_words_stand() {
+        let original = Source::new("spec.yaml", "a: 10.0.0.0/8\nb: word\nb: word\n");
+        let at = |start, end, line, column| Span { start, end, line, column };
+        let words = [("a", at(0, 1, 1, 1)), ("10.0.0.0/8", at(3, 13, 1, 4)), ("word", at(17, 21, 2, 4))];
+        let words = words.map(|(word, span)| (word.to_owned(), span)).into();
+        let made = Source::made_of(&original, words, "\"word\" 10.0.0.0/8:443 ord other");
+        let told = |start, end| {
+            let (source, span) = made.told(at(start, end, 1, 1));
+            (source.name().to_owned(), source.slice(span).to_owned(), span.line)
+        };
+        assert_eq!(told(0, 6), ("spec.yaml".into(), "word".into(), 2));
+        assert_eq!(told(7, 21).1, "10.0.0.0/8");
+        assert_eq!(told(22, 25).1, "word");
+        assert_eq!((told(26, 31).1.as_str(), told(26, 31).2), ("", 1));
+        assert_eq!(original.told(at(0, 1, 1, 1)).1, at(0, 1, 1, 1));
+    }
 
     #[test]
     fn a_place_is_read_as_miette_reads_it_in_the_whole_text() {

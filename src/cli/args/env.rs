@@ -151,7 +151,10 @@ mod tests {
     use super::*;
     use crate::cli::{output::Format, tests::Sink};
 
-    fn read(content: impl AsRef<[u8]>) -> Result<Vec<(String, String)>, (u8, Option<u32>)> {
+    /// The variables of a file, or the exit code and the line of what is wrong.
+    type Found = Result<Vec<(String, String)>, (u8, Option<u32>)>;
+
+    fn read(content: impl AsRef<[u8]>) -> Found {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("env");
         std::fs::write(&file, content).unwrap();

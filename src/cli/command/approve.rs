@@ -49,6 +49,10 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     let [inbox] = <[Inbox; 1]>::try_from(context.ops.approvals().inboxes(Some(&args.name))?)
         .map_err(|_| Failure::usage("several_sandboxes", "name one definition"))?;
     let grants = chosen(args, &inbox, context)?;
+    if grants.is_empty() && !inbox.asked.is_empty() {
+        context.out.data(&json!({ "approved": [] }), String::new)?;
+        return Ok(uncovered(inbox.asked.len(), context));
+    }
     if grants.is_empty() {
         context.out.say(match args.until {
             Some(until) => format!("nothing waits, and nothing is to end otherwise than {until}"),
@@ -71,10 +75,16 @@ pub fn run(args: &Args, context: &Context<'_>) -> CommandResult {
     }
     let left = inbox.asked.len() - inbox.asked.iter().filter(|asked| grants.contains(&asked.grant)).count();
     if args.yes && left > 0 {
-        context.out.say(format!("{left} more wait: --yes does not cover them; approve them by id"));
-        return Ok(Outcome::Answer(Kind::Pending));
+        return Ok(uncovered(left, context));
     }
     Ok(Outcome::Done)
+}
+
+/// What `--yes` leaves waiting.
+fn uncovered(left: usize, context: &Context<'_>) -> Outcome {
+    let verb = if left == 1 { "waits" } else { "wait" };
+    context.out.say(format!("{left} {verb}: --yes does not cover that; approve it by id"));
+    Outcome::Answer(Kind::Pending)
 }
 
 /// Writes the grants into the repository's own file of approvals, for its author to commit.

@@ -166,8 +166,11 @@ impl Host {
         let selection = Selection::Stdin(imported.text.clone().into_bytes());
         match self.load_selection(&selection, LockUse::Ignore) {
             Ok(_) => Ok(()),
-            Err(error) => Err(documents::load_failure(error)
-                .hint("the lines are those of the kit.yaml that the spec becomes; its `why` names the line of the spec")),
+            Err(LoadError::Invalid(problems)) => {
+                let told = problems.into_iter().map(|problem| problem.found_in(&imported.source));
+                Err(documents::load_failure(LoadError::Invalid(told.collect())))
+            }
+            Err(error) => Err(documents::load_failure(error)),
         }
     }
 

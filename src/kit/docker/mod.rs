@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use self::spec::Spec;
 use super::{
     parse,
-    problem::{Code, Problem, quoted},
+    problem::{Code, Problem, Source, Span, quoted},
     sets::is_name,
     tree::{Kind, Node},
     wire::envelope::API_VERSION,
@@ -51,6 +51,8 @@ pub struct Imported {
     pub text: String,
     /// What is not carried over, or not quite, each with its line.
     pub reports: Vec<Problem>,
+    /// That text as findings point into it: they are told where its words stand in the spec.
+    pub source: Source,
 }
 
 /// Reads a `spec.yaml`. `name` is how its user knows the file.
@@ -59,6 +61,7 @@ pub struct Imported {
 /// Everything that keeps it from being a kit of ours.
 pub fn import(name: &str, bytes: &[u8]) -> Result<Imported, Vec<Problem>> {
     let (nodes, findings) = parse::documents(name, bytes);
+    let original = findings.source().clone();
     let mut spec = Spec::new(findings);
     let imported = match nodes.as_slice() {
         [node] => document(node, &mut spec),
@@ -71,10 +74,32 @@ pub fn import(name: &str, bytes: &[u8]) -> Result<Imported, Vec<Problem>> {
             None
         }
     };
-    let (errors, reports) = spec.into_parts();
+    let (mut errors, reports) = spec.into_parts();
     match imported {
-        Some((kind, name, text)) if errors.is_empty() => Ok(Imported { kind, name, text, reports }),
-        _ => Err(errors),
+        Some((kind, name, text)) if errors.is_empty() => {
+            let mut words = Vec::new();
+            nodes.iter().for_each(|node| words_of(node, &original, &mut words));
+            let source = Source::made_of(&original, words, &text);
+            Ok(Imported { kind, name, text, reports, source })
+        }
+        _ => {
+            errors.extend(reports);
+            Err(errors)
+        }
+    }
+}
+
+/// Keys and plain values, in the order of the file, as they are written but for quotes.
+fn words_of(node: &Node, source: &Source, words: &mut Vec<(String, Span)>) {
+    match &node.kind {
+        Kind::Map(entries) => {
+            for (key, value) in entries {
+                words.push((key.text.clone(), key.span));
+                words_of(value, source, words);
+            }
+        }
+        Kind::List(items) => items.iter().for_each(|item| words_of(item, source, words)),
+        _ => words.push((source.slice(node.span).trim_matches(['"', '\'']).to_owned(), node.span)),
     }
 }
 

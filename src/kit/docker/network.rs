@@ -6,6 +6,7 @@ use super::spec::{Spec, append};
 use crate::{
     kit::{
         problem::{Code, quoted},
+        resolve::is_private,
         tree::Node,
     },
     model::{
@@ -72,7 +73,8 @@ fn rule(item: &Node, allow: bool, body: &mut Map<String, Value>, spec: &mut Spec
     };
     let usual = (ports.first == ports.last).then(|| Protocol::default_for(ports.first)).flatten();
     let usual = usual.filter(|_| !matches!(host, HostPattern::Net(_)));
-    let rule = match usual {
+    let private = matches!(&host, HostPattern::Net(net) if is_private(net));
+    let mut rule = match usual {
         Some(_) => json!({ "allow": pattern, "why": why }),
         None if spec.takes_a_key(&text) => json!({ "allow": pattern, "protocol": "https", "why": why }),
         None => {
@@ -86,5 +88,9 @@ fn rule(item: &Node, allow: bool, body: &mut Map<String, Value>, spec: &mut Spec
             json!({ "allow": pattern, "protocol": "tcp", "why": why })
         }
     };
+    // A network that is written out is meant; ours wants it said.
+    if let (true, Some(rule)) = (private, rule.as_object_mut()) {
+        rule.insert("addresses".to_owned(), json!("private"));
+    }
     append(body, &["network", "rules"], rule);
 }

@@ -26,7 +26,8 @@ fn transcript(bytes: &[u8]) -> String {
         }
         Err(errors) => {
             for error in errors {
-                let _ = writeln!(text, "error: {}", error.to_line());
+                let word = if error.warning { "report" } else { "error" };
+                let _ = writeln!(text, "{word}: {}", error.to_line());
             }
         }
     }

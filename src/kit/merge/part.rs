@@ -27,13 +27,15 @@ pub(in crate::kit) struct At {
 impl At {
     /// For policy, audit and provenance.
     pub(in crate::kit) fn origin(&self) -> Origin {
-        let file = self.source.name();
-        Origin { layer: self.layer, file: Some(file.to_owned()), line: line_of(file, self.span.line) }
+        let (source, span) = self.source.told(self.span);
+        let file = source.name();
+        Origin { layer: self.layer, file: Some(file.to_owned()), line: line_of(file, span.line) }
     }
 
     /// `file:line`, for messages.
     pub(in crate::kit) fn place(&self) -> String {
-        format!("{}:{}", self.source.name(), self.span.line)
+        let (source, span) = self.source.told(self.span);
+        format!("{}:{}", source.name(), span.line)
     }
 
     /// A finding here.

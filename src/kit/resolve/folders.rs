@@ -78,7 +78,7 @@ fn one(mount: &Spanned<wire::Mount>, here: &Here<'_>, findings: &mut Findings) -
         Some(wire::Access::Read) | None => Access::Read,
     };
     let span = mount.source.span;
-    let value = Mount { source, target, access, why: mount.why.0.clone(), origin: here.origin(span.line) };
+    let value = Mount { source, target, access, why: mount.why.0.clone(), origin: here.origin(span) };
     Some(here.placed(value, span, findings))
 }
 

@@ -54,7 +54,7 @@ fn file(written: &Spanned<wire::File>, here: &Here<'_>, findings: &mut Findings)
         check_object(&content, place, findings)?;
     }
     let mode = written.mode.as_ref().and_then(|mode| u32::from_str_radix(&mode.0, 8).ok());
-    let origin = here.origin(span.line);
+    let origin = here.origin(span);
     Some(here.placed(File { path: path?, content, merge, placeholders, mode, origin }, span, findings))
 }
 
@@ -126,7 +126,7 @@ pub(super) fn ports(
             findings.push(problem.help(format!("add `host: {}`, or remove `fixed`", port.guest)));
             continue;
         }
-        let origin = here.origin(port.span.line);
+        let origin = here.origin(port.span);
         let value = Port { guest: port.guest, host: port.host, fixed, origin };
         kept.push(here.placed(value, port.span, findings));
     }

@@ -12,7 +12,7 @@ use crate::{
         discover::{SourceFile, Unread},
         findings::Findings,
         merge::{At, Placed},
-        problem::{Code, Span, quoted},
+        problem::{Code, Source, Span, quoted},
         sets::Sets,
         spanned::Spanned,
         typed::line_of,
@@ -68,6 +68,8 @@ impl Budget {
 pub(in crate::kit) struct Here<'a> {
     /// The file, as policy and audit will show it.
     pub(in crate::kit) name: &'a str,
+    /// The text, where it was made of another one: places are told as they are in that one.
+    pub(in crate::kit) source: Option<&'a Source>,
     /// The file on disk and what surrounds it; a built-in kit has neither.
     pub(in crate::kit) file: Option<(&'a SourceFile, &'a Context)>,
     /// What named sets mean, services among them.
@@ -78,8 +80,9 @@ pub(in crate::kit) struct Here<'a> {
 }
 
 impl Here<'_> {
-    /// The origin of something on a line of the file.
-    pub(super) fn origin(&self, line: u32) -> Origin {
+    /// The origin of something in the file.
+    pub(super) fn origin(&self, span: Span) -> Origin {
+        let line = self.source.map_or(span, |source| source.told(span).1).line;
         Origin { layer: self.layer, file: Some(self.name.to_owned()), line: line_of(self.name, line) }
     }
 

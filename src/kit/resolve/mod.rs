@@ -28,6 +28,7 @@ pub(super) use here::{Budget, Here, LOAD_MAX};
 pub(super) use network::resolve_target;
 pub(super) use org::check_policy;
 pub(super) use part::{agent_part, mixin_part, sandbox_part};
+pub(super) use rule::is_private;
 pub(super) use sandbox::{Whole, finish};
 pub(super) use secret::{ServiceKit, check_parts, service};
 pub(super) use setup::{TIMEOUT_S, name_of};

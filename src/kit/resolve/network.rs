@@ -103,7 +103,7 @@ fn host_services(
             port: service.port,
             http: requests(&service.http),
             why: service.why.0.clone(),
-            origin: here.origin(service.name.span.line),
+            origin: here.origin(service.name.span),
         };
         kept.push(here.placed(value, service.name.span, findings));
     }

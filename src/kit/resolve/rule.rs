@@ -160,7 +160,7 @@ impl Reading<'_> {
             },
             set,
             why: self.rule.why.as_ref().map(|why| why.0.clone()).unwrap_or_default(),
-            origin: self.here.origin(span.line),
+            origin: self.here.origin(span),
         })
     }
 
@@ -282,7 +282,7 @@ fn is_never_reachable(net: &IpNet) -> bool {
     }
 }
 
-fn is_private(net: &IpNet) -> bool {
+pub fn is_private(net: &IpNet) -> bool {
     match net.addr() {
         // RFC 1918 and RFC 6598.
         IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),

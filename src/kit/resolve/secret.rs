@@ -105,7 +105,7 @@ pub(super) fn secrets(
             wire::Secret::Custom(custom) => (custom.name.span, custom_secret(custom, findings)),
         };
         let Some(mut binding) = binding else { continue };
-        binding.origin = here.origin(span.line);
+        binding.origin = here.origin(span);
         if !names.insert(binding.name.clone()) {
             let message = format!("the secret {} stands twice", quoted(&binding.name));
             let problem = findings.at(Code::DuplicateName, span, message);

@@ -54,7 +54,7 @@ fn resolved(step: &wire::Step, here: &Here<'_>, findings: &mut Findings) -> Opti
                 timeout_s: TIMEOUT_S,
                 background: false,
                 ready_port: None,
-                origin: here.origin(step.span.line),
+                origin: here.origin(step.span),
             });
         }
         TextOr::Full(full) => full,
@@ -74,7 +74,7 @@ fn resolved(step: &wire::Step, here: &Here<'_>, findings: &mut Findings) -> Opti
             .map_or(Some(TIMEOUT_S), |written| timeout(written, "a command", findings))?,
         background,
         ready_port: full.ready.as_ref().map(|ready| ready.port),
-        origin: here.origin(full.run.span.line),
+        origin: here.origin(full.run.span),
     })
 }
 
@@ -118,7 +118,7 @@ pub(super) fn build_steps(
     findings: &mut Findings,
 ) -> Vec<Placed<BuildStep>> {
     let step = |run: &Spanned<String>, findings: &mut Findings| {
-        let value = BuildStep { run: command(run, findings)?, origin: here.origin(run.span.line) };
+        let value = BuildStep { run: command(run, findings)?, origin: here.origin(run.span) };
         Some(here.placed(value, run.span, findings))
     };
     written.iter().filter_map(|run| step(run, findings)).collect()

@@ -13,11 +13,11 @@ use crate::{
     kit::{
         discover::{FoundFile, Snapshot, SourceFile, Unread, files_in, read_in},
         docker::{self, SPEC_FILE},
-        document::read,
+        document::{read, read_of},
         findings::Findings,
         merge::{At, Placed},
         parse::FILE_MAX,
-        problem::Code,
+        problem::{Code, Source},
         resolve::{WORKSPACE, is_of_the_guest},
     },
     model::{
@@ -95,16 +95,27 @@ impl Shelf<'_> {
                 return Looked::Wrong;
             }
         };
-        self.shelve(name, bytes, &folder.join(KIT_FILE), place, at)
+        self.shelve(name, bytes, None, &folder.join(KIT_FILE), place, at)
     }
 
-    /// Reads a kit's document and keeps what it holds.
-    fn shelve(&mut self, name: String, bytes: Vec<u8>, path: &Path, place: &Place, at: &At) -> Looked {
+    /// Reads a kit's document and keeps what it holds. `made`: the text, where it was made of another file.
+    fn shelve(
+        &mut self,
+        name: String,
+        bytes: Vec<u8>,
+        made: Option<Source>,
+        path: &Path,
+        place: &Place,
+        at: &At,
+    ) -> Looked {
         if !self.budget.take(bytes.len()) {
             self.push(at.problem(Code::TooLarge, "the kits of these files are too large together"));
             return Looked::Wrong;
         }
-        let mut found = read(&name, &bytes);
+        let mut found = match made {
+            Some(source) => read_of(source, &String::from_utf8_lossy(&bytes)),
+            None => read(&name, &bytes),
+        };
         let mut file = SourceFile::new(&name, path.to_owned(), &place.base, bytes, None);
         file.tree.clone_from(&place.tree);
         self.refuse_known_services(&mut found);
@@ -135,9 +146,8 @@ impl Shelf<'_> {
         match docker::import(&name, &bytes) {
             Ok(imported) => {
                 imported.reports.into_iter().for_each(|report| self.push(report));
-                // Lines are those of what it becomes; each grant names its line of the spec.
-                let (shown, text) = (format!("{name} as {KIT_FILE}"), imported.text.into_bytes());
-                self.shelve(shown, text, &folder.join(SPEC_FILE), place, at)
+                let text = imported.text.into_bytes();
+                self.shelve(name, text, Some(imported.source), &folder.join(SPEC_FILE), place, at)
             }
             Err(problems) => {
                 problems.into_iter().for_each(|problem| self.push(problem));

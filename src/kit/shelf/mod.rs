@@ -273,6 +273,7 @@ impl<'a> Shelf<'a> {
     fn here<'b>(&'b self, kit: &'b Kit) -> Here<'b> {
         Here {
             name: kit.source.name(),
+            source: Some(&kit.source),
             file: kit.file.as_deref().map(|file| (file, self.context)),
             sets: Sets { services: &self.services, facts: self.facts },
             budget: &self.budget,
@@ -284,6 +285,7 @@ impl<'a> Shelf<'a> {
     pub(super) fn around<'b>(&'b self, file: &'b SourceFile, layer: Layer) -> Here<'b> {
         Here {
             name: &file.name,
+            source: None,
             file: Some((file, self.context)),
             sets: Sets { services: &self.services, facts: self.facts },
             budget: &self.budget,

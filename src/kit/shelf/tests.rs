@@ -99,7 +99,7 @@ fn an_agent_and_a_kit_of_docker_s_come_from_archives() {
     assert_eq!(sandbox.agent.command, ["own"]);
     let variables: Vec<_> = sandbox.env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(variables, ["BASE=1", "DOCKED=1"]);
-    assert_eq!(sandbox.kits.last().unwrap().source, "docked.tar!spec.yaml as kit.yaml");
+    assert_eq!(sandbox.kits.last().unwrap().source, "docked.tar!spec.yaml");
 }
 
 #[test]
