@@ -76,6 +76,7 @@ pub use load::{Context, LoadError, Loaded, LockUse, kits_in, load, lock_beside, 
 pub use lock::{
     LOCK_FILE, Lock, LockChange, Locked, LockedKit, LockedPackage, LockedSource, read as read_lock,
 };
+pub(crate) use near::similar;
 pub use parse::{FILE_MAX, is_yaml};
 pub use problem::{Code, Problem, Source, Span, Wanted};
 pub use repository::Repository;

@@ -9,7 +9,7 @@ const COMPARED_MAX: usize = 200;
 const TOLD_MAX: usize = 40;
 
 /// The known word most like `word`, if one is near enough to be meant.
-pub(super) fn similar<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn similar<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > WORD_MAX {
         return None;
     }

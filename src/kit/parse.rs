@@ -273,5 +273,7 @@ fn until(start: Span, end: Span) -> Span {
 }
 
 pub(super) fn too_deep(findings: &Findings, span: Span) -> Problem {
-    findings.at(Code::TooLarge, span, format!("lists and mappings nest at most {DEPTH_MAX} deep"))
+    findings
+        .at(Code::TooLarge, span, format!("lists and mappings nest at most {DEPTH_MAX} deep"))
+        .help("no key of this format lies that deep: is a bracket or brace not closed?")
 }

@@ -23,6 +23,10 @@ pub(super) struct Shape {
     pub(super) required: Vec<String>,
     /// Sets of keys of which exactly one must be there; the first of each set tells which is meant.
     pub(super) choices: Vec<Vec<String>>,
+    /// Keys of which one or more must be there; empty: none.
+    pub(super) some_of: Vec<String>,
+    /// What must stand beside a key.
+    pub(super) needs: BTreeMap<String, Vec<String>>,
     /// What further keys hold; none: there are none.
     pub(super) further: Further,
     /// Form of the keys.
@@ -31,6 +35,10 @@ pub(super) struct Shape {
     pub(super) keys_min: usize,
     /// Items of a list.
     pub(super) items: Option<Box<Shape>>,
+    /// The first item, where it differs from the others.
+    pub(super) first: Option<Box<Shape>>,
+    /// What one item at least must be, a text; said of a list without one: its `about`.
+    pub(super) contains: Option<Box<Shape>>,
     /// Fewest items.
     pub(super) items_min: usize,
     /// Most items.
@@ -158,6 +166,16 @@ impl Compiler<'_> {
                 shape.further = Further::Of(Box::new(self.shape(schema, depth + 1)?));
             }
             "propertyNames" => shape.key_form = self.shape(value, depth + 1)?.form,
+            "contains" => shape.contains = Some(Box::new(self.shape(value, depth + 1)?)),
+            "prefixItems" => {
+                let [first] = &list(value)?[..] else { return Err("more than one item".to_owned()) };
+                shape.first = Some(Box::new(self.shape(first, depth + 1)?));
+            }
+            "dependentRequired" => {
+                for (key, needed) in object(value)? {
+                    shape.needs.insert(key.clone(), texts(needed)?);
+                }
+            }
             "items" => shape.items = Some(Box::new(self.shape(value, depth + 1)?)),
             "minProperties" => shape.keys_min = size(value)?,
             "maxItems" => shape.items_max = Some(size(value)?),
@@ -172,6 +190,14 @@ impl Compiler<'_> {
             "minLength" => shape.text_min = size(value)?,
             "minimum" => shape.range.0 = Some(value.as_i64().ok_or("not a number")?),
             "maximum" => shape.range.1 = Some(value.as_i64().ok_or("not a number")?),
+            "anyOf" if list(value)?.iter().all(only_required) => {
+                for alternative in list(value)? {
+                    let [key] = &texts(&alternative["required"])?[..] else {
+                        return Err("alternatives of several keys".to_owned());
+                    };
+                    shape.some_of.push(key.clone());
+                }
+            }
             "anyOf" => shape.branches = self.all(value, depth)?,
             "oneOf" => self.one_of(shape, value, depth)?,
             "not" if *value == Value::Object(Map::new()) => {}
@@ -189,9 +215,6 @@ impl Compiler<'_> {
 
     /// `oneOf` is either a choice of keys, or an enumeration whose words have documentation of their own.
     fn one_of(&self, shape: &mut Shape, value: &Value, depth: usize) -> Result<(), String> {
-        let only_required = |schema: &Value| {
-            schema.as_object().is_some_and(|map| map.len() == 1 && map.contains_key("required"))
-        };
         if list(value)?.iter().all(only_required) {
             shape.choices =
                 list(value)?.iter().map(|schema| texts(&schema["required"])).collect::<Result<_, _>>()?;
@@ -207,6 +230,10 @@ impl Compiler<'_> {
         }
         Ok(())
     }
+}
+
+fn only_required(schema: &Value) -> bool {
+    schema.as_object().is_some_and(|map| map.len() == 1 && map.contains_key("required"))
 }
 
 fn sort(value: &Value) -> Result<Sort, String> {

@@ -154,6 +154,7 @@ impl<T: JsonSchema> JsonSchema for TextOr<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let full = generator.subschema_for::<T>();
-        schemars::json_schema!({"anyOf": [{"type": "string", "minLength": 1}, full]})
+        // Of all keys only steps are texts or more with this schema, and the text of one is its command.
+        schemars::json_schema!({"anyOf": [super::wire::command::shell(generator), full]})
     }
 }

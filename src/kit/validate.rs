@@ -115,11 +115,24 @@ impl Validator<'_> {
                 "give the argument a value that is text: in quotes where it is declared and given".to_owned()
             }
             _ if scalar && takes(Sort::Text) => format!("write \"{written}\" in quotes"),
+            // YAML's other word for nothing is a folder to whoever writes it.
+            (Kind::Null, _) if takes(Sort::Text) && written == "~" => {
+                "write \"~\" in quotes: without them it is YAML's word for nothing".to_owned()
+            }
             (Kind::Null, _) => format!("write {wanted} after the key, or remove the key"),
             (Kind::Text(_), _) if takes(Sort::Bool) => "write true or false".to_owned(),
             (Kind::Text(text), _) if takes(Sort::List) && text.len() < 60 => format!("write [{written}]"),
             (Kind::Text(text), _) if takes(Sort::Int) && text.parse::<i64>().is_ok() => {
                 format!("write {text}")
+            }
+            (Kind::Float(_), _) if takes(Sort::Int) => "write a whole number, without a point".to_owned(),
+            _ if shape.sort == Some(Sort::List) => "write a list: [one, another]".to_owned(),
+            _ if shape.sort == Some(Sort::Map) && !shape.keys.is_empty() => {
+                let keys = match shape.required.is_empty() {
+                    true => listed(shape.keys.keys().map(String::as_str)),
+                    false => listed(shape.required.iter().map(String::as_str)),
+                };
+                format!("write a mapping with its keys: {keys}")
             }
             _ => shape.about.as_deref().map_or_else(|| format!("write {wanted}"), one_line),
         };
@@ -145,6 +158,7 @@ impl Validator<'_> {
             self.empty(shape, path, at);
         }
         self.required(entries, shape, path, at);
+        self.needed(entries, shape, path, at);
         if !shape.choices.is_empty() {
             self.choice(entries, shape, path, at);
         }
@@ -159,6 +173,23 @@ impl Validator<'_> {
         let has = |wanted: &str| entries.iter().any(|(key, _)| key.text == wanted) || meant.contains(&wanted);
         for wanted in shape.required.iter().filter(|key| !has(key)) {
             self.missing(wanted, shape, path, at);
+        }
+    }
+
+    /// Reports keys that need another one beside them, and that none is there of which one must be.
+    fn needed(&mut self, entries: &[(Key, Node)], shape: &Shape, path: &Path<'_>, at: Span) {
+        let has = |wanted: &String| entries.iter().any(|(key, _)| key.text == *wanted);
+        for (key, _) in entries {
+            for wanted in shape.needs.get(&key.text).into_iter().flatten().filter(|wanted| !has(wanted)) {
+                let message = format!("{} needs `{wanted}`", Path::Key(path, &key.text).name());
+                let help = format!("{}, or remove `{}`", add(wanted, shape), key.text);
+                self.findings.push(self.findings.at(Code::MissingKey, key.span, message).help(help));
+            }
+        }
+        if let Some(first) = shape.some_of.first().filter(|_| !shape.some_of.iter().any(has)) {
+            let keys: Vec<_> = shape.some_of.iter().map(|key| format!("`{key}`")).collect();
+            let message = format!("{} needs {}", path.name(), keys.join(" or "));
+            self.findings.push(self.findings.at(Code::MissingKey, at, message).help(add(first, shape)));
         }
     }
 
@@ -185,10 +216,7 @@ impl Validator<'_> {
 
     fn missing(&mut self, key: &str, shape: &Shape, path: &Path<'_>, at: Span) {
         let problem = self.findings.at(Code::MissingKey, at, format!("{} lacks `{key}`", path.name()));
-        let about = shape.keys.get(key).and_then(|shape| shape.about.as_deref());
-        let help = about
-            .map_or_else(|| format!("add `{key}:`"), |about| format!("add `{key}:` ({})", one_line(about)));
-        self.findings.push(problem.label(format!("`{key}` is missing")).help(help));
+        self.findings.push(problem.label(format!("`{key}` is missing")).help(add(key, shape)));
     }
 
     fn choice(&mut self, entries: &[(Key, Node)], shape: &Shape, path: &Path<'_>, at: Span) {
@@ -224,9 +252,24 @@ impl Validator<'_> {
             let problem = self.findings.at(Code::TooLarge, excess.head(), message);
             return self.findings.push(problem.help("leave some out"));
         }
-        let Some(shape) = &shape.items else { return };
         for (index, item) in items.iter().enumerate() {
+            let first = shape.first.as_ref().filter(|_| index == 0);
+            let Some(shape) = first.or(shape.items.as_ref()) else { return };
             self.node(item, shape, &Path::Item(path, index), item.head());
+        }
+        self.contains(items, shape);
+    }
+
+    /// Reports a list without the one item that it must have. One that is still open may become it.
+    fn contains(&mut self, items: &[Node], shape: &Shape) {
+        let (Some(wanted), Some(first)) = (&shape.contains, items.first()) else { return };
+        let (Some(form), Some(about)) = (&wanted.form, &wanted.about) else { return };
+        let is_it = |item: &Node| {
+            item.kind == Kind::Open || item.text().is_some_and(|text| form.pattern.is_match(text))
+        };
+        if !items.iter().any(is_it) {
+            let problem = self.findings.at(Code::MissingKey, first.head(), about.clone());
+            self.findings.push(problem.help(form.in_words.clone()));
         }
     }
 
@@ -335,6 +378,12 @@ fn wanted(shape: &Shape) -> String {
         .collect();
     words.dedup();
     words.join(" or ")
+}
+
+/// What to add for a key that is missing.
+fn add(key: &str, shape: &Shape) -> String {
+    let about = shape.keys.get(key).and_then(|shape| shape.about.as_deref());
+    about.map_or_else(|| format!("add `{key}:`"), |about| format!("add `{key}:` ({})", one_line(about)))
 }
 
 fn one_line(text: &str) -> String {

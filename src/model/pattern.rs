@@ -16,7 +16,7 @@ use super::rule::{HostPattern, Ports};
 const TEXT_MAX: usize = 512;
 
 /// Prefixes of named sets, which are not host patterns.
-const NAMED_SETS: [&str; 3] = ["registry", "bundle", "service"];
+pub const NAMED_SETS: [&str; 3] = ["registry", "bundle", "service"];
 
 /// Why a text is not a host pattern, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -21,6 +21,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use crate::{
+    kit::similar,
     model::registry::{Lookup, Registry, RegistryUrl},
     store::file::read_own,
 };
@@ -89,7 +90,11 @@ pub fn look_up(name: &str, here: &Here<'_>) -> Lookup {
         "go" => other::go(here),
         "npm" => npm::look(here),
         "pypi" => pypi::look(here),
-        _ => return Lookup::Unknown(format!("this host is asked for {} only", KNOWN.join(", "))),
+        _ => {
+            let near = similar(name, KNOWN.into_iter());
+            let near = near.map(|near| format!("did you mean `registry:{near}`? ")).unwrap_or_default();
+            return Lookup::Unknown(format!("{near}this host is asked for {} only", KNOWN.join(", ")));
+        }
     };
     answer(said)
 }

@@ -191,6 +191,8 @@ fn where_nothing_is_found_the_ways_out_are_named() {
         host.unknown("apt"),
         "apt says nothing on this host: install it, or name the registry to it (/etc/apt/sources.list.d)"
     );
+    let meant = "did you mean `registry:npm`? this host is asked for apt, cargo, gem, go, npm, pypi only";
+    assert_eq!(host.unknown("nmp"), meant);
     assert_eq!(host.unknown("maven"), "this host is asked for apt, cargo, gem, go, npm, pypi only");
     let variable = silent().file("home/.npmrc", "registry=https://${HOST}/\n");
     assert!(variable.unknown("npm").contains("(its address holds a variable)"));

@@ -129,8 +129,9 @@ pub fn explain(path: &str) -> Result<Explanation, ExplainError> {
     if rest.len() > DEPTH_MAX {
         return Err(ExplainError::TooDeep);
     }
-    let found =
-        SCHEMAS.iter().find(|(name, schema)| kind_word(*name, schema).eq_ignore_ascii_case(first.trim()));
+    // The schema of `OrgPolicy` is called org-policy.json.
+    let word = first.trim().replace('-', "");
+    let found = SCHEMAS.iter().find(|(name, schema)| kind_word(*name, schema).eq_ignore_ascii_case(&word));
     let Some((name, schema)) = found else { return Err(no_kind(first, &keys)) };
     let kind = kind_word(*name, schema);
     follow(&kind, schema, rest)

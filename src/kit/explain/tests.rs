@@ -32,6 +32,7 @@ fn paths_are_read_as_people_write_them() {
     {
         assert_eq!(explain(same).unwrap(), plain, "{same}");
     }
+    assert_eq!(explain("org-policy.spec"), explain("OrgPolicy.spec"));
     assert_eq!(explain("sandbox.spec.env.NODE_ENV").unwrap().field.sort, "text");
     assert_eq!(explain("sandbox.spec.workspace.mode").unwrap().field.values.len(), 4);
 }

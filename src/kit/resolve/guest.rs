@@ -121,11 +121,6 @@ pub(super) fn ports(
     let mut kept = Vec::new();
     for port in written {
         let fixed = port.fixed.as_ref().is_some_and(|fixed| fixed.value);
-        if let Some(fixed) = port.fixed.as_ref().filter(|fixed| fixed.value && port.host.is_none()) {
-            let problem = findings.at(Code::MissingKey, fixed.span, "`fixed` needs a `host` port to fix");
-            findings.push(problem.help(format!("add `host: {}`, or remove `fixed`", port.guest)));
-            continue;
-        }
         let origin = here.origin(port.span);
         let value = Port { guest: port.guest, host: port.host, fixed, origin };
         kept.push(here.placed(value, port.span, findings));

@@ -78,7 +78,7 @@ pub(in crate::kit) fn agent_part(
             part.command = Some(Placed { value, at: at(written, findings) });
         }
         if let Some(written) = &command.task {
-            let value = agent::task_words(written, findings);
+            let value = agent::words(written, Stands::TaskWord, findings);
             part.task = Some(Placed { value, at: at(written, findings) });
         }
         if let Some(written) = &command.resume {

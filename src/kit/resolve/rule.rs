@@ -9,6 +9,7 @@ use crate::{
     kit::{
         findings::Findings,
         merge::Placed,
+        near::similar,
         problem::{Code, Problem, Span, Wanted, quoted},
         sets::{Expansion, Member, Trouble},
         spanned::{OneOrMany, Spanned},
@@ -64,8 +65,8 @@ impl Reading<'_> {
             Err(error) => {
                 let span = text::inside(self.findings, written, error.at);
                 let message = format!("{} is not a pattern", quoted(written));
-                self.findings
-                    .push(self.findings.at(Code::Pattern, span, message).label("here").help(error.message));
+                let help = misspelt_set(written).unwrap_or(error.message);
+                self.findings.push(self.findings.at(Code::Pattern, span, message).label("here").help(help));
                 return None;
             }
         };
@@ -288,4 +289,11 @@ pub fn is_private(net: &IpNet) -> bool {
         IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
         IpAddr::V6(v6) => v6.is_unique_local(),
     }
+}
+
+/// The named set that a text means which is neither one nor a host with a port.
+fn misspelt_set(written: &str) -> Option<String> {
+    let (kind, name) = written.split_once(':')?;
+    let near = similar(kind, pattern::NAMED_SETS.into_iter()).filter(|_| !kind.contains('.'))?;
+    Some(format!("did you mean `{near}:{name}`?"))
 }

@@ -1,5 +1,7 @@
 //! Commands in the guest and in the machine that builds its template.
 
+use std::collections::HashMap;
+
 use super::{Here, text};
 use crate::{
     kit::{
@@ -7,7 +9,10 @@ use crate::{
         merge::Placed,
         problem::{Code, escaped, quoted},
         spanned::{Spanned, TextOr},
-        wire::{guest as wire, text::Duration},
+        wire::{
+            guest::{self as wire, FullStep},
+            text::Duration,
+        },
     },
     model::desired::{BuildStep, SetupStep},
 };
@@ -32,7 +37,21 @@ pub(super) fn setup(
         findings.push(problem.help("move it to `setup.start`: it begins at each start, after `create`"));
     }
     let start = written.start.iter().filter_map(|step| one(step, here, findings)).collect();
+    refuse_same_names(&written.start, findings);
     (create, start)
+}
+
+/// Names tell the steps of each start apart in logs.
+fn refuse_same_names(steps: &[wire::Step], findings: &mut Findings) {
+    let mut names = HashMap::new();
+    for step in steps {
+        let TextOr::Full(FullStep { name: Some(name), .. }) = &step.value else { continue };
+        if let Some(line) = names.insert(&name.value.0, name.span.line) {
+            let message = format!("two steps of `setup.start` are named {}", quoted(&name.value.0));
+            let problem = findings.at(Code::DuplicateName, name.span, message);
+            findings.push(problem.label(format!("first on line {line}")).help("rename one of them"));
+        }
+    }
 }
 
 fn is_background(step: &wire::Step) -> bool {
@@ -60,10 +79,11 @@ fn resolved(step: &wire::Step, here: &Here<'_>, findings: &mut Findings) -> Opti
         TextOr::Full(full) => full,
     };
     let background = full.background.as_ref().is_some_and(|on| on.value);
-    if let Some(ready) = full.ready.as_ref().filter(|_| !background) {
+    // Without `background` the schema refuses it.
+    if let Some(ready) = full.ready.as_ref().filter(|_| full.background.is_some() && !background) {
         let problem =
             findings.at(Code::WrongValue, ready.span, "only a command in the background becomes ready");
-        findings.push(problem.help("add `background: true`, or remove `ready`"));
+        findings.push(problem.help("write `background: true`, or remove `ready`"));
     }
     Some(SetupStep {
         name: full.name.as_ref().map_or_else(|| name_of(&full.run), |name| name.value.0.clone()),
@@ -81,11 +101,10 @@ fn resolved(step: &wire::Step, here: &Here<'_>, findings: &mut Findings) -> Opti
 /// A command's text for a shell.
 fn command(run: &Spanned<String>, findings: &mut Findings) -> Option<String> {
     text::refuse_expression(run, findings);
-    if text::refuse_nul(run, findings) {
-        return None;
-    }
+    // What is blank in ASCII, and NUL, the schema refuses.
     if run.trim().is_empty() {
-        findings.push(findings.at(Code::WrongValue, run.span, "a command cannot be empty"));
+        let problem = findings.at(Code::WrongValue, run.span, "a command cannot be empty");
+        findings.push(problem.help("write a command for a shell, or remove the step"));
         return None;
     }
     Some(run.value.clone())

@@ -122,11 +122,6 @@ pub(super) fn secrets_named(text: &str) -> Vec<&str> {
     pieces(text).into_iter().filter_map(secret).collect()
 }
 
-/// Whether a text has an expression for the prompt.
-pub(super) fn has_prompt(text: &str) -> bool {
-    text.contains(PROMPT)
-}
-
 /// A text with its expressions in their one spelling; those that cannot stand there are reported.
 pub(super) fn expressions(text: &Spanned<String>, stands: Stands, findings: &mut Findings) -> String {
     if !text.value.contains("${{") {
@@ -194,7 +189,8 @@ pub(super) fn refuse_variable(text: &Spanned<String>, findings: &mut Findings) {
 pub(super) fn refuse_nul(text: &Spanned<String>, findings: &mut Findings) -> bool {
     let has = text.value.contains('\0');
     if has {
-        findings.push(findings.at(Code::WrongValue, text.span, "a NUL character cannot stand here"));
+        let problem = findings.at(Code::WrongValue, text.span, "a NUL character cannot stand here");
+        findings.push(problem.help("remove it: no variable, argument or path can hold one"));
     }
     has
 }

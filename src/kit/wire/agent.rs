@@ -20,10 +20,10 @@ use crate::kit::spanned::{OneOrMany, Spanned};
 /// A client and what it needs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "AgentSpec")]
+#[schemars(rename = "AgentSpec", extend("anyOf" = [{"required": ["command"]}, {"required": ["extends"]}]))]
 #[expect(dead_code, reason = "some keys are refused until they are carried out")]
 pub(in crate::kit) struct Agent {
-    /// How it starts; needed unless it extends another kit that says so.
+    /// How it starts: `{interactive: [program, argument]}`; needed unless it extends another kit that says so.
     #[serde(default)]
     pub(in crate::kit) command: Option<Command>,
     /// Root file system unless the sandbox says otherwise.
@@ -41,6 +41,7 @@ pub(in crate::kit) struct Agent {
     pub(in crate::kit) secrets: Vec<Spanned<Secret>>,
     /// Steps that install it, as root in a machine of their own without secrets.
     #[serde(default)]
+    #[schemars(schema_with = "super::command::shells")]
     pub(in crate::kit) install: Vec<Spanned<String>>,
     /// Arguments that it takes; `${{ args.NAME }}` stands for their values.
     #[serde(default)]
@@ -85,15 +86,15 @@ pub(in crate::kit) struct Agent {
 pub(in crate::kit) struct Command {
     /// Program and arguments of an interactive session.
     #[serde(default)]
-    #[schemars(length(min = 1))]
+    #[schemars(schema_with = "super::command::program")]
     pub(in crate::kit) interactive: Option<Vec<Spanned<String>>>,
     /// Program and arguments that carry out a task, with `${{ task.prompt }}` where the prompt goes.
     #[serde(default)]
-    #[schemars(length(min = 1))]
+    #[schemars(schema_with = "super::command::task")]
     pub(in crate::kit) task: Option<Vec<Spanned<String>>>,
     /// Program and arguments that go on with the last session.
     #[serde(default)]
-    #[schemars(length(min = 1))]
+    #[schemars(schema_with = "super::command::program")]
     pub(in crate::kit) resume: Option<Vec<Spanned<String>>>,
 }
 
@@ -121,6 +122,7 @@ pub(in crate::kit) struct Mixin {
     pub(in crate::kit) secrets: Vec<Spanned<Secret>>,
     /// Steps that install it, as root in a machine of their own without secrets.
     #[serde(default)]
+    #[schemars(schema_with = "super::command::shells")]
     pub(in crate::kit) install: Vec<Spanned<String>>,
     /// Arguments that it takes; `${{ args.NAME }}` stands for their values.
     #[serde(default)]

@@ -53,11 +53,13 @@ pub(in crate::kit) type Step = Spanned<TextOr<FullStep>>;
 /// A command with its conditions.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("dependentRequired" = {"ready": ["background"]}))]
 pub(in crate::kit) struct FullStep {
     /// Name in logs; the command's first words unless written.
     #[serde(default)]
     pub(in crate::kit) name: Option<Spanned<StepName>>,
     /// The command, for a shell.
+    #[schemars(schema_with = "super::command::shell")]
     pub(in crate::kit) run: Spanned<String>,
     /// Longest time it may take, in the background until it is ready; 10m unless written.
     #[serde(default)]
@@ -98,6 +100,7 @@ pub(in crate::kit) struct Task {
 /// A port of the sandbox on the host's loopback.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("dependentRequired" = {"fixed": ["host"]}))]
 pub(in crate::kit) struct Port {
     /// Port in the sandbox.
     #[schemars(range(min = 1, max = 65535))]

@@ -19,6 +19,7 @@
 
 pub(super) mod agent;
 pub(super) mod argument;
+pub(super) mod command;
 pub(super) mod config;
 pub(super) mod envelope;
 pub(super) mod guest;

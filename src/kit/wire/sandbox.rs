@@ -28,10 +28,11 @@ pub(in crate::kit) struct Sandbox {
     pub(in crate::kit) agent: Option<KitRef>,
     /// Program and arguments in place of the agent's own.
     #[serde(default)]
-    #[schemars(length(min = 1))]
+    #[schemars(schema_with = "super::command::program")]
     pub(in crate::kit) command: Option<Vec<Spanned<String>>>,
     /// Appended to the agent's command.
     #[serde(default)]
+    #[schemars(schema_with = "super::command::arguments")]
     pub(in crate::kit) args: Vec<Spanned<String>>,
     /// Whether an interactive session has a terminal; unless written it has one where the caller has.
     #[serde(default)]
@@ -126,6 +127,7 @@ pub(in crate::kit) struct Template {
     pub(in crate::kit) packages: Vec<Spanned<PackageName>>,
     /// Commands on top, in a machine of their own without secrets.
     #[serde(default)]
+    #[schemars(schema_with = "super::command::shells")]
     pub(in crate::kit) run: Vec<Spanned<String>>,
 }
 
