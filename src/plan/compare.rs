@@ -25,7 +25,7 @@ pub fn compare(ground: Ground, before: &[Sandbox], after: &[Sandbox]) -> Plan {
         None => first(it, &ground),
     });
     let steps = gone.chain(there).collect();
-    Plan { ground, steps }
+    Plan { ground, steps, registries: BTreeMap::new() }
 }
 
 fn first(wanted: &Sandbox, ground: &Ground) -> Planned {

@@ -49,7 +49,7 @@ pub fn make(input: &PlanInput) -> Plan {
     });
     let mut steps = gone;
     steps.extend(others);
-    Plan { ground: input.ground.clone(), steps }
+    Plan { ground: input.ground.clone(), steps, registries: input.registries.clone() }
 }
 
 impl PlanInput {

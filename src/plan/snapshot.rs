@@ -17,6 +17,7 @@ use crate::model::{
     desired::Sandbox,
     end::End,
     name::{Name, SandboxId},
+    registry::Registry,
     rule::Origin,
 };
 
@@ -61,6 +62,9 @@ pub struct PlanInput {
     /// What starts of these sandboxes meet on this host; nothing where no host is looked at.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<Name, Facts>,
+    /// What the registries of rules are here, and who says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub registries: BTreeMap<String, Registry>,
 }
 
 /// What was answered.
@@ -86,6 +90,9 @@ pub struct Plan {
     pub ground: Ground,
     /// For each sandbox: first what goes, then the others by name.
     pub steps: Vec<Planned>,
+    /// What the registries of rules are here, and who says so; none where no host is looked at.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub registries: BTreeMap<String, Registry>,
 }
 
 /// What is to be done for one sandbox, and why no more.

@@ -94,6 +94,7 @@ fn planned(world: &mut Simulated, desired: &[Sandbox], observed: &[Observed]) ->
         suspended: BTreeSet::new(),
         approvals: Approvals { definitions, rejected, ..Approvals::default() },
         facts: desired.iter().map(|it| (it.name.clone(), facts.clone())).collect(),
+        registries: BTreeMap::new(),
         now: false,
         prune: world.prune,
         at: None,

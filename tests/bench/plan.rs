@@ -73,6 +73,7 @@ fn input(count: u32, changed: bool) -> PlanInput {
         now: false,
         at: None,
         facts: BTreeMap::new(),
+        registries: BTreeMap::new(),
         prune: false,
         ground,
         desired,

@@ -17,6 +17,7 @@ use crate::{
     kit::{LoadError, Loaded, Problem, Selection},
     model::{
         desired::{Sandbox, Start},
+        registry::Registry,
         unit::Bytes,
     },
     plan::{self, PlanInput, Planned, grant::Ground},
@@ -35,6 +36,8 @@ pub(super) struct Documents {
     pub warnings: Vec<String>,
     /// The repository's root; outside of one the folder that stands for it.
     pub base: PathBuf,
+    /// What the registries of their rules are here.
+    pub registries: BTreeMap<String, Registry>,
 }
 
 impl Host {
@@ -49,6 +52,7 @@ impl Host {
             sandboxes: loaded.sandboxes,
             warnings: loaded.warnings.iter().map(typed::line).chain(tracked).collect(),
             base: loaded.base,
+            registries: loaded.registries,
         })
     }
 
@@ -83,6 +87,7 @@ impl Host {
             prune: wish.prune,
             at: None,
             facts: BTreeMap::new(),
+            registries: documents.registries,
             desired,
         };
         self.proposal(input, owner, typed, warnings)

@@ -101,6 +101,7 @@ impl Host {
             prune: false,
             at: None,
             facts: BTreeMap::new(),
+            registries: BTreeMap::new(),
         };
         let known = self.store.approvals(owner).map_err(state_failure)?;
         let typed = known.definitions.get(wanted.name.as_str()).is_some_and(Definition::is_typed);

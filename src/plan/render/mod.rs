@@ -18,6 +18,8 @@ pub use text::text;
 
 use serde_json::{Value, json};
 
+use crate::model::registry::Registry;
+
 use super::{
     Noted, Plan, Planned,
     facts::{Refusal, Rejected},
@@ -55,6 +57,22 @@ impl View<'_> {
         let mut loud: Vec<&Planned> = self.plan.steps.iter().filter(|step| !step.is_quiet()).collect();
         loud.sort_by_key(|step| !widens(step));
         loud
+    }
+
+    /// What the registries are that a reader is shown by their names, and who says so.
+    fn registries(&self) -> Vec<String> {
+        let loud = self.loud();
+        let noted = || loud.iter().flat_map(|step| step.grants.iter().chain(&step.parked));
+        let named = |name: &str| {
+            let set = format!("registry:{name}");
+            let is_it = |word: &str| word == set || word.strip_suffix("+publish") == Some(&set);
+            noted().any(|noted| noted.grant.to_string().split(' ').any(is_it))
+        };
+        let line = |(name, registry): (&String, &Registry)| {
+            let urls: Vec<String> = registry.urls.iter().map(ToString::to_string).collect();
+            format!("registry:{name} is {} ({})", urls.join(", "), registry.source)
+        };
+        self.plan.registries.iter().filter(|(name, _)| named(name)).map(line).collect()
     }
 
     /// One line: how many change, widen, wait.
@@ -117,6 +135,7 @@ pub fn json(view: &View<'_>) -> Value {
         "widens": view.plan.widens(),
         "pending": view.plan.is_pending(),
         "covered": view.covered,
+        "registries": view.plan.registries,
         "steps": view.plan.steps.iter().map(step).collect::<Vec<_>>(),
         "warnings": warnings(view),
     })

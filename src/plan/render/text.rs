@@ -18,6 +18,9 @@ pub fn text(view: &View<'_>) -> String {
             let _ = writeln!(text, "  {}", visible(&line));
         }
     }
+    for line in view.registries() {
+        let _ = writeln!(text, "{}", visible(&line));
+    }
     if !text.is_empty() {
         text.push('\n');
     }

@@ -25,7 +25,7 @@ fn step(name: &str, grants: Vec<Noted>, narrows: Vec<Noted>) -> Planned {
 }
 
 fn shown(steps: Vec<Planned>, warnings: &[String]) -> String {
-    let plan = Plan { ground: ground(), steps };
+    let plan = Plan { ground: ground(), steps, registries: std::collections::BTreeMap::new() };
     markdown(&View { plan: &plan, against: Some("origin/main"), warnings, covered: false })
 }
 

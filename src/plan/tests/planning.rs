@@ -87,6 +87,7 @@ pub(super) fn input(desired: Vec<Sandbox>, observed: Vec<Observed>) -> PlanInput
         suspended: std::collections::BTreeSet::new(),
         approvals: Approvals { definitions, ..Approvals::default() },
         facts: BTreeMap::new(),
+        registries: BTreeMap::new(),
         now: false,
         prune: false,
         at: None,
