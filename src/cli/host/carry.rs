@@ -69,6 +69,7 @@ impl Host {
         let Some(owner) = &proposal.owner else { return Ok(Vec::new()) };
         let Some(plan) = &proposal.plan else { return self.delete(proposal, owner) };
         self.remember(proposal, proposal.typed)?;
+        self.forget_undefined(owner, &proposal.desired)?;
         let mut plan = plan.clone();
         let mut attempt = 0;
         let failures = loop {
@@ -91,12 +92,13 @@ impl Host {
         let own = self.records_of(owner)?;
         let planned = |record: &&Record| plan.steps.iter().find(|step| step.name == record.name);
         let concerned: Vec<Record> = own.iter().filter(|it| planned(it).is_some()).cloned().collect();
-        if wish.wait {
-            let kept =
-                concerned.iter().filter(|record| planned(record).is_some_and(|step| !step.is_suspended()));
-            let unready = kept.filter_map(|record| self.await_ready(record).err()).collect();
-            Failure::several(unready).map_or(Ok(()), Err)?;
-        }
+        let statuses = self.statuses_of(&concerned)?;
+        // A pass that was killed may have left one that still starts.
+        let settled: Vec<&str> = statuses.iter().filter(|it| it.is_settled()).map(|it| &*it.id).collect();
+        let awaited = |record: &&Record| wish.wait || !settled.contains(&record.id.as_str());
+        let kept = concerned.iter().filter(|record| planned(record).is_some_and(|step| !step.is_suspended()));
+        let unready = kept.filter(awaited).filter_map(|record| self.await_ready(record).err()).collect();
+        Failure::several(unready).map_or(Ok(()), Err)?;
         self.statuses_of(&concerned)
     }
 

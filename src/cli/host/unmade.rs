@@ -5,6 +5,7 @@ use super::{Host, machines::state_failure};
 use crate::{
     cli::failure::Failure,
     model::{
+        desired::Sandbox,
         name::Name,
         progress::{Obstacle, Obstructed},
         status::{Condition, Phase, SandboxStatus},
@@ -28,6 +29,19 @@ impl Host {
         self.edit_definition(owner, name.as_str(), |definition| definition.obstructed = by)
     }
 
+    /// Forgets those whose document has disappeared from the files that define these.
+    pub(super) fn forget_undefined(&self, owner: &Owner, defined: &[Sandbox]) -> Result<(), Failure> {
+        let known = self.store.approvals(owner).map_err(state_failure)?;
+        for (name, definition) in known.definitions.iter().filter(|(_, it)| it.obstructed.is_some()) {
+            let file = definition.wanted.as_ref().and_then(|it| it.provenance.file.as_ref());
+            let is_read = defined.iter().any(|it| file.is_some() && it.provenance.file.as_ref() == file);
+            if is_read && !defined.iter().any(|it| it.name.as_str() == name) {
+                self.edit_definition(owner, name, |definition| definition.obstructed = None)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where definitions stand whose sandboxes could not be made, and are not among `records`. `only`: of this owner.
     pub(super) fn unmade(
         &self,
@@ -46,6 +60,10 @@ impl Host {
                 let (Some(wanted), Some(by), false) = (definition.wanted, definition.obstructed, made) else {
                     continue;
                 };
+                // Nobody waits for what no file defines any more.
+                if wanted.provenance.file.as_ref().is_some_and(|file| !file.exists()) {
+                    continue;
+                }
                 statuses.push(SandboxStatus {
                     agent: wanted.agent.kit.clone(),
                     workspace: wanted.workspace.as_ref().map(|it| it.path.display().to_string()),

@@ -39,3 +39,30 @@ fn what_was_never_made_says_why() {
     let known = host.store.approvals(&host.here).unwrap();
     assert_eq!(known.definitions["dev"].obstructed, None);
 }
+
+#[test]
+fn what_no_file_defines_any_more_is_waited_for_by_nobody() {
+    let stage = Stage::new();
+    let host = stage.host("web");
+    approve_all(&host);
+    let name: Name = "dev".parse().unwrap();
+    let failure = Failure::new(crate::cli::failure::Kind::Failed, "template_failed", "step 1 failed");
+    let fail = || host.note_unmade(&host.here, &name, obstacle(&failure)).unwrap();
+    fail();
+    let file = host.folder.join("sandbox.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("name: dev", "name: other")).unwrap();
+    let pass = || {
+        let defined = proposal(&host, &Source::Search).desired;
+        host.forget_undefined(&host.here, &defined).unwrap();
+        host.list(true).unwrap().len()
+    };
+    assert_eq!((host.list(true).unwrap().len(), pass()), (1, 0));
+
+    // While its document stands there, a pass does not forget it.
+    std::fs::write(&file, &text).unwrap();
+    fail();
+    assert_eq!(pass(), 1);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(host.list(true).unwrap().len(), 0);
+}

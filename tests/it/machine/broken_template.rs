@@ -52,7 +52,15 @@ fn a_template_that_does_not_build_says_why_and_leaves_nothing() {
         assert!(words.contains(part), "{part} is not in {error:#}");
     }
     let sandboxes = home.run(&["ls", "-o", "json"]).json();
-    assert_eq!(sandboxes["sandboxes"], serde_json::json!([]), "no half of a sandbox is left");
+    let [shown] = sandboxes["sandboxes"].as_array().expect("a list").as_slice() else {
+        panic!("one is waited for: {sandboxes:#}")
+    };
+    assert_eq!(
+        (&shown["id"], &shown["phase"]),
+        (&"".into(), &"stopped".into()),
+        "no half of a sandbox is left"
+    );
+    assert_eq!(shown["conditions"][0]["reason"], "TemplateFailed", "{shown:#}");
     let cache = home.path("cache/v1");
     assert!(!cache.join("base.json").exists(), "nothing is current that is not there");
     for folder in ["building", "base"] {

@@ -34,7 +34,7 @@ impl Host {
             list.join("; ")
         );
         Err(Failure::new(Kind::Pending, "approval_pending", message)
-            .hint("look at what its steps may reach, then pass --yes, or `cofferdam approve` it"))
+            .hint("look at what its steps may reach, then pass --yes, or answer `cofferdam apply`, which asks for it"))
     }
 }
 
