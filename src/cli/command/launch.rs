@@ -325,16 +325,16 @@ mod tests {
 
     #[test]
     fn folders_and_mounts() {
-        let here = Path::new("/work");
-        assert_eq!(folder(Path::new("."), here), ("/work".into(), false));
-        assert_eq!(folder(Path::new("a:ro"), here), ("/work/a".into(), true));
+        let here = Path::new("/src");
+        assert_eq!(folder(Path::new("."), here), ("/src".into(), false));
+        assert_eq!(folder(Path::new("a:ro"), here), ("/src/a".into(), true));
         assert_eq!(folder(Path::new("/x/./y"), here), ("/x/y".into(), false));
         assert_eq!(folder(Path::new("../usr/../usr"), Path::new("/proc")), ("/usr".into(), false));
-        assert_eq!(folder(Path::new("../nope"), here), ("/work/../nope".into(), false));
+        assert_eq!(folder(Path::new("../nope"), here), ("/src/../nope".into(), false));
         let mount = parse_mount("data:/data:ro", here).unwrap();
         assert_eq!(
             (&mount["source"], &mount["target"], &mount["access"]),
-            (&json!("/work/data"), &json!("/data"), &json!("read"))
+            (&json!("/src/data"), &json!("/data"), &json!("read"))
         );
         assert_eq!(parse_mount("~/x:/x", here).unwrap()["source"], "~/x");
         for bad in ["", "a", ":/x", "a:b", "a:/b:rw", "a:/b:/c"] {
