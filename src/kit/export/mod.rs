@@ -99,7 +99,14 @@ pub fn export(sandbox: &Sandbox, bare: &Sandbox, at: Folder<'_>) -> Exported {
         spec.insert("workspace".to_owned(), workspace);
     }
     if let Some(folder) = &sandbox.working_dir {
-        spec.insert("workingDir".to_owned(), folder.as_str().into());
+        let below = sandbox.workspace.as_ref().and_then(|it| Path::new(folder).strip_prefix(&it.path).ok());
+        // Another clone lies elsewhere.
+        let written = match below.and_then(Path::to_str) {
+            Some("") => ".",
+            Some(below) => below,
+            None => folder,
+        };
+        spec.insert("workingDir".to_owned(), written.into());
     }
     let mounts = sandbox.mounts.iter().filter(|one| bare.mounts.iter().all(|it| it.target != one.target));
     put(&mut spec, "mounts", mounts.map(parts::mount).collect());
